@@ -1,0 +1,21 @@
+"""Kernels on node-major features, free of any graph library.
+
+Every kernel takes a :class:`~csgnn_dgl.ops.csr.CSR` (or the sizes of a regular grid) and a tensor
+whose first dimension counts nodes, and runs wherever the tensor lives.
+"""
+
+from csgnn_dgl.ops.csr import CSR
+from csgnn_dgl.ops.global_pool import global_max
+from csgnn_dgl.ops.neighbor_sum import neighbor_mean, neighbor_sum
+from csgnn_dgl.ops.neighborhood_max import neighborhood_max
+from csgnn_dgl.ops.radial import radial_conv_by_offset, radial_conv_regular
+
+__all__ = [
+    "CSR",
+    "global_max",
+    "neighbor_mean",
+    "neighbor_sum",
+    "neighborhood_max",
+    "radial_conv_by_offset",
+    "radial_conv_regular",
+]

@@ -1,0 +1,79 @@
+"""Sum over the sources of each destination, with a backward pass that gathers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from csgnn_dgl.ops.csr import CSR
+
+__all__ = ["neighbor_mean", "neighbor_sum"]
+
+
+class _NeighborSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, feat: Tensor, csr: CSR) -> Tensor:
+        ctx.csr = csr
+        rows = feat.reshape(feat.shape[0], -1)
+        # A bag of rows per destination: one pass over contiguous rows, nothing of the size of
+        # the edges is ever written.
+        out = F.embedding_bag(
+            csr.indices, rows, csr.indptr, mode="sum", include_last_offset=True
+        )
+        return out.view(csr.num_rows, *feat.shape[1:])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (grad,) = grads
+        return neighbor_sum(ctx.csr.transposed, grad), None
+
+
+def neighbor_sum(csr: CSR, feat: Tensor) -> Tensor:
+    r"""Sum of the source features of every destination.
+
+    .. math:: y_i = \sum_{j \in N(i)} x_j
+
+    Equal to DGL's ``update_all(copy_u, sum)``; a destination without sources gets zero. The
+    gradient is the same sum over the transposed relation, so no scatter is needed.
+
+    Parameters
+    ----------
+    csr
+        The relation.
+    feat
+        Source features, shape ``(num_columns, ...)``.
+
+    Returns
+    -------
+    Tensor
+        Shape ``(num_rows, ...)``.
+
+    Examples
+    --------
+    >>> csr = CSR.from_edges(torch.tensor([0, 1, 2]), torch.tensor([1, 0, 1]), 2, 3)
+    >>> neighbor_sum(csr, torch.tensor([[1.0], [2.0], [4.0]])).tolist()
+    [[2.0], [5.0]]
+    """
+    if feat.shape[0] != csr.num_columns:
+        raise ValueError(
+            f"features of {feat.shape[0]} nodes given to a relation from {csr.num_columns} nodes"
+        )
+    out: Tensor = _NeighborSum.apply(feat, csr.to(feat.device))
+    return out
+
+
+def neighbor_mean(csr: CSR, feat: Tensor) -> Tensor:
+    """Mean of the source features of every destination; zero where there are none.
+
+    Examples
+    --------
+    >>> csr = CSR.from_edges(torch.tensor([0, 1, 2]), torch.tensor([1, 0, 1]), 2, 3)
+    >>> neighbor_mean(csr, torch.tensor([[1.0], [2.0], [4.0]])).tolist()
+    [[2.0], [2.5]]
+    """
+    total = neighbor_sum(csr, feat)
+    degrees = csr.to(feat.device).degrees.clamp(min=1).to(feat.dtype)
+    return total / degrees.view(-1, *[1] * (feat.dim() - 1))

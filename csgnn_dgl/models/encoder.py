@@ -1,0 +1,222 @@
+"""The encoder: convolutions within and between spheres, coarsened level by level."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from csgnn_dgl.grid import ConcentricGrid
+from csgnn_dgl.nn import IntraBlock, RadialBlock, VertexPool
+from csgnn_dgl.nn.vertex_pool import PoolMode
+from csgnn_dgl.ops import global_max
+
+__all__ = ["CSGNN", "EncoderConfig", "Output"]
+
+Output = Literal["global", "coarsest", "finest"]
+
+_GLOBAL: dict[str, Callable[[Tensor], Tensor]] = {
+    "max": global_max,
+    "mean": lambda feat: feat.mean(dim=0),
+    "sum": lambda feat: feat.sum(dim=0),
+}
+
+
+def _paper_widths(level: int, base: int) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    """Figure 4's pattern of widths for any level and first width."""
+    intra, radial = [], []
+    for step in range(level + 1):
+        width = base * 2**step
+        repeat = 2 if step < level else 1
+        intra.append((width,) * repeat)
+        radial.append((2 * width,) * (2 if step < level - 1 else 1))
+    return tuple(intra), tuple(radial)
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Sizes of a :class:`CSGNN`.
+
+    Parameters
+    ----------
+    level
+        ``L``, the level of the finest spheres.
+    n_spheres
+        ``R``, spheres kept as space.
+    in_channels
+        ``C``, channels per site.
+    intra_widths, radial_widths
+        Output channels of the convolutions at each level, finest first: one tuple per level from
+        ``L`` down to the coarsest one used, at most ``L + 1``.
+    kernel_size
+        ``K`` of the radial convolutions.
+    pooling
+        How neighbourhoods are pooled between levels.
+    global_pooling
+        How all sites of a level are pooled into one vector.
+    self_loop, residual
+        See :class:`~csgnn_dgl.nn.IntraBlock`.
+    concatenate
+        Global features: of all levels side by side, or of the coarsest one only.
+
+    Raises
+    ------
+    ValueError
+        Sizes that do not go together.
+
+    Examples
+    --------
+    >>> EncoderConfig.with_base_width(4, 16, 8, base_width=32).global_features
+    1984
+    """
+
+    level: int
+    n_spheres: int
+    in_channels: int
+    intra_widths: tuple[tuple[int, ...], ...]
+    radial_widths: tuple[tuple[int, ...], ...]
+    kernel_size: int = 3
+    pooling: PoolMode = "max"
+    global_pooling: PoolMode = "max"
+    self_loop: bool = True
+    residual: bool = True
+    concatenate: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("intra_widths", "radial_widths"):
+            # Lists arrive from YAML and JSON.
+            widths = tuple(tuple(int(w) for w in level) for level in getattr(self, name))
+            object.__setattr__(self, name, widths)
+            if any(w < 1 for level in widths for w in level):
+                raise ValueError(f"{name} must be positive, not {widths}")
+        if len(self.intra_widths) != len(self.radial_widths):
+            raise ValueError(
+                f"intra_widths speaks of {len(self.intra_widths)} levels, radial_widths of "
+                f"{len(self.radial_widths)}"
+            )
+        if not 1 <= len(self.intra_widths) <= self.level + 1:
+            raise ValueError(
+                f"{len(self.intra_widths)} levels of widths for an encoder that starts at level "
+                f"{self.level} and so has from 1 to {self.level + 1}"
+            )
+        if not all(a or b for a, b in zip(self.intra_widths, self.radial_widths, strict=True)):
+            raise ValueError("every level needs at least one convolution")
+        for name in ("n_spheres", "in_channels"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("pooling", "global_pooling"):
+            if getattr(self, name) not in get_args(PoolMode):
+                raise ValueError(f"{name} must be one of {get_args(PoolMode)}")
+
+    @classmethod
+    def with_base_width(
+        cls, level: int, n_spheres: int, in_channels: int, *, base_width: int = 32, **others: Any
+    ) -> EncoderConfig:
+        """The pattern of the paper's Fig. 4: widths double from level to level.
+
+        With ``base_width=32`` at level 4 it is the paper's classifier.
+        """
+        intra, radial = _paper_widths(level, base_width)
+        return cls(level, n_spheres, in_channels, intra, radial, **others)
+
+    @property
+    def level_features(self) -> tuple[int, ...]:
+        """Channels at the end of each level, finest first."""
+        return tuple(
+            (radial or intra)[-1]
+            for intra, radial in zip(self.intra_widths, self.radial_widths, strict=True)
+        )
+
+    @property
+    def global_features(self) -> int:
+        """Length of the global feature vector."""
+        return sum(self.level_features) if self.concatenate else self.level_features[-1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for headers; ``EncoderConfig(**d)`` reads them back."""
+        return asdict(self)
+
+
+class _Level(nn.Module):
+    """The convolutions at one level."""
+
+    def __init__(self, config: EncoderConfig, index: int, in_feats: int) -> None:
+        super().__init__()
+        self.intra, self.radial = nn.ModuleList(), nn.ModuleList()
+        for width in config.intra_widths[index]:
+            self.intra.append(
+                IntraBlock(in_feats, width, self_loop=config.self_loop, residual=config.residual)
+            )
+            in_feats = width
+        for width in config.radial_widths[index]:
+            self.radial.append(RadialBlock(in_feats, width, kernel_size=config.kernel_size))
+            in_feats = width
+
+    def forward(self, graph: Any, feat: Tensor) -> Tensor:
+        for block in [*self.intra, *self.radial]:
+            feat = block(graph, feat)
+        return feat
+
+
+class CSGNN(nn.Module):
+    """Encoder of "Concentric Spherical GNN for 3D Representation Learning" (Fig. 1, 4 and 7).
+
+    At each level: intra-sphere convolutions, then radial ones; then neighbourhoods are pooled to
+    the next coarser level. It commutes exactly with the 60 rotations of the icosahedron.
+
+    Parameters
+    ----------
+    config
+        Sizes.
+
+    Shapes
+    ------
+    feat ``(V·R, B, C)``, row ``v·R + r`` →
+
+    - ``output="global"``: ``(B, config.global_features)``, the pooled sites of every level;
+    - ``output="coarsest"``: ``(V_coarsest·R, B, F)``;
+    - ``output="finest"``: ``(V·R, B, F)``, after the convolutions of the first level only.
+
+    Examples
+    --------
+    >>> config = EncoderConfig.with_base_width(1, 2, 3, base_width=4)
+    >>> CSGNN(config)(torch.rand(84, 5, 3)).shape
+    torch.Size([5, 24])
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        coarsest = config.level + 1 - len(config.intra_widths)
+        self.grid = ConcentricGrid(config.level, config.n_spheres, coarsest=coarsest)
+        feats = (config.in_channels, *config.level_features)
+        self.levels = nn.ModuleList(
+            _Level(config, index, feats[index]) for index in range(len(config.intra_widths))
+        )
+        self.pool = VertexPool(config.pooling)
+
+    def forward(self, feat: Tensor, output: Output = "global") -> Tensor:
+        """Encode site features; see the class for what ``output`` chooses."""
+        if output not in get_args(Output):
+            raise ValueError(f"output must be one of {get_args(Output)}, not {output!r}")
+        expected = (self.grid.num_nodes(self.config.level), self.config.in_channels)
+        if feat.dim() != 3 or (feat.shape[0], feat.shape[2]) != expected:
+            raise ValueError(
+                f"site features must have shape ({expected[0]}, B, {expected[1]}), "
+                f"not {tuple(feat.shape)}"
+            )
+        level = self.config.level
+        pooled = []
+        for index, layers in enumerate(self.levels):
+            if index:
+                feat = self.pool(self.grid.coarsening(level), feat)
+                level -= 1
+            feat = layers(self.grid.graph(level), feat)
+            if output == "finest":
+                return feat
+            if output == "global" and (self.config.concatenate or index == len(self.levels) - 1):
+                pooled.append(_GLOBAL[self.config.global_pooling](feat))
+        return torch.cat(pooled, dim=-1) if output == "global" else feat

@@ -1,0 +1,87 @@
+"""Convolution over the neighbours within a sphere (Eq. 2 of the paper)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from csgnn_dgl.nn.structure import relation
+from csgnn_dgl.ops import neighbor_sum
+
+__all__ = ["IntraConv"]
+
+
+class IntraConv(nn.Module):
+    r"""Graph convolution within spheres: plain neighbour sum, one weight matrix, bias.
+
+    .. math:: y_i = b + \Big(x_i + \sum_{j \in N(i)} x_j\Big) Z
+
+    Equation 2 of "Concentric Spherical GNN for 3D Representation Learning", without degree
+    normalisation. The self loop :math:`x_i` is the released code's addition and can be left out.
+
+    Parameters
+    ----------
+    in_feats, out_feats
+        Channels ``C`` and ``F``.
+    self_loop
+        Count each vertex among its own neighbours.
+    bias
+        Add ``b``.
+    etype
+        Edge type to sum over; a graph with a single edge type needs no name.
+
+    Shapes
+    ------
+    feat ``(num_nodes, ..., C)`` → ``(num_nodes, ..., F)``; usually ``(V·R, B, C)``.
+
+    Raises
+    ------
+    ValueError
+        The graph lacks the edge type, or the number of nodes or channels differs.
+
+    Examples
+    --------
+    >>> from csgnn_dgl.grid import ConcentricGrid
+    >>> grid = ConcentricGrid(level=1, n_spheres=2)
+    >>> IntraConv(3, 5)(grid.graph(), torch.ones(84, 1, 3)).shape
+    torch.Size([84, 1, 5])
+    """
+
+    def __init__(
+        self,
+        in_feats: int,
+        out_feats: int,
+        *,
+        self_loop: bool = True,
+        bias: bool = True,
+        etype: str = "intra",
+    ) -> None:
+        super().__init__()
+        self.in_feats, self.out_feats = in_feats, out_feats
+        self.self_loop, self.etype = self_loop, etype
+        self.weight = nn.Parameter(torch.empty(in_feats, out_feats))
+        self.bias = nn.Parameter(torch.empty(out_feats)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Glorot-uniform weights, zero bias."""
+        nn.init.xavier_uniform_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def forward(self, graph: Any, feat: Tensor) -> Tensor:
+        """Convolve ``feat`` over ``graph``; the graph is only read."""
+        csr = relation(graph, self.etype)
+        if self.self_loop:
+            csr = csr.with_self_loops
+        # The sum and the matrix product commute: move the narrower features along the edges.
+        if self.in_feats <= self.out_feats:
+            return F.linear(neighbor_sum(csr, feat), self.weight.t(), self.bias)
+        out = neighbor_sum(csr, feat @ self.weight)
+        return out if self.bias is None else out + self.bias
+
+    def extra_repr(self) -> str:
+        return f"{self.in_feats}, {self.out_feats}, self_loop={self.self_loop}"

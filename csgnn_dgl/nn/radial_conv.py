@@ -1,0 +1,94 @@
+"""Convolution along co-radial vertices (Eq. 3 of the paper)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from csgnn_dgl.nn.structure import chain
+from csgnn_dgl.ops import radial_conv_by_offset, radial_conv_regular
+
+__all__ = ["RadialConv"]
+
+
+class RadialConv(nn.Module):
+    r"""One-dimensional convolution between spheres, zero padded at both ends.
+
+    .. math:: y_{v,r} = b + \sum_{k=0}^{K-1} W_k\, x_{v,\, r + k - \lfloor K/2 \rfloor}
+
+    Equation 3 of "Concentric Spherical GNN for 3D Representation Learning". On a regular grid it
+    is one dense convolution. On any other graph it follows the edges by their ``offset``; a
+    missing sphere counts as padding and ends the chain.
+
+    Parameters
+    ----------
+    in_feats, out_feats
+        Channels ``C`` and ``F``.
+    kernel_size
+        ``K``, odd.
+    bias
+        Add ``b``.
+    etype
+        Edge type of the chain. Edge data ``offset`` (sphere of the source minus sphere of the
+        destination) or node data ``sphere`` tells the direction.
+
+    Shapes
+    ------
+    feat ``(num_nodes, ..., C)`` → ``(num_nodes, ..., F)``; usually ``(V·R, B, C)``.
+
+    Raises
+    ------
+    ValueError
+        Even kernel, unknown edge type, edges without direction, or sizes that differ.
+
+    Examples
+    --------
+    >>> from csgnn_dgl.grid import ConcentricGrid
+    >>> grid = ConcentricGrid(level=0, n_spheres=4)
+    >>> RadialConv(3, 5)(grid.graph(), torch.ones(48, 2, 3)).shape
+    torch.Size([48, 2, 5])
+    """
+
+    def __init__(
+        self,
+        in_feats: int,
+        out_feats: int,
+        *,
+        kernel_size: int = 3,
+        bias: bool = True,
+        etype: str = "radial",
+    ) -> None:
+        super().__init__()
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd and at least 1, not {kernel_size}")
+        self.in_feats, self.out_feats = in_feats, out_feats
+        self.kernel_size, self.etype = kernel_size, etype
+        self.weight = nn.Parameter(torch.empty(out_feats, in_feats, kernel_size))
+        self.bias = nn.Parameter(torch.empty(out_feats)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """The initialisation of :class:`torch.nn.Conv1d`."""
+        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self.bias is not None:
+            bound = 1 / math.sqrt(self.in_feats * self.kernel_size)
+            nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, graph: Any, feat: Tensor) -> Tensor:
+        """Convolve ``feat`` along the chains of ``graph``; the graph is only read."""
+        radial = chain(graph, self.etype)
+        num_nodes = radial.steps[1].num_rows
+        if feat.shape[0] != num_nodes:
+            raise ValueError(f"features of {feat.shape[0]} nodes given to a graph of {num_nodes}")
+        if radial.n_spheres is not None:
+            flat = feat.reshape(num_nodes, -1, feat.shape[-1])
+            out = radial_conv_regular(flat, self.weight, self.bias, radial.n_spheres)
+            return out.view(*feat.shape[:-1], self.out_feats)
+        reach = self.kernel_size // 2
+        return radial_conv_by_offset(feat, self.weight, self.bias, radial.within(reach))
+
+    def extra_repr(self) -> str:
+        return f"{self.in_feats}, {self.out_feats}, kernel_size={self.kernel_size}"

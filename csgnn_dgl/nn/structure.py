@@ -1,0 +1,174 @@
+"""What the kernels need to know of a DGL graph, found out once per graph and kept beside it.
+
+Nothing is written into the graph. The memory is held by weak references, so it goes when the graph
+goes, and it is dropped when the graph's structure has been changed in place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from csgnn_dgl.ops import CSR
+
+__all__ = ["RadialChain", "chain", "relation"]
+
+
+@dataclass
+class RadialChain:
+    """The radial relation of one graph, sorted by offset.
+
+    Attributes
+    ----------
+    n_spheres
+        ``R`` if the graph is regular, that is if node ``v·R + r`` is vertex ``v`` on sphere ``r``
+        and all spheres are alike; otherwise none.
+    steps
+        For offset +1 and −1, who feeds whom.
+    """
+
+    n_spheres: int | None
+    steps: dict[int, CSR]
+    _further: dict[int, CSR] = field(default_factory=dict)
+
+    def within(self, reach: int) -> dict[int, CSR]:
+        """Relations for all offsets from ``-reach`` to ``reach`` but 0, by walking the chain."""
+        for direction in (1, -1):
+            for distance in range(1, reach + 1):
+                offset = direction * distance
+                if offset not in self._further:
+                    self._further[offset] = (
+                        self.steps[direction]
+                        if distance == 1
+                        else self._further[offset - direction].compose(self.steps[direction])
+                    )
+        return {o: csr for o, csr in sorted(self._further.items()) if abs(o) <= reach}
+
+
+@dataclass
+class _Known:
+    index: object  # DGL's own handle of the structure: replaced whenever edges or nodes change
+    relations: dict[tuple[str, str, str], CSR] = field(default_factory=dict)
+    chains: dict[tuple[tuple[str, str, str], int], RadialChain] = field(default_factory=dict)
+
+
+_known: WeakKeyDictionary[Any, _Known] = WeakKeyDictionary()
+
+
+def _memory(graph: Any) -> _Known:
+    known = _known.get(graph)
+    if known is None or known.index is not graph._graph:
+        known = _known[graph] = _Known(graph._graph)
+    return known
+
+
+def _canonical(graph: Any, etype: str) -> tuple[str, str, str]:
+    types = graph.canonical_etypes
+    if len(types) == 1:
+        only: tuple[str, str, str] = types[0]
+        return only
+    if etype not in graph.etypes:
+        raise ValueError(
+            f"the graph has no edge type {etype!r}; it has {sorted(set(graph.etypes))}. Build it "
+            f"with ConcentricGrid, or name the relation with the layer's `etype` argument"
+        )
+    found: tuple[str, str, str] = graph.to_canonical_etype(etype)
+    return found
+
+
+def _edges(graph: Any, etype: tuple[str, str, str]) -> tuple[Tensor, Tensor]:
+    src, dst = graph.edges(etype=etype, order="eid")
+    return src.to(torch.int64), dst.to(torch.int64)
+
+
+def relation(graph: Any, etype: str) -> CSR:
+    """The edges of ``etype`` as rows of sources; a graph with a single edge type needs no name.
+
+    Raises
+    ------
+    ValueError
+        The graph has several edge types, and ``etype`` is none of them.
+    """
+    canonical = _canonical(graph, etype)
+    relations = _memory(graph).relations
+    if canonical not in relations:
+        source_type, _, destination_type = canonical
+        relations[canonical] = CSR.from_edges(
+            *_edges(graph, canonical),
+            graph.num_nodes(destination_type),
+            graph.num_nodes(source_type),
+        )
+    return relations[canonical]
+
+
+def _offsets(graph: Any, etype: tuple[str, str, str], src: Tensor, dst: Tensor) -> Tensor:
+    if "offset" in graph.edges[etype].data:
+        offset: Tensor = graph.edges[etype].data["offset"]
+        return offset
+    if "sphere" in graph.nodes[etype[0]].data:
+        sphere = graph.nodes[etype[0]].data["sphere"]
+        difference: Tensor = sphere[src] - sphere[dst]
+        return difference
+    raise ValueError(
+        f"the radial edges {etype} carry no data 'offset' (sphere of the source minus sphere of "
+        f"the destination) and the nodes no data 'sphere' to compute it from; set one of them"
+    )
+
+
+def _regular_spheres(num_nodes: int, src: Tensor, dst: Tensor, offset: Tensor) -> int | None:
+    """``R`` if the edges are just the chains of ``v·R + r``, else none."""
+    vertices = num_nodes - src.numel() // 2
+    if vertices <= 0 or num_nodes % vertices:
+        return None
+    n_spheres = num_nodes // vertices
+    expected = 2 * vertices * (n_spheres - 1)
+    if src.numel() != expected or not torch.equal(src - dst, offset):
+        return None
+    same_chain = torch.equal(
+        torch.div(src, n_spheres, rounding_mode="floor"),
+        torch.div(dst, n_spheres, rounding_mode="floor"),
+    )
+    single = torch.unique(src * num_nodes + dst).numel() == expected
+    return n_spheres if same_chain and single and bool((offset.abs() == 1).all()) else None
+
+
+def chain(graph: Any, etype: str) -> RadialChain:
+    """The radial relation of ``graph``, by offset.
+
+    Raises
+    ------
+    ValueError
+        No such edge type, or its edges do not say which way they point (see ``offset``), or an
+        offset other than ±1.
+    """
+    canonical = _canonical(graph, etype)
+    source_type, _, destination_type = canonical
+    if source_type != destination_type:
+        raise ValueError(f"radial edges join nodes of one type, not {canonical}")
+    # The offsets are edge data, which may be replaced without touching the structure.
+    data = graph.edges[canonical].data
+    stamp = data["offset"].data_ptr() if "offset" in data else 0
+    chains = _memory(graph).chains
+    key = (canonical, stamp)
+    if key not in chains:
+        src, dst = _edges(graph, canonical)
+        offset = _offsets(graph, canonical, src, dst).to(torch.int64)
+        wrong = torch.nonzero(offset.abs() != 1).flatten()
+        if wrong.numel():
+            edge = int(wrong[0])
+            raise ValueError(
+                f"radial edge {edge} ({int(src[edge])} → {int(dst[edge])}) has offset "
+                f"{int(offset[edge])}; radial edges join consecutive spheres, so it must be ±1. "
+                f"Wider kernels walk along the chain by themselves"
+            )
+        num_nodes = graph.num_nodes(source_type)
+        steps = {
+            o: CSR.from_edges(src[offset == o], dst[offset == o], num_nodes, num_nodes)
+            for o in (1, -1)
+        }
+        chains[key] = RadialChain(_regular_spheres(num_nodes, src, dst, offset), steps)
+    return chains[key]

@@ -1,0 +1,59 @@
+"""Pooling from one level of the grid to the next coarser one (A.5 of the paper)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+from torch import Tensor, nn
+
+from csgnn_dgl.nn.structure import relation
+from csgnn_dgl.ops import neighbor_mean, neighbor_sum, neighborhood_max
+
+__all__ = ["PoolMode", "VertexPool"]
+
+PoolMode = Literal["max", "mean", "sum"]
+
+_KERNELS = {"max": neighborhood_max, "mean": neighbor_mean, "sum": neighbor_sum}
+
+
+class VertexPool(nn.Module):
+    r"""Pool the fine neighbourhood of every coarse vertex.
+
+    .. math:: y_u = f(\{x_v : v \in N(u)\})
+
+    with :math:`N(u)` the vertex and its 1-ring on the finer level: the edges of
+    ``ConcentricGrid.coarsening(level)``, or of any bipartite graph with one edge type.
+
+    Parameters
+    ----------
+    mode
+        :math:`f`: ``"max"``, ``"mean"`` or ``"sum"``.
+    etype
+        Edge type to pool over; a graph with a single edge type needs no name.
+
+    Shapes
+    ------
+    feat ``(num_fine, ..., C)`` → ``(num_coarse, ..., C)``. A coarse node without edges gets zero.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from csgnn_dgl.grid import ConcentricGrid
+    >>> grid = ConcentricGrid(level=1, n_spheres=2)
+    >>> VertexPool("max")(grid.coarsening(1), torch.ones(84, 1, 3)).shape
+    torch.Size([24, 1, 3])
+    """
+
+    def __init__(self, mode: PoolMode = "max", *, etype: str = "pool") -> None:
+        super().__init__()
+        if mode not in get_args(PoolMode):
+            raise ValueError(f"mode must be one of {get_args(PoolMode)}, not {mode!r}")
+        self.mode, self.etype = mode, etype
+
+    def forward(self, graph: Any, feat: Tensor) -> Tensor:
+        """Pool ``feat`` of the fine nodes; the graph is only read."""
+        out: Tensor = _KERNELS[self.mode](relation(graph, self.etype), feat)
+        return out
+
+    def extra_repr(self) -> str:
+        return f"{self.mode!r}"

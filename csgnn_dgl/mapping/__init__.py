@@ -1,0 +1,23 @@
+"""From points to grid sites: face search, radial basis weights, augmentation. Torch, batched."""
+
+from csgnn_dgl.mapping.augment import Augmentation
+from csgnn_dgl.mapping.bandwidth import Bandwidth, shell_bandwidths
+from csgnn_dgl.mapping.clouds import normalize_clouds, subsample
+from csgnn_dgl.mapping.faces import FaceSearch
+from csgnn_dgl.mapping.points import PointMapping, RadialNeighborhood
+from csgnn_dgl.mapping.rotations import RotationProtocol, UpAxis, random_rotations, rotate_clouds
+
+__all__ = [
+    "Augmentation",
+    "Bandwidth",
+    "FaceSearch",
+    "PointMapping",
+    "RadialNeighborhood",
+    "RotationProtocol",
+    "UpAxis",
+    "normalize_clouds",
+    "random_rotations",
+    "rotate_clouds",
+    "shell_bandwidths",
+    "subsample",
+]

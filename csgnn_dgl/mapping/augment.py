@@ -1,0 +1,121 @@
+"""Random changes to training clouds: scale, rotation, translation, jitter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from csgnn_dgl.errors import ConfigError, DataError
+from csgnn_dgl.mapping.rotations import (
+    RotationProtocol,
+    UpAxis,
+    check_protocol,
+    random_rotations,
+    rotate_clouds,
+)
+
+__all__ = ["Augmentation"]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """The paper's augmentation of point clouds, in the order scale, rotation, translation, jitter.
+
+    The defaults are those of "Concentric Spherical GNN for 3D Representation Learning" (Table 1).
+    Normalise afterwards with :func:`csgnn_dgl.mapping.normalize_clouds`.
+
+    Parameters
+    ----------
+    scale
+        Range of the factor, drawn for each cloud and axis. ``(1, 1)`` switches it off.
+    rotation
+        Protocol of :func:`csgnn_dgl.mapping.random_rotations`.
+    translation
+        Largest shift along each axis, drawn for each cloud. 0 switches it off.
+    jitter
+        Standard deviation of the normal noise on each coordinate. 0 switches it off.
+    jitter_clip
+        Largest noise on a coordinate.
+    up_axis
+        The axis which the rotation ``"z"`` turns about.
+
+    Raises
+    ------
+    ConfigError
+        Unknown names, a reversed range, negative sizes.
+
+    Examples
+    --------
+    >>> augment = Augmentation(rotation="so3")
+    >>> augment(torch.rand(2, 64, 3), torch.Generator().manual_seed(0)).shape
+    torch.Size([2, 64, 3])
+    """
+
+    scale: tuple[float, float] = (0.8, 1.2)
+    rotation: RotationProtocol = "none"
+    translation: float = 0.1
+    jitter: float = 0.01
+    jitter_clip: float = 0.05
+    up_axis: UpAxis = "z"
+
+    def __post_init__(self) -> None:
+        check_protocol(self.rotation, self.up_axis)
+        low, high = self.scale
+        if not 0 < low <= high < float("inf"):
+            raise ConfigError(
+                f"scale is {self.scale}, but (low, high) with 0 < low <= high is needed"
+            )
+        for name in ("translation", "jitter", "jitter_clip"):
+            value = getattr(self, name)
+            if not 0 <= value < float("inf"):
+                raise ConfigError(f"{name} is {value}, but it must be 0 or a positive number")
+
+    def __call__(self, points: Tensor, generator: torch.Generator) -> Tensor:
+        """Change each cloud at random.
+
+        Parameters
+        ----------
+        points
+            Shape ``(B, N, 3)``; left as they are.
+        generator
+            A CPU generator. Everything is drawn on the CPU and moved, so that one seed gives the
+            same clouds on every device.
+
+        Returns
+        -------
+        Tensor
+            Shape ``(B, N, 3)``, the type and device of ``points``.
+
+        Raises
+        ------
+        DataError
+            Another shape, or not floating-point.
+        """
+        if points.dim() != 3 or points.shape[-1] != 3 or not points.is_floating_point():
+            raise DataError(
+                f"points have shape {tuple(points.shape)} and type {points.dtype}, "
+                "but a floating-point tensor of shape (B, N, 3) is needed"
+            )
+        n_clouds = points.shape[0]
+        low, high = self.scale
+        factor = low + (high - low) * _uniform(n_clouds, generator)
+        turn = random_rotations(
+            n_clouds, self.rotation, self.up_axis, generator, points.dtype, points.device
+        )
+        shift = self.translation * (2 * _uniform(n_clouds, generator) - 1)
+        points = points * factor.to(points.dtype).to(points.device)
+        if self.rotation != "none":
+            points = rotate_clouds(points, turn)
+        points = points + shift.to(points.dtype).to(points.device)
+        if self.jitter > 0:
+            noise = torch.randn(points.shape, generator=generator, dtype=torch.float32)
+            noise = noise.mul_(self.jitter).clamp_(-self.jitter_clip, self.jitter_clip)
+            points = points + noise.to(points.dtype).to(points.device)
+        return points
+
+
+def _uniform(n_clouds: int, generator: torch.Generator) -> Tensor:
+    """Uniform on [0, 1), one number per cloud and axis; (B, 1, 3), float64."""
+    return torch.rand(n_clouds, 1, 3, generator=generator, dtype=torch.float64)

@@ -1,0 +1,112 @@
+"""Operations on whole clouds: scaling to the unit ball, random subsets."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from csgnn_dgl.errors import ConfigError, DataError
+
+__all__ = ["normalize_clouds", "subsample"]
+
+
+def normalize_clouds(
+    points: Tensor, batch: Tensor | None = None, batch_size: int | None = None
+) -> Tensor:
+    """Divide each cloud by its largest distance from the origin.
+
+    A cloud whose points all lie at the origin stays as it is. Nothing is centred.
+
+    Parameters
+    ----------
+    points
+        Shape ``(..., N, 3)``, any unit; with ``batch``, shape ``(M, 3)``.
+    batch, batch_size
+        For clouds of differing size: the cloud of each point, shape ``(M,)``, int64, and the
+        number of clouds.
+
+    Returns
+    -------
+    Tensor
+        The same shape and type, largest distance 1.
+
+    Raises
+    ------
+    DataError
+        Not floating-point points with three coordinates, or clouds without points.
+
+    Examples
+    --------
+    >>> normalize_clouds(torch.tensor([[[3.0, 4.0, 0.0], [0.0, 1.0, 0.0]]]))
+    tensor([[[0.6000, 0.8000, 0.0000],
+             [0.0000, 0.2000, 0.0000]]])
+    """
+    flat = batch is not None
+    if points.dim() < 2 or points.shape[-1] != 3 or (flat and points.dim() != 2):
+        wanted = "(M, 3)" if flat else "(..., N, 3)"
+        raise DataError(f"points have shape {tuple(points.shape)}, but {wanted} is needed")
+    if not points.is_floating_point():
+        raise DataError(f"points are {points.dtype}, but floating-point numbers are needed")
+    if points.shape[-2] == 0:
+        raise DataError(f"clouds of shape {tuple(points.shape)} have no points to normalise")
+    if batch is None:
+        # First by the largest coordinate, so that squares neither overflow nor vanish.
+        largest = points.detach().abs().amax(dim=(-2, -1), keepdim=True)
+        scaled = points / torch.where(largest > 0, largest, 1)
+        # The root only of the largest square: the root's slope at the origin is infinite.
+        longest = (scaled * scaled).sum(-1, keepdim=True).amax(dim=-2, keepdim=True)
+        return scaled / torch.where(longest > 0, longest, 1).sqrt()
+    n_clouds = int(batch.max()) + 1 if batch_size is None else batch_size
+    largest = _cloud_max(points.detach().abs().amax(dim=-1), batch, n_clouds)
+    scaled = points / torch.where(largest > 0, largest, 1)[batch, None]
+    longest = _cloud_max((scaled * scaled).sum(-1), batch, n_clouds)
+    return scaled / torch.where(longest > 0, longest, 1).sqrt()[batch, None]
+
+
+def _cloud_max(values: Tensor, batch: Tensor, n_clouds: int) -> Tensor:
+    return values.new_zeros(n_clouds).scatter_reduce(0, batch, values, "amax")
+
+
+def subsample(points: Tensor, n: int, generator: torch.Generator) -> Tensor:
+    """Random ``n`` of the ``P`` points of each cloud, without replacement.
+
+    Parameters
+    ----------
+    points
+        Shape ``(B, P, 3)``.
+    n
+        How many to keep. With ``n == P`` the clouds come back as they are and nothing is drawn.
+    generator
+        A CPU generator: the choice does not depend on the device of the points.
+
+    Returns
+    -------
+    Tensor
+        Shape ``(B, n, 3)``, in random order.
+
+    Raises
+    ------
+    DataError
+        ``n`` exceeds ``P``, or another shape.
+    ConfigError
+        ``n`` is below 1.
+
+    Examples
+    --------
+    >>> pool = torch.arange(12.0).view(1, 4, 3)
+    >>> subsample(pool, 2, torch.Generator().manual_seed(0)).shape
+    torch.Size([1, 2, 3])
+    """
+    if points.dim() != 3 or points.shape[-1] != 3:
+        raise DataError(f"points have shape {tuple(points.shape)}, but (B, P, 3) is needed")
+    n_clouds, pool, _ = points.shape
+    if n < 1:
+        raise ConfigError(f"{n} points per cloud asked for, but there must be at least 1")
+    if n > pool:
+        raise DataError(f"{n} points per cloud asked for, but the clouds have only {pool}")
+    if n == pool:
+        return points
+    # The places of the n largest of P random numbers are a uniform subset.
+    chosen = torch.rand(n_clouds, pool, generator=generator).topk(n, dim=1).indices
+    chosen = chosen.to(points.device)
+    return points.gather(1, chosen[:, :, None].expand(-1, -1, 3))

@@ -1,0 +1,144 @@
+"""Random rotations of clouds, by protocol."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from csgnn_dgl.errors import ConfigError, DataError, suggest
+
+__all__ = ["RotationProtocol", "UpAxis", "check_protocol", "random_rotations", "rotate_clouds"]
+
+RotationProtocol = Literal["none", "z", "so3", "euler"]
+UpAxis = Literal["x", "y", "z"]
+
+
+def check_protocol(protocol: str, up_axis: str) -> None:
+    """Raise :class:`ConfigError` unless both names are known."""
+    for value, what, known in (
+        (protocol, "rotation protocol", get_args(RotationProtocol)),
+        (up_axis, "up axis", get_args(UpAxis)),
+    ):
+        if value not in known:
+            raise ConfigError(f"unknown {what} {value!r}: {suggest(str(value), known)}")
+
+
+def random_rotations(
+    n: int,
+    protocol: RotationProtocol,
+    up_axis: UpAxis,
+    generator: torch.Generator,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Random rotation matrices.
+
+    Parameters
+    ----------
+    n
+        How many.
+    protocol
+        ``"none"``: identities; ``"z"``: a uniform angle about ``up_axis``, whichever it is called;
+        ``"so3"``: uniform on SO(3) (Haar measure), from normal quaternions; ``"euler"``: three
+        uniform Euler angles, ``Rz Ry Rx``, which is *not* uniform and is kept to compare with work
+        that does so (the released code of the concentric spherical GNN among them).
+    up_axis
+        Axis of the ``"z"`` protocol.
+    generator
+        A CPU generator. Numbers are drawn in float64 on the CPU: one seed gives the same
+        rotations on every device and in every precision.
+    dtype, device
+        Of the result.
+
+    Returns
+    -------
+    Tensor
+        Shape ``(n, 3, 3)``; apply with :func:`rotate_clouds`.
+
+    Raises
+    ------
+    ConfigError
+        Unknown protocol or axis.
+
+    Examples
+    --------
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> turn = random_rotations(2, "so3", "z", generator, dtype=torch.float64)
+    >>> torch.allclose(turn @ turn.transpose(1, 2), torch.eye(3).double())
+    True
+    """
+    check_protocol(protocol, up_axis)
+    if protocol == "none":
+        return torch.eye(3, dtype=dtype, device=device).repeat(n, 1, 1)
+    if protocol == "so3":
+        quaternion = torch.randn(n, 4, generator=generator, dtype=torch.float64)
+        matrices = _from_quaternions(quaternion)
+    else:
+        angles = 2 * torch.pi * torch.rand(n, 3, generator=generator, dtype=torch.float64)
+        if protocol == "z":
+            matrices = _about_axis(angles[:, 0], up_axis)
+        else:
+            about_x, about_y, about_z = (
+                _about_axis(angles[:, i], axis) for i, axis in enumerate(get_args(UpAxis))
+            )
+            matrices = about_z @ about_y @ about_x
+    # Type first: not every device knows float64.
+    return matrices.to(dtype).to(device)
+
+
+def rotate_clouds(points: Tensor, rotations: Tensor) -> Tensor:
+    """Rotate each cloud by its own matrix, ``p → R p``.
+
+    Parameters
+    ----------
+    points
+        Shape ``(B, N, 3)``.
+    rotations
+        Shape ``(B, 3, 3)``.
+
+    Raises
+    ------
+    DataError
+        Shapes that do not fit.
+
+    Examples
+    --------
+    >>> quarter_about_z = torch.tensor([[[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]])
+    >>> rotate_clouds(torch.tensor([[[1.0, 0.0, 0.5]]]), quarter_about_z)
+    tensor([[[0.0000, 1.0000, 0.5000]]])
+    """
+    n_clouds = points.shape[0] if points.dim() == 3 and points.shape[-1] == 3 else -1
+    if rotations.shape != (n_clouds, 3, 3):
+        raise DataError(
+            f"points have shape {tuple(points.shape)} and rotations {tuple(rotations.shape)}, "
+            "but (B, N, 3) and (B, 3, 3) are needed"
+        )
+    # No matmul: under autocast, or with TF32, it would round the coordinates.
+    columns = rotations.transpose(1, 2)[:, :, None]
+    turned = points[..., 0:1] * columns[:, 0]
+    return turned + points[..., 1:2] * columns[:, 1] + points[..., 2:3] * columns[:, 2]
+
+
+def _from_quaternions(quaternion: Tensor) -> Tensor:
+    """Rotation matrices (n, 3, 3) of the directions of four-dimensional vectors (n, 4)."""
+    w, x, y, z = (quaternion / quaternion.norm(dim=1, keepdim=True)).unbind(1)
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    return torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
+
+
+def _about_axis(angle: Tensor, axis: str) -> Tensor:
+    """Right-handed rotations (n, 3, 3) about a coordinate axis."""
+    fixed = get_args(UpAxis).index(axis)
+    first, second = (fixed + 1) % 3, (fixed + 2) % 3
+    matrices = torch.zeros(len(angle), 3, 3, dtype=angle.dtype)
+    matrices[:, fixed, fixed] = 1
+    matrices[:, first, first] = matrices[:, second, second] = angle.cos()
+    matrices[:, second, first] = angle.sin()
+    matrices[:, first, second] = -angle.sin()
+    return matrices

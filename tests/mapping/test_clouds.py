@@ -1,0 +1,128 @@
+"""Normalising and subsampling clouds."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from csgnn_dgl.errors import ConfigError, DataError
+from csgnn_dgl.mapping import normalize_clouds, subsample
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def clouds(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, 3, generator=seeded(), dtype=torch.float64)
+
+
+def test_largest_distance_is_one() -> None:
+    points = clouds(5, 40) * torch.tensor([1e-3, 0.5, 1, 20, 1e4]).view(5, 1, 1)
+    scaled = normalize_clouds(points)
+    one = torch.ones(5, dtype=torch.float64)
+    torch.testing.assert_close(scaled.norm(dim=-1).amax(dim=1), one)
+    want = points / points.norm(dim=-1).amax(dim=1)[:, None, None]
+    torch.testing.assert_close(scaled, want)
+
+
+def test_nothing_is_centred() -> None:
+    points = clouds(1, 10) + 5
+    scaled = normalize_clouds(points)
+    assert scaled.min() > 0
+
+
+def test_cloud_at_the_origin_stays() -> None:
+    points = clouds(2, 5)
+    points[1] = 0
+    scaled = normalize_clouds(points.requires_grad_())
+    assert (scaled[1] == 0).all()
+    scaled.sum().backward()
+    assert points.grad is not None
+    assert points.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_extreme_sizes(size: float) -> None:
+    points = clouds(2, 5).float()
+    torch.testing.assert_close(normalize_clouds(points * size), normalize_clouds(points))
+
+
+def test_flat_form_equals_padded_form() -> None:
+    points = clouds(3, 20)
+    points[1] = 0
+    batch = torch.arange(3).repeat_interleave(20)
+    order = torch.randperm(60, generator=seeded())
+    flat = points.view(-1, 3)[order]
+    want = normalize_clouds(points).view(-1, 3)[order]
+    torch.testing.assert_close(normalize_clouds(flat, batch[order]), want)
+    torch.testing.assert_close(normalize_clouds(flat, batch[order], 4), want)
+
+
+def test_one_cloud_without_batch_dimension() -> None:
+    points = clouds(10)
+    assert torch.equal(normalize_clouds(points), normalize_clouds(points[None])[0])
+
+
+def test_normalize_gradcheck() -> None:
+    points = clouds(2, 4).requires_grad_()
+    assert torch.autograd.gradcheck(normalize_clouds, (points,))
+
+
+@pytest.mark.parametrize(
+    "points", [torch.zeros(3), torch.zeros(2, 5, 2), torch.zeros(2, 0, 3), torch.zeros(2, 3).long()]
+)
+def test_normalize_bad_points(points: torch.Tensor) -> None:
+    with pytest.raises(DataError):
+        normalize_clouds(points)
+
+
+def test_subset_without_replacement() -> None:
+    pool = torch.arange(4 * 50).view(4, 50, 1).expand(-1, -1, 3).double()
+    chosen = subsample(pool, 30, seeded())
+    assert chosen.shape == (4, 30, 3)
+    for cloud, candidates in zip(chosen, pool, strict=True):
+        assert cloud[:, 0].unique().numel() == 30, "no point twice"
+        assert torch.isin(cloud[:, 0], candidates[:, 0]).all()
+        assert (cloud == cloud[:, :1]).all(), "coordinates stay together"
+    rows = chosen[:, :, 0] - 50 * torch.arange(4).view(4, 1)
+    assert not torch.equal(rows[0].sort().values, rows[1].sort().values)
+
+
+def test_subset_is_uniform() -> None:
+    pool = torch.arange(10.0).view(1, 10, 1).expand(20_000, 10, 3)
+    chosen = subsample(pool, 3, seeded())[:, :, 0]
+    share = torch.bincount(chosen.long().view(-1), minlength=10) / 20_000
+    assert (share - 0.3).abs().max() < 0.02
+    # Any place too, so that the first few of the subset are a random subset again.
+    first = torch.bincount(chosen[:, 0].long(), minlength=10) / 20_000
+    assert (first - 0.1).abs().max() < 0.015
+
+
+def test_subset_seed_decides() -> None:
+    pool = clouds(2, 50)
+    assert torch.equal(subsample(pool, 10, seeded(0)), subsample(pool, 10, seeded(0)))
+    assert not torch.equal(subsample(pool, 10, seeded(0)), subsample(pool, 10, seeded(1)))
+
+
+def test_whole_pool_is_left_alone() -> None:
+    pool, generator = clouds(2, 50), seeded()
+    before = generator.get_state()
+    assert torch.equal(subsample(pool, 50, generator), pool)
+    assert torch.equal(generator.get_state(), before)
+
+
+def test_subset_is_differentiable() -> None:
+    pool = clouds(2, 5).requires_grad_()
+    subsample(pool, 3, seeded()).sum().backward()
+    assert pool.grad is not None
+    assert pool.grad.sum() == 2 * 3 * 3
+
+
+@pytest.mark.parametrize(
+    ("shape", "n", "error"),
+    [((2, 5, 3), 6, DataError), ((5, 3), 2, DataError), ((2, 5, 3), 0, ConfigError)],
+)
+def test_subset_bad_requests(shape: tuple[int, ...], n: int, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        subsample(torch.zeros(shape), n, seeded())

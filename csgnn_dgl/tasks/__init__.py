@@ -1,0 +1,1 @@
+"""What is trained and evaluated: run directories, weights, training, inference."""

@@ -1,0 +1,54 @@
+"""Lightning checkpoints that are whole at any time, and load without running anything."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import CheckpointIO
+
+from csgnn_dgl._files import atomic_write
+from csgnn_dgl.errors import CheckpointError
+
+__all__ = ["AtomicCheckpointIO"]
+
+
+class AtomicCheckpointIO(CheckpointIO):
+    """Writes aside and renames; reads tensors and plain values only."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
+        """Write ``checkpoint`` to ``path``; an older one stays until the new one is complete."""
+        with atomic_write(path, "wb") as file:
+            torch.save(checkpoint, file)
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Read a checkpoint.
+
+        Raises
+        ------
+        CheckpointError
+            Missing, damaged, or holding anything but tensors and plain values.
+        """
+        try:
+            content = torch.load(path, map_location=map_location or "cpu", weights_only=True)
+        except FileNotFoundError:
+            raise CheckpointError(f"there is no checkpoint {path}") from None
+        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, zipfile.BadZipFile) as error:
+            raise CheckpointError(
+                f"{path} is damaged or not a checkpoint ({str(error).splitlines()[0]}); remove it "
+                f"to start the run from the beginning"
+            ) from error
+        if not isinstance(content, dict) or "state_dict" not in content:
+            raise CheckpointError(f"{path} is not a checkpoint of a training run")
+        return content
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Delete a checkpoint if it is there."""
+        Path(path).unlink(missing_ok=True)

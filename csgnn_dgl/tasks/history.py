@@ -1,0 +1,57 @@
+"""One row of figures per epoch, in the checkpoint and in ``metrics.csv``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from csgnn_dgl._files import atomic_write_text
+
+__all__ = ["History"]
+
+
+class History(Callback):
+    """Collects what was logged in each epoch.
+
+    The rows travel in the checkpoint, so a resumed run goes on with them, and the file is written
+    whole after each epoch, so it never holds an epoch twice.
+
+    Parameters
+    ----------
+    path
+        The CSV file to write.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, float]] = []
+        self._started = 0.0
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """All rows so far."""
+        return pd.DataFrame(self.rows)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        row = {
+            "epoch": trainer.current_epoch,
+            **{name: float(value) for name, value in sorted(trainer.callback_metrics.items())},
+            "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
+            "seconds": time.perf_counter() - self._started,
+        }
+        self.rows = [r for r in self.rows if r["epoch"] < row["epoch"]] + [row]
+        if trainer.is_global_zero:
+            atomic_write_text(self.path, self.table.to_csv(index=False))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = list(state_dict["rows"])

@@ -1,0 +1,205 @@
+"""The folder of one training run."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from csgnn_dgl._files import (
+    atomic_write_json,
+    atomic_write_text,
+    remove_leftovers,
+    resource_error,
+)
+from csgnn_dgl.errors import CheckpointError, CSGNNError, ResourceError
+
+__all__ = ["RunDirectory"]
+
+
+class RunDirectory:
+    """A run's files, each of them whole at any time.
+
+    ========================  =========================================================
+    ``config.yaml``           all options, enough to repeat the run
+    ``metrics.csv``           one row per epoch
+    ``model.safetensors``     weights and header, for inference
+    ``last.ckpt``             everything needed to go on
+    ``summary.json``          what came out, and of what
+    ``*.png``                 plots
+    ``tensorboard/``          the same curves for TensorBoard
+    ========================  =========================================================
+
+    Make one with :meth:`create` or :meth:`open`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def config(self) -> Path:
+        """``config.yaml``."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """``metrics.csv``."""
+        return self.path / "metrics.csv"
+
+    @property
+    def model(self) -> Path:
+        """``model.safetensors``."""
+        return self.path / "model.safetensors"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """``last.ckpt``."""
+        return self.path / "last.ckpt"
+
+    @property
+    def summary(self) -> Path:
+        """``summary.json``."""
+        return self.path / "summary.json"
+
+    @classmethod
+    def create(cls, path: Path | None, command: str, config_yaml: str) -> RunDirectory:
+        """Make a new run directory and write its configuration.
+
+        Parameters
+        ----------
+        path
+            The folder to make; none for the first free ``runs/<command>-001``, …
+        command
+            What is run.
+        config_yaml
+            Content of ``config.yaml``.
+
+        Raises
+        ------
+        ResourceError
+            It cannot be made there.
+        CSGNNError
+            The folder exists and is not empty.
+        """
+        run = cls(_next_free(command) if path is None else _claim(path))
+        atomic_write_text(run.config, config_yaml)
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> RunDirectory:
+        """The run at ``path``.
+
+        Raises
+        ------
+        CheckpointError
+            There is no run; names those nearby.
+        """
+        run = cls(path)
+        if run.config.is_file():
+            return run
+        if not path.exists():
+            found = f"there is no run {path}"
+        elif not path.is_dir():
+            found = f"{path} is a file, not a run directory"
+        else:
+            found = f"{path} is not a run directory: it holds no config.yaml"
+        nearby = sorted(p.parent for p in path.parent.glob("*/config.yaml")) or sorted(
+            p.parent for p in Path("runs").glob("*/config.yaml")
+        )
+        listed = ", ".join(str(p) for p in nearby[-8:])
+        advice = f"runs there are: {listed}" if nearby else "train one with: csgnn-dgl train modelnet"
+        raise CheckpointError(f"{found}; {advice}")
+
+    def figure(self, name: str) -> Path:
+        """Where the plot ``name`` goes."""
+        return self.path / f"{name}.png"
+
+    def read_summary(self) -> dict[str, Any]:
+        """Content of ``summary.json``; empty if there is none yet."""
+        try:
+            content = json.loads(self.summary.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise CheckpointError(
+                f"{self.summary} cannot be read ({error}); move it away and run the command again"
+            ) from error
+        if not isinstance(content, dict):
+            raise CheckpointError(f"{self.summary} does not hold a JSON object; move it away")
+        return content
+
+    def write_summary(self, content: dict[str, Any]) -> None:
+        """Replace ``summary.json``."""
+        atomic_write_json(self.summary, content)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training here at the same time.
+
+        The lock is the system's, on an open file: it ends with the process, however that ends.
+
+        Raises
+        ------
+        CSGNNError
+            Another process holds it.
+        """
+        path = self.path / ".lock"
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise resource_error(error, path, "write") from error
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                owner = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
+                raise CSGNNError(
+                    f"process {owner} is training in {self.path}; wait for it, stop it, or choose "
+                    f"another --output"
+                ) from None
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            # Whatever a killed process left half written was never under its real name.
+            remove_leftovers(self.path)
+            yield
+        finally:
+            os.close(handle)
+
+
+def _claim(path: Path) -> Path:
+    if path.exists() and not path.is_dir():
+        raise ResourceError(f"{path} is a file, so it cannot be a run directory; choose another path")
+    if path.is_dir() and any(path.iterdir()):
+        what = "holds a run" if (path / "config.yaml").is_file() else "is not empty"
+        raise CSGNNError(
+            f"{path} exists and {what}; nothing was changed. Choose another --output, or go on with "
+            f"that run: --resume {path}"
+        )
+    return _make(path)
+
+
+def _make(path: Path) -> Path:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise resource_error(error, path, "make") from error
+    return path
+
+
+def _next_free(command: str) -> Path:
+    parent = _make(Path("runs"))
+    number = 1
+    while True:
+        path = parent / f"{command}-{number:03d}"
+        try:
+            path.mkdir()  # fails if it exists, so that two processes never share one
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise resource_error(error, path, "write") from error
+        else:
+            return path

@@ -111,9 +111,7 @@ class CommandConfig(BaseModel):
             raise ConfigError(_in_words(error, values, origin)) from None
 
 
-def _in_words(
-    error: ValidationError, values: Mapping[str, Any], origin: Mapping[str, str]
-) -> str:
+def _in_words(error: ValidationError, values: Mapping[str, Any], origin: Mapping[str, str]) -> str:
     lines = []
     for problem in error.errors():
         place = [str(part) for part in problem["loc"]]

@@ -104,9 +104,7 @@ def _icosahedron() -> tuple[Floats, Ints]:
     )
     vertices /= np.linalg.norm(vertices, axis=1, keepdims=True)
     adjacent = np.isclose(vertices @ vertices.T, 5**-0.5)
-    triples = np.argwhere(
-        adjacent[:, :, None] & adjacent[None, :, :] & adjacent[:, None, :]
-    )
+    triples = np.argwhere(adjacent[:, :, None] & adjacent[None, :, :] & adjacent[:, None, :])
     faces = triples[(triples[:, 0] < triples[:, 1]) & (triples[:, 1] < triples[:, 2])]
     a, b, c = (vertices[faces[:, i]] for i in range(3))
     clockwise = np.einsum("ni,ni->n", np.cross(b - a, c - a), a) < 0

@@ -1,4 +1,4 @@
-"""Layers that read like DGL's own: ``layer(graph, feat)`` on any heterograph with our edge types."""
+"""Layers that read like DGL's own: ``layer(graph, feat)`` on any graph with our edge types."""
 
 from csgnn_dgl.nn.blocks import IntraBlock, RadialBlock
 from csgnn_dgl.nn.intra_conv import IntraConv

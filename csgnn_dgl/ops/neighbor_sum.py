@@ -20,9 +20,7 @@ class _NeighborSum(torch.autograd.Function):
         rows = feat.reshape(feat.shape[0], -1)
         # A bag of rows per destination: one pass over contiguous rows, nothing of the size of
         # the edges is ever written.
-        out = F.embedding_bag(
-            csr.indices, rows, csr.indptr, mode="sum", include_last_offset=True
-        )
+        out = F.embedding_bag(csr.indices, rows, csr.indptr, mode="sum", include_last_offset=True)
         return out.view(csr.num_rows, *feat.shape[1:])
 
     @staticmethod

@@ -36,4 +36,4 @@ def keep_freed_memory() -> bool:
         (_M_TRIM_THRESHOLD, 2**31 - 1),
         (_M_TOP_PAD, 64 * 2**20),
     )
-    return all([mallopt(option, value) == 1 for option, value in settings])
+    return min(mallopt(option, value) for option, value in settings) == 1

@@ -40,7 +40,13 @@ class AtomicCheckpointIO(CheckpointIO):
             content = torch.load(path, map_location=map_location or "cpu", weights_only=True)
         except FileNotFoundError:
             raise CheckpointError(f"there is no checkpoint {path}") from None
-        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, zipfile.BadZipFile) as error:
+        except (
+            pickle.UnpicklingError,
+            RuntimeError,
+            EOFError,
+            OSError,
+            zipfile.BadZipFile,
+        ) as error:
             raise CheckpointError(
                 f"{path} is damaged or not a checkpoint ({str(error).splitlines()[0]}); remove it "
                 f"to start the run from the beginning"

@@ -124,7 +124,10 @@ class TrainModelNetConfig(CommandConfig):
     n_spheres: int = _option(16, "Spheres kept as space, R.", "Network", ge=1)
     channels: int = _option(8, "Spheres grouped to channels, C.", "Network", ge=1)
     base_width: int = _option(
-        32, "Channels after the first convolution; they double from level to level.", "Network", ge=1
+        32,
+        "Channels after the first convolution; they double at each level.",
+        "Network",
+        ge=1,
     )
     kernel_size: int = _option(3, "Kernel size K of the radial convolutions, odd.", "Network", ge=1)
     hidden: list[int] = _option([512, 256], "Widths of the head's hidden layers.", "Network")
@@ -147,7 +150,9 @@ class TrainModelNetConfig(CommandConfig):
     )
     # Augmentation
     train_rotation: Rotation = _option(
-        "so3", "Rotations in training and validation (so3 is uniform; euler is not).", "Augmentation"
+        "so3",
+        "Rotations in training and validation (so3 is uniform, euler not).",
+        "Augmentation",
     )
     resample: bool = _option(
         True, "Draw the points of a cloud afresh in each epoch; off: the first N.", "Augmentation"

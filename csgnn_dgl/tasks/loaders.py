@@ -43,9 +43,9 @@ def shape_loader(
 ) -> DataLoader[Batch]:
     """Batches ``(points (B, P, 3), labels (B,))`` of one process's share of ``split``.
 
-    The order depends on the seed and the epoch alone (Lightning tells the sampler the epoch). While
-    shuffling, a last batch that is not full is left out, since batch norm would weigh its few shapes
-    as much as a whole batch.
+    The order depends on the seed and the epoch alone (Lightning tells the sampler the epoch). When
+    shuffling, a last batch that is not full is left out: batch norm would weigh its few shapes as
+    much as a whole batch.
     """
     sampler: DistributedSampler[Batch] = DistributedSampler(
         _Shapes(split), num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed

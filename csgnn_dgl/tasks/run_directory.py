@@ -111,7 +111,7 @@ class RunDirectory:
             p.parent for p in Path("runs").glob("*/config.yaml")
         )
         listed = ", ".join(str(p) for p in nearby[-8:])
-        advice = f"runs there are: {listed}" if nearby else "train one with: csgnn-dgl train modelnet"
+        advice = f"runs there are: {listed}" if nearby else "make one: csgnn-dgl train modelnet"
         raise CheckpointError(f"{found}; {advice}")
 
     def figure(self, name: str) -> Path:
@@ -172,12 +172,12 @@ class RunDirectory:
 
 def _claim(path: Path) -> Path:
     if path.exists() and not path.is_dir():
-        raise ResourceError(f"{path} is a file, so it cannot be a run directory; choose another path")
+        raise ResourceError(f"{path} is a file, not a folder for a run; choose another path")
     if path.is_dir() and any(path.iterdir()):
         what = "holds a run" if (path / "config.yaml").is_file() else "is not empty"
         raise CSGNNError(
-            f"{path} exists and {what}; nothing was changed. Choose another --output, or go on with "
-            f"that run: --resume {path}"
+            f"{path} exists and {what}; nothing was changed. Choose another --output, or go "
+            f"on with that run: --resume {path}"
         )
     return _make(path)
 

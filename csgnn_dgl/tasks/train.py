@@ -120,7 +120,9 @@ def _require_training_memory(network: ClassifierConfig, config: TrainModelNetCon
     )
 
 
-def _header(dataset: ShapeDataset, config: TrainModelNetConfig, network: ClassifierConfig) -> Header:
+def _header(
+    dataset: ShapeDataset, config: TrainModelNetConfig, network: ClassifierConfig
+) -> Header:
     return Header(
         kind=KIND,
         model=network.to_dict(),
@@ -195,9 +197,7 @@ def _devices(text: str) -> str | int:
     return int(text) if text.lstrip("-").isdigit() else text
 
 
-def _trainer(
-    run: RunDirectory, config: TrainModelNetConfig, callbacks: list[Callback]
-) -> Trainer:
+def _trainer(run: RunDirectory, config: TrainModelNetConfig, callbacks: list[Callback]) -> Trainer:
     if config.progress and sys.stderr.isatty():
         callbacks = [*callbacks, TQDMProgressBar(leave=False)]
         bar = True

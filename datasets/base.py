@@ -1,0 +1,224 @@
+"""Labelled shapes in memory, and their splits."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from csgnn_dgl.errors import ConfigError, DataError
+from csgnn_dgl.mapping import UpAxis
+
+__all__ = [
+    "ShapeDataset",
+    "ShapeSplit",
+    "as_split",
+    "check_points",
+    "overlap_warnings",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class ShapeSplit:
+    """Shapes with their labels.
+
+    Parameters
+    ----------
+    points
+        Shape ``(n, P, 3)``, float32: a pool of ``P`` points of each shape.
+    labels
+        Class of each shape, shape ``(n,)``, int64.
+    names
+        Where each shape came from: a file's path, or its number in a file.
+
+    Raises
+    ------
+    DataError
+        The shapes of these do not go together.
+    """
+
+    points: Tensor
+    labels: Tensor
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        n = len(self.names)
+        if self.points.dim() != 3 or self.points.shape[-1] != 3 or self.labels.dim() != 1:
+            raise DataError(
+                f"points have shape {tuple(self.points.shape)} and labels "
+                f"{tuple(self.labels.shape)}, but (n, P, 3) and (n,) are needed"
+            )
+        if not len(self.points) == len(self.labels) == n:
+            raise DataError(
+                f"there are {len(self.points)} clouds, {len(self.labels)} labels and {n} names"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def select(self, indices: Sequence[int]) -> ShapeSplit:
+        """Some of the shapes, in the given order."""
+        chosen = list(indices)
+        return ShapeSplit(
+            self.points[chosen], self.labels[chosen], tuple(self.names[i] for i in chosen)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ShapeDataset:
+    """A data set of shapes, with its official split.
+
+    Parameters
+    ----------
+    name, source
+        What it is called, and where it came from, in a line.
+    class_names
+        Name of each class; labels index them.
+    up_axis
+        The axis that points up; rotations ``z`` turn about it.
+    train, test
+        The split. ``test`` may be empty.
+    warnings
+        What a user should know about it, a sentence each.
+    """
+
+    name: str
+    source: str
+    class_names: tuple[str, ...]
+    up_axis: UpAxis
+    train: ShapeSplit
+    test: ShapeSplit
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for which, split in (("training", self.train), ("test", self.test)):
+            wrong = (split.labels < 0) | (split.labels >= len(self.class_names))
+            if wrong.any():
+                index = int(wrong.nonzero()[0])
+                raise DataError(
+                    f"{self.source}: {which} shape {split.names[index]} has label "
+                    f"{int(split.labels[index])}, but there are {len(self.class_names)} class names"
+                )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of all points, labels and class names, in hexadecimal."""
+        digest = hashlib.sha256("\n".join(self.class_names).encode())
+        for split in (self.train, self.test):
+            digest.update(repr(tuple(split.points.shape)).encode())
+            digest.update(split.points.contiguous().numpy().tobytes())
+            digest.update(split.labels.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def split_validation(self, fraction: float, seed: int) -> tuple[ShapeSplit, ShapeSplit]:
+        """Hold a part of the training shapes out for validation, class by class.
+
+        Parameters
+        ----------
+        fraction
+            Share of each class to hold out: at least one shape of it, and never all.
+        seed
+            Of the choice.
+
+        Returns
+        -------
+        tuple
+            What is left for training, and the validation split.
+
+        Raises
+        ------
+        ConfigError
+            The fraction is not between 0 and 1.
+        DataError
+            A class has fewer than two training shapes.
+        """
+        if not 0 < fraction < 1:
+            raise ConfigError(f"the validation fraction is {fraction}, but it must be within 0 … 1")
+        rng = np.random.default_rng([seed, 0x5611])
+        held: list[int] = []
+        for label, name in enumerate(self.class_names):
+            members = (self.train.labels == label).nonzero()[:, 0].numpy()
+            if len(members) == 0:
+                continue
+            if len(members) == 1:
+                raise DataError(
+                    f"{self.source}: class {name!r} has one training shape only; at least two are "
+                    f"needed, one to learn from and one to hold out for validation"
+                )
+            count = min(max(1, round(fraction * len(members))), len(members) - 1)
+            held += rng.permutation(members)[:count].tolist()
+        validation = sorted(held)
+        chosen = set(held)
+        training = [i for i in range(len(self.train)) if i not in chosen]
+        return self.train.select(training), self.train.select(validation)
+
+    def summary(self) -> str:
+        """What it holds, for people."""
+        pool = self.train.points.shape[1]
+        lines = [
+            f"{self.name}: {self.source}",
+            f"  {len(self.train)} training and {len(self.test)} test shapes in "
+            f"{len(self.class_names)} classes; {pool} points each; {self.up_axis} points up",
+        ]
+        width = max(map(len, self.class_names))
+        for label, name in enumerate(self.class_names):
+            counts = [int((split.labels == label).sum()) for split in (self.train, self.test)]
+            lines.append(f"  {name:<{width}}  {counts[0]:>5} training {counts[1]:>5} test")
+        lines.append(f"  fingerprint {self.fingerprint}")
+        lines += [f"  warning: {warning}" for warning in self.warnings]
+        return "\n".join(lines)
+
+
+def overlap_warnings(train: ShapeSplit, test: ShapeSplit) -> list[str]:
+    """A warning if test shapes are also training shapes, point by point."""
+
+    def digests(split: ShapeSplit) -> list[bytes]:
+        return [hashlib.sha256(cloud.numpy().tobytes()).digest() for cloud in split.points]
+
+    known = set(digests(train))
+    same = [name for name, digest in zip(test.names, digests(test), strict=True) if digest in known]
+    if not same:
+        return []
+    return [
+        f"{len(same)} test shapes are identical to training shapes ({', '.join(same[:3])}"
+        f"{', …' if len(same) > 3 else ''}): test accuracy will look better than it is"
+    ]
+
+
+def check_points(points: np.ndarray, where: str) -> None:
+    """Refuse clouds that no model can use: NaN, infinite, or all points equal.
+
+    Parameters
+    ----------
+    points
+        Shape ``(..., N, 3)``.
+    where
+        Named in the message.
+
+    Raises
+    ------
+    DataError
+        As above.
+    """
+    if not np.isfinite(points).all():
+        bad = int((~np.isfinite(points)).any(axis=-1).sum())
+        raise DataError(f"{where}: {bad} points have NaN or infinite coordinates; repair the file")
+    if points.ndim == 2 and np.ptp(points, axis=0).max() == 0:
+        raise DataError(f"{where}: all {len(points)} points are equal: there is no shape to see")
+
+
+def as_split(
+    points: list[np.ndarray], labels: list[int], names: list[str], pool: int
+) -> ShapeSplit:
+    """A split from clouds of ``pool`` points each."""
+    stacked = np.stack(points) if points else np.zeros((0, pool, 3))
+    return ShapeSplit(
+        torch.from_numpy(np.ascontiguousarray(stacked, dtype=np.float32)),
+        torch.tensor(labels, dtype=torch.int64),
+        tuple(names),
+    )

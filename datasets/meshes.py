@@ -1,0 +1,165 @@
+"""Triangle meshes: reading them, and sampling their surface."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from csgnn_dgl._open3d import import_open3d
+from csgnn_dgl.errors import DataError
+
+__all__ = ["MESH_SUFFIXES", "Mesh", "read_mesh", "sample_surface"]
+
+MESH_SUFFIXES = (".off", ".obj", ".ply", ".stl")
+# open3d has one random generator for the whole process.
+_SAMPLING = threading.Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """A triangle mesh.
+
+    Parameters
+    ----------
+    vertices
+        Shape ``(n, 3)``, float64.
+    faces
+        Vertex indices, shape ``(m, 3)``, int64.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+
+
+def read_mesh(path: Path) -> Mesh | np.ndarray:
+    """The mesh in a file, or the points ``(M, 3)`` of a .ply file that has no faces.
+
+    Raises
+    ------
+    DataError
+        Unreadable, truncated or empty, or faces index past the vertices.
+    MissingDependencyError
+        open3d is not installed and the file is not .off.
+    """
+    # Some of ModelNet's headers are glued to their counts, which general readers refuse.
+    mesh = _read_off(path) if path.suffix.lower() == ".off" else _read_by_open3d(path)
+    if len(mesh.vertices) == 0:
+        raise DataError(f"{path} holds no vertices; it may be empty, truncated or another format")
+    if len(mesh.faces) == 0:
+        if path.suffix.lower() == ".ply":
+            return mesh.vertices
+        raise DataError(f"{path} holds {len(mesh.vertices)} vertices but no faces: no surface")
+    low, high = int(mesh.faces.min()), int(mesh.faces.max())
+    if low < 0 or high >= len(mesh.vertices):
+        raise DataError(
+            f"{path}: a face refers to vertex {high if low >= 0 else low}, but there are vertices "
+            f"0 … {len(mesh.vertices) - 1}; repair the mesh"
+        )
+    return mesh
+
+
+def sample_surface(mesh: Mesh, count: int, seed: int, where: str) -> np.ndarray:
+    """Points spread evenly by area, by open3d.
+
+    Parameters
+    ----------
+    mesh
+        The surface.
+    count
+        How many points.
+    seed
+        Of the sampling; 32 bits.
+    where
+        Named in messages.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(count, 3)``, float64.
+
+    Raises
+    ------
+    DataError
+        NaN or infinite coordinates, or no area.
+    """
+    used = mesh.vertices[np.unique(mesh.faces)]
+    if not np.isfinite(used).all():
+        raise DataError(f"{where}: vertices have NaN or infinite coordinates; repair the mesh")
+    # Around the origin and of size one, so that neither tiny nor distant meshes lose digits.
+    centre, size = used.mean(axis=0), float(np.ptp(used, axis=0).max())
+    if size == 0:
+        raise DataError(f"{where}: all {len(used)} vertices are equal: there is no surface")
+    vertices = (mesh.vertices - centre) / size
+    corners = vertices[mesh.faces]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    if not np.linalg.norm(normals, axis=1).sum() / 2 > 1e-12:
+        raise DataError(
+            f"{where}: the mesh has no area: all of its {len(mesh.faces)} faces are degenerate"
+        )
+    o3d = import_open3d()
+    surface = o3d.geometry.TriangleMesh(
+        o3d.utility.Vector3dVector(np.nan_to_num(vertices)),
+        o3d.utility.Vector3iVector(mesh.faces.astype(np.int32)),
+    )
+    with _SAMPLING:
+        o3d.utility.random.seed(seed & 0x7FFFFFFF)
+        cloud = surface.sample_points_uniformly(number_of_points=count)
+    return np.asarray(cloud.points) * size + centre
+
+
+def _read_by_open3d(path: Path) -> Mesh:
+    mesh = import_open3d().io.read_triangle_mesh(str(path))
+    faces = np.asarray(mesh.triangles).astype(np.int64).reshape(-1, 3)
+    return Mesh(np.asarray(mesh.vertices).reshape(-1, 3), faces)
+
+
+def _read_off(path: Path) -> Mesh:
+    """OFF as ModelNet has it: a line per vertex and face, polygons cut into fans of triangles."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not a text OFF file: {error}") from error
+    lines = [line for line in (raw.split("#")[0].strip() for raw in text.splitlines()) if line]
+    if not lines or not lines[0].upper().startswith("OFF"):
+        start = lines[0][:20] if lines else ""
+        raise DataError(f"{path} does not begin with 'OFF' but with {start!r}: not an OFF file")
+    glued = lines[0][3:].strip()
+    lines = ([glued] if glued else []) + lines[1:]
+    try:
+        n_vertices, n_faces = (int(word) for word in lines[0].split()[:2])
+    except (IndexError, ValueError) as error:
+        raise DataError(f"{path}: no counts of vertices and faces follow 'OFF'") from error
+    body = lines[1 : 1 + n_vertices + n_faces]
+    if min(n_vertices, n_faces) < 0 or len(body) < n_vertices + n_faces:
+        raise DataError(
+            f"{path} announces {n_vertices} vertices and {n_faces} faces, but {len(body)} lines "
+            f"follow: truncated"
+        )
+    if n_vertices == 0:
+        return Mesh(np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int64))
+    try:
+        vertices = np.loadtxt(body[:n_vertices], ndmin=2, usecols=(0, 1, 2))
+        faces = _triangles(body[n_vertices:])
+    except ValueError as error:
+        raise DataError(f"{path}: a vertex or face cannot be read ({error})") from error
+    return Mesh(vertices, faces)
+
+
+def _triangles(lines: list[str]) -> np.ndarray:
+    """Triangles of lines ``sides corner corner … [colour]``; ValueError if one is short."""
+    if not lines:
+        return np.zeros((0, 3), dtype=np.int64)
+    if all(line.startswith("3 ") for line in lines):
+        return np.loadtxt(lines, ndmin=2, usecols=(1, 2, 3), dtype=np.int64)
+    triangles: list[tuple[int, int, int]] = []
+    for line in lines:
+        sides, *rest = line.split()
+        corners = [int(word) for word in rest[: int(sides)]]
+        if len(corners) < int(sides):
+            raise ValueError(f"{line!r} has too few corners")
+        triangles += [(corners[0], b, c) for b, c in pairwise(corners[1:])]
+    return np.array(triangles, dtype=np.int64).reshape(-1, 3)

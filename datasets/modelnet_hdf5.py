@@ -1,0 +1,129 @@
+"""The HDF5 layout of ModelNet40 (``modelnet40_ply_hdf5_2048``) and data sets that follow it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from csgnn_dgl.datasets.base import (
+    ShapeDataset,
+    ShapeSplit,
+    as_split,
+    check_points,
+    overlap_warnings,
+)
+from csgnn_dgl.errors import DataError
+from csgnn_dgl.mapping import UpAxis
+
+__all__ = ["is_modelnet_hdf5", "load_modelnet_hdf5"]
+
+_LISTS = {"train": "train_files.txt", "test": "test_files.txt"}
+
+
+def is_modelnet_hdf5(path: Path) -> bool:
+    """Whether the folder has one of the lists of HDF5 files."""
+    return any((path / name).is_file() for name in _LISTS.values())
+
+
+def load_modelnet_hdf5(
+    path: Path, *, points: int, pool: int | None = None, up_axis: UpAxis | None = None
+) -> ShapeDataset:
+    """Read a folder with ``train_files.txt``, ``test_files.txt`` and ``shape_names.txt``.
+
+    Each HDF5 file holds ``data`` ``(n, P, 3)`` and ``label`` ``(n, 1)`` or ``(n,)``. Lists name
+    files as they were on the author's machine; only the last part of each line is used. Clouds are
+    taken as they are: of their rows the first ``pool``.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    points
+        Points per cloud that will be asked for.
+    pool
+        Rows to keep of each cloud; ``points`` by default.
+    up_axis
+        ``"y"`` by default, which is right for ModelNet40 in this layout.
+
+    Raises
+    ------
+    DataError
+        A missing or unreadable file, no ``data``, labels outside the names, too few points, NaN.
+    """
+    names_file = path / "shape_names.txt"
+    class_names: tuple[str, ...] = ()
+    if names_file.is_file():
+        class_names = tuple(names_file.read_text(encoding="utf-8").split())
+    splits = {
+        which: _read_split(path, path / list_name, points if pool is None else pool)
+        for which, list_name in _LISTS.items()
+    }
+    if len(splits["train"]) == 0:
+        raise DataError(f"{path / _LISTS['train']} lists no files: there is nothing to train on")
+    if not class_names:
+        highest = max(int(s.labels.max()) for s in splits.values() if len(s))
+        class_names = tuple(str(label) for label in range(highest + 1))
+    return ShapeDataset(
+        name=path.resolve().name,
+        source=str(path),
+        class_names=class_names,
+        up_axis=up_axis or "y",
+        train=splits["train"],
+        test=splits["test"],
+        warnings=tuple(overlap_warnings(splits["train"], splits["test"])),
+    )
+
+
+def _read_split(folder: Path, list_file: Path, pool: int) -> ShapeSplit:
+    if not list_file.is_file():
+        raise DataError(f"{folder} has no {list_file.name}; both lists of files are needed")
+    clouds: list[np.ndarray] = []
+    labels: list[int] = []
+    names: list[str] = []
+    for line in list_file.read_text(encoding="utf-8").split("\n"):
+        if not line.strip():
+            continue
+        file = folder / Path(line.strip()).name
+        if not file.is_file():
+            raise DataError(f"{list_file} names {file.name}, but {folder} has no such file")
+        data, label = _read_file(file, pool)
+        clouds += list(data)
+        labels += label.tolist()
+        names += [f"{file.name}[{index}]" for index in range(len(data))]
+    return as_split(clouds, labels, names, pool)
+
+
+def _read_file(path: Path, pool: int) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        with h5py.File(path, "r") as file:
+            for key in ("data", "label"):
+                if not isinstance(file.get(key), h5py.Dataset):
+                    raise DataError(
+                        f"{path} has no array {key!r}; it holds: {', '.join(file) or 'nothing'}"
+                    )
+            shape = file["data"].shape
+            if len(shape) != 3 or shape[-1] != 3:
+                raise DataError(f"{path}: 'data' has shape {shape}, but (n, P, 3) is needed")
+            if shape[1] < pool:
+                raise DataError(
+                    f"{path}: clouds have {shape[1]} points, but {pool} are asked for; lower "
+                    f"--points (or --pool) to at most {shape[1]}"
+                )
+            data = np.asarray(file["data"][:, :pool], dtype=np.float32)
+            label = np.asarray(file["label"][()])
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read as HDF5 ({error}); it may be damaged or truncated: get it again"
+        ) from error
+    if label.size != len(data) or not np.issubdtype(label.dtype, np.integer):
+        raise DataError(
+            f"{path}: 'label' is {label.dtype} of shape {label.shape}, but {len(data)} integers "
+            f"are needed"
+        )
+    check_points(data, str(path))
+    flat = np.ptp(data, axis=1).max(axis=1) == 0 if len(data) else np.zeros(0, dtype=bool)
+    if flat.any():
+        raise DataError(f"{path}: all points of cloud {int(flat.argmax())} are equal; remove it")
+    return data, label.reshape(-1).astype(np.int64)

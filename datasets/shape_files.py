@@ -1,0 +1,180 @@
+"""One mesh or cloud file → points."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from csgnn_dgl.datasets.base import check_points
+from csgnn_dgl.datasets.meshes import MESH_SUFFIXES, Mesh, read_mesh, sample_surface
+from csgnn_dgl.errors import DataError
+
+__all__ = ["SHAPE_SUFFIXES", "center_and_scale", "load_shape", "read_shape", "shape_points"]
+
+CLOUD_SUFFIXES = (".npy", ".npz", ".ply", ".xyz", ".pts", ".txt")
+SHAPE_SUFFIXES = tuple(dict.fromkeys((*MESH_SUFFIXES, *CLOUD_SUFFIXES)))
+
+
+def center_and_scale(points: np.ndarray) -> np.ndarray:
+    """Move the mean of a cloud ``(N, 3)`` to the origin and its farthest point to distance 1.
+
+    Both steps commute with rotations about the origin.
+
+    Examples
+    --------
+    >>> center_and_scale(np.array([[1.0, 0.0, 0.0], [5.0, 0.0, 0.0]]))[:, 0].tolist()
+    [-1.0, 1.0]
+    """
+    centred = points - points.mean(axis=0)
+    return np.asarray(centred / np.linalg.norm(centred, axis=1).max())
+
+
+def load_shape(path: Path, *, points: int, seed: int = 0) -> Tensor:
+    """Points of one file, centred and scaled.
+
+    A surface is sampled evenly by area; of a cloud with more than ``points`` points a random part
+    is kept.
+
+    Parameters
+    ----------
+    path
+        A mesh (.off .obj .ply .stl) or a cloud (.npy .npz .ply .xyz .pts .txt).
+    points
+        How many to return.
+    seed
+        Of the sampling.
+
+    Returns
+    -------
+    Tensor
+        Shape ``(points, 3)``, float32.
+
+    Raises
+    ------
+    DataError
+        The file is missing, unreadable, empty, has NaN, no area, or too few points.
+    """
+    return torch.from_numpy(shape_points(path, read_shape(path), points, seed))
+
+
+def read_shape(path: Path) -> Mesh | np.ndarray:
+    """A mesh, or a cloud of shape ``(M, 3)``, by the file's suffix and content.
+
+    Raises
+    ------
+    DataError
+        The file is missing, of an unknown kind, unreadable or empty.
+    """
+    if not path.is_file():
+        what = "is a folder, not a file" if path.is_dir() else "does not exist"
+        raise DataError(f"{path} {what}")
+    suffix = path.suffix.lower()
+    if suffix not in SHAPE_SUFFIXES:
+        raise DataError(
+            f"{path} is not a mesh or cloud file that can be read; suffixes: "
+            f"{' '.join(SHAPE_SUFFIXES)}"
+        )
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty (0 bytes)")
+    try:
+        shape = read_mesh(path) if suffix in MESH_SUFFIXES else _read_cloud(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    return shape
+
+
+def shape_points(path: Path, shape: Mesh | np.ndarray, count: int, seed: int) -> np.ndarray:
+    """``count`` points of what was read from ``path``, centred and scaled.
+
+    The sampling depends on the seed and the shape, not on the place or the order of files.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(count, 3)``, float32.
+
+    Raises
+    ------
+    DataError
+        As :func:`load_shape`.
+    """
+    arrays = (shape.vertices, shape.faces) if isinstance(shape, Mesh) else (shape,)
+    digest = hashlib.sha256(str(seed).encode())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    seed = int.from_bytes(digest.digest()[:4], "little")
+    if isinstance(shape, Mesh):
+        return center_and_scale(sample_surface(shape, count, seed, str(path))).astype(np.float32)
+    if len(shape) < count:
+        raise DataError(
+            f"{path} has {len(shape)} points, but {count} are asked for; lower --points (or --pool)"
+            f" to at most {len(shape)}"
+        )
+    check_points(shape, str(path))
+    if len(shape) > count:
+        shape = shape[np.random.default_rng(seed).permutation(len(shape))[:count]]
+        check_points(shape, f"{path} (a random part)")
+    return center_and_scale(shape).astype(np.float32)
+
+
+def _read_cloud(path: Path) -> np.ndarray:
+    suffix = path.suffix.lower()
+    array = _read_numpy(path) if suffix in (".npy", ".npz") else _read_table(path)
+    if array.ndim != 2 or array.shape[1] < 3 or not np.issubdtype(array.dtype, np.number):
+        raise DataError(
+            f"{path} holds {array.dtype} of shape {array.shape}, but numbers of shape (N, 3) are "
+            f"needed"
+        )
+    if len(array) == 0:
+        raise DataError(f"{path} holds no points")
+    # Further columns are normals or colours.
+    return np.ascontiguousarray(array[:, :3], dtype=np.float64)
+
+
+def _read_numpy(path: Path) -> np.ndarray:
+    try:
+        content = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise DataError(f"{path} cannot be read by numpy ({error}); it may be damaged") from error
+    if isinstance(content, np.ndarray):
+        return content
+    with content:
+        names = list(content)
+        name = "points" if "points" in names else names[0] if len(names) == 1 else None
+        if name is None:
+            raise DataError(
+                f"{path} holds the arrays {', '.join(names) or '(none)'}; name one of them 'points'"
+            )
+        try:
+            return np.asarray(content[name])
+        except (ValueError, EOFError, OSError) as error:
+            raise DataError(f"{path} cannot be read by numpy ({error})") from error
+
+
+def _read_table(path: Path) -> np.ndarray:
+    """Rows of numbers, separated by blanks or commas; a first line with a count is skipped."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not text: {error}") from error
+    lines = [line for line in text.replace(",", " ").splitlines() if line.strip()]
+    count: int | None = None
+    if lines and len(lines[0].split()) == 1 and lines[0].strip().isdigit():
+        count, lines = int(lines[0]), lines[1:]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # numpy's word for an empty file
+            table = np.loadtxt(io.StringIO("\n".join(lines)), ndmin=2, comments=("#", "//"))
+    except ValueError as error:
+        raise DataError(f"{path} is not a table of numbers ({error})") from error
+    if count is not None and count != len(table):
+        raise DataError(
+            f"{path} announces {count} points and holds {len(table)}; it may be truncated"
+        )
+    return table if table.size else np.zeros((0, 3))

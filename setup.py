@@ -1,0 +1,79 @@
+"""Packaging. The folders ``cli`` and ``datasets`` are installed inside the package."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+REQUIRES = [
+    "click>=8.1",
+    "dgl>=2.1",
+    "ase>=3.22",
+    "h5py>=3.9",
+    "lightning>=2.4",
+    "matplotlib>=3.8",
+    # open3d is linked to libusb, which a bare Linux lacks; this one brings it along.
+    "libusb-package>=1.0.26; platform_system == 'Linux' and platform_machine == 'x86_64'",
+    "networkx>=3.0",
+    "numpy>=1.24",
+    "packaging>=22",
+    # The distribution without a web stack and CUDA, where there is one: 105 MB instead of 400.
+    "open3d-cpu>=0.18; platform_system == 'Linux' and platform_machine == 'x86_64'",
+    "open3d>=0.18; platform_system != 'Linux' or platform_machine != 'x86_64'",
+    "pandas>=2.0",
+    "platformdirs>=4.0",
+    "pydantic>=2.6",
+    "pyyaml>=6.0",
+    "safetensors>=0.4.3",
+    "tensorboard>=2.15",
+    "torch>=2.4",
+    "torchmetrics>=1.3",
+    "tqdm>=4.66",
+    "typing-extensions>=4.10",
+]
+DEV = [
+    "mypy>=1.10",
+    "pandas-stubs",
+    "pre-commit>=3.7",
+    "pytest>=8.0",
+    "pytest-cov>=5.0",
+    "ruff>=0.6",
+    "types-PyYAML",
+    "types-tqdm",
+]
+
+
+def version() -> str:
+    text = (HERE / "csgnn_dgl" / "__init__.py").read_text(encoding="utf-8")
+    line = next(line for line in text.splitlines() if line.startswith("__version__"))
+    return line.split('"')[1]
+
+
+setup(
+    name="csgnn-dgl",
+    version=version(),
+    description="Graph learning on concentric icosahedral spheres for 3-D data of any orientation",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=[
+        *find_packages(include=["csgnn_dgl", "csgnn_dgl.*"]),
+        "csgnn_dgl.cli",
+        "csgnn_dgl.datasets",
+    ],
+    package_dir={"csgnn_dgl.cli": "cli", "csgnn_dgl.datasets": "datasets"},
+    package_data={"csgnn_dgl": ["py.typed"]},
+    python_requires=">=3.10,<3.13",
+    install_requires=REQUIRES,
+    extras_require={"dev": DEV, "docs": ["sphinx>=7.3", "furo", "myst-parser"]},
+    entry_points={"console_scripts": ["csgnn-dgl = csgnn_dgl.cli.main:main"]},
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Science/Research",
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+    ],
+)

@@ -3,12 +3,13 @@
 from csgnn_dgl.grid.concentric import ConcentricGrid
 from csgnn_dgl.grid.export import to_networkx
 from csgnn_dgl.grid.icosphere import Icosphere
-from csgnn_dgl.grid.memory import require_memory
+from csgnn_dgl.grid.memory import available_memory, require_memory
 from csgnn_dgl.grid.rotations import icosahedral_rotations, vertex_permutations
 
 __all__ = [
     "ConcentricGrid",
     "Icosphere",
+    "available_memory",
     "icosahedral_rotations",
     "require_memory",
     "to_networkx",

@@ -105,10 +105,9 @@ class ClassificationTask(LightningModule):
             jitter_clip=config.jitter_clip,
             up_axis=up_axis,
         )
-        accuracy = {"num_classes": num_classes, "average": "micro"}
         self.train_loss, self.validation_loss = MeanMetric(), MeanMetric()
-        self.train_accuracy = MulticlassAccuracy(**accuracy)
-        self.validation_accuracy = MulticlassAccuracy(**accuracy)
+        self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self.validation_accuracy = MulticlassAccuracy(num_classes, average="micro")
 
     @property
     def kept(self) -> Classifier:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,12 @@ class History(Callback):
     ----------
     path
         The CSV file to write.
+    echo
+        Called with a line of text after each epoch.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, echo: Callable[[str], object] = lambda line: None) -> None:
+        self.path, self.echo = path, echo
         self.rows: list[dict[str, float]] = []
         self._started = 0.0
 
@@ -49,6 +52,12 @@ class History(Callback):
         self.rows = [r for r in self.rows if r["epoch"] < row["epoch"]] + [row]
         if trainer.is_global_zero:
             atomic_write_text(self.path, self.table.to_csv(index=False))
+        self.echo(
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: "
+            f"training loss {row['train_loss']:.3f}, accuracy {100 * row['train_accuracy']:.1f} %; "
+            f"validation {row['validation_loss']:.3f}, {100 * row['validation_accuracy']:.1f} %; "
+            f"{row['seconds']:.1f} s"
+        )
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}

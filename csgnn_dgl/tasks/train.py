@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from csgnn_dgl.datasets import ShapeDataset, ShapeSplit, load_dataset
 from csgnn_dgl.errors import CheckpointError, ConfigError, CSGNNError, DataError
 from csgnn_dgl.grid import require_memory
-from csgnn_dgl.models import Classifier, ClassifierConfig
+from csgnn_dgl.models import ClassifierConfig
 from csgnn_dgl.tasks.callbacks import KeepWeights
 from csgnn_dgl.tasks.checkpoint_io import AtomicCheckpointIO
 from csgnn_dgl.tasks.classification import ClassificationTask, classifier_config
@@ -30,17 +32,30 @@ from csgnn_dgl.tasks.loaders import shape_loader
 from csgnn_dgl.tasks.plots import plot_confusion, plot_curves
 from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.seeds import derive_seed
-from csgnn_dgl.tasks.weights import Header, load_into, load_weights, save_weights
+from csgnn_dgl.tasks.trained import KIND, load_classifier
+from csgnn_dgl.tasks.weights import Header, load_weights, save_weights
 
-__all__ = ["KIND", "resume", "train"]
+__all__ = ["resume", "train"]
 
-KIND = "classifier"
 # Lightning starts further processes by running the same command again; they find the run here.
 _RUN_VARIABLE = "CSGNN_RUN_DIRECTORY"
 
+Echo = Callable[[str], object]
 
-def train(config: TrainModelNetConfig) -> RunDirectory:
+
+def _silent(line: str) -> None:
+    """Say nothing."""
+
+
+def train(config: TrainModelNetConfig, echo: Echo = _silent) -> RunDirectory:
     """Train a classifier in a new run directory.
+
+    Parameters
+    ----------
+    config
+        All options.
+    echo
+        Called with a line of text now and then: where the run is, one line per epoch.
 
     Raises
     ------
@@ -50,19 +65,19 @@ def train(config: TrainModelNetConfig) -> RunDirectory:
     dataset = _load(config)
     network = classifier_config(config, len(dataset.class_names))
     _require_training_memory(network, config)
-    if rank_zero_only.rank == 0:
+    if _is_first_process():
         run = RunDirectory.create(config.output, "modelnet", config.to_yaml())
         os.environ[_RUN_VARIABLE] = str(run.path.resolve())
     else:
         run = _run_of_first_process(config)
     try:
-        _fit(run, config, dataset)
+        _fit(run, config, dataset, echo)
     finally:
         os.environ.pop(_RUN_VARIABLE, None)
     return run
 
 
-def resume(path: Path) -> RunDirectory:
+def resume(path: Path, echo: Echo = _silent) -> RunDirectory:
     """Go on with the run at ``path`` from the end of its last complete epoch.
 
     On a CPU, with as many threads as before, it ends with the very weights that an uninterrupted
@@ -75,7 +90,7 @@ def resume(path: Path) -> RunDirectory:
     """
     run = RunDirectory.open(path)
     config = TrainModelNetConfig.from_yaml(run.config)
-    _fit(run, config, _load(config))
+    _fit(run, config, _load(config), echo)
     return run
 
 
@@ -87,6 +102,10 @@ def _load(config: TrainModelNetConfig) -> ShapeDataset:
         up_axis=config.up_axis,
         seed=config.seed,
     )
+
+
+def _is_first_process() -> bool:
+    return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
 def _run_of_first_process(config: TrainModelNetConfig) -> RunDirectory:
@@ -138,8 +157,8 @@ def _header(
     )
 
 
-def _fit(run: RunDirectory, config: TrainModelNetConfig, dataset: ShapeDataset) -> None:
-    first_process = rank_zero_only.rank == 0
+def _fit(run: RunDirectory, config: TrainModelNetConfig, dataset: ShapeDataset, echo: Echo) -> None:
+    first_process = _is_first_process()
     training, validation = dataset.split_validation(config.validation_fraction, config.seed)
     if len(training.labels) < 2:
         raise DataError(
@@ -151,7 +170,15 @@ def _fit(run: RunDirectory, config: TrainModelNetConfig, dataset: ShapeDataset) 
     _check_unchanged(run, header)
     seed_everything(derive_seed(config.seed, "weights") % 2**32, workers=True, verbose=False)
     task = ClassificationTask(config, len(dataset.class_names), dataset.up_axis)
-    history = History(run.metrics)
+    history = History(run.metrics, echo if first_process else _silent)
+    if first_process:
+        for warning in dataset.warnings:
+            echo(f"warning: {warning}")
+        parameters = sum(p.numel() for p in task.model.parameters())
+        echo(
+            f"{run.path}: {len(training)} training and {len(validation)} validation shapes in "
+            f"{len(dataset.class_names)} classes, {parameters:,} parameters"
+        )
     keep = KeepWeights(
         config.select, lambda task: save_weights(run.model, task.kept.state_dict(), header)
     )
@@ -211,6 +238,8 @@ def _trainer(run: RunDirectory, config: TrainModelNetConfig, callbacks: list[Cal
             enable_version_counter=False,
         )
     )
+    # Lightning's notes on hardware and products, which our own lines would drown in.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     try:
         return Trainer(
             accelerator=config.accelerator,
@@ -241,7 +270,12 @@ def _run_trainer(
     with warnings.catch_warnings():
         # The shapes are in memory already: worker processes would only copy them.
         warnings.filterwarnings("ignore", message=".*does not have many workers")
-        trainer.fit(task, *loaders, ckpt_path=checkpoint, weights_only=True)
+        # The run directory holds its configuration before training starts.
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")
+        # Lightning's own use of torch.
+        warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+        training, validation = loaders
+        trainer.fit(task, training, validation, ckpt_path=checkpoint, weights_only=True)
 
 
 def _report(
@@ -254,11 +288,9 @@ def _report(
 ) -> None:
     """Plots and summary, from the weights as saved."""
     training, validation = splits
-    header, state = load_weights(run.model, KIND)
-    model = Classifier(ClassifierConfig.from_dict(dict(header.model))).eval()
-    load_into(model, state, run.model)
+    trained = load_classifier(run.path)
     probabilities = vote(
-        model,
+        trained.model,
         validation.points[:, : config.points],
         rotation=config.train_rotation,
         up_axis=dataset.up_axis,
@@ -285,13 +317,13 @@ def _report(
             "rotation": {"train": config.train_rotation, "validation": config.train_rotation},
             "votes": 1,
             "seed": config.seed,
-            "parameters": sum(p.numel() for p in model.parameters()),
+            "parameters": sum(p.numel() for p in trained.model.parameters()),
             "epochs": len(history.rows),
             "kept_epoch": keep.epoch,
             "validation_accuracy": float((predicted == validation.labels).double().mean()),
             "seconds_per_epoch": float(seconds.median()),
             "seconds_of_training": float(seconds.sum()),
             "threads": torch.get_num_threads(),
-            "versions": dict(header.versions),
+            "versions": dict(trained.header.versions),
         }
     )

@@ -1,0 +1,46 @@
+# `make demo` and `make test` set everything up that they need; the rest is for developers.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO ?= runs/demo
+
+.PHONY: help setup demo test lint format clean
+
+help:
+	@echo "make demo    train on the built-in solids, test under SO(3), draw the pictures"
+	@echo "make test    the whole test suite"
+	@echo "make lint    ruff and mypy"
+	@echo "make format  let ruff rewrite"
+	@echo "make setup   only the environment, in $(VENV)"
+
+# Anew whenever what is to be installed changes.
+$(VENV)/.installed: setup.py constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+setup: $(VENV)/.installed
+
+demo: setup
+	@rm -rf $(DEMO)
+	$(BIN)/csgnn-dgl train modelnet --preset quick --output $(DEMO)
+	$(BIN)/csgnn-dgl evaluate $(DEMO) --rotation so3
+	@echo "pictures: $(DEMO)/*.png"
+
+test: setup
+	$(BIN)/python -m pytest -q
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	# mypy sees the package as it is installed, with cli and datasets inside.
+	rm -rf build/lib
+	$(BIN)/python setup.py -q build_py --build-lib build/lib
+	cd build/lib && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p csgnn_dgl
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache

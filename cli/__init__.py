@@ -1,0 +1,1 @@
+"""The command ``csgnn-dgl``. Thin: parse, call, print."""

@@ -1,0 +1,60 @@
+"""``csgnn-dgl data``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+__all__ = ["data"]
+
+
+@click.group("data")
+def data() -> None:
+    """Look at data, or download them."""
+
+
+@data.command("info")
+@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.option("--points", default=1024, show_default=True, help="Points per cloud.")
+@click.option("--up-axis", type=click.Choice(["x", "y", "z"]), help="If the default is wrong.")
+def info(path: Path | None, points: int, up_axis: str | None) -> None:
+    """Read the data at PATH, and say what they hold. Without PATH: the built-in solids.
+
+    \b
+    PATH is a folder of one of these kinds:
+      train_files.txt, test_files.txt, shape_names.txt, *.h5   as modelnet40_ply_hdf5_2048
+      CLASS/train/*, CLASS/test/*                              as ModelNet's meshes
+      CLASS/*                                                  split by seed
+    with meshes (.off .obj .ply .stl) or clouds (.npy .npz .ply .xyz .pts .txt).
+    """
+    from csgnn_dgl.datasets import load_dataset
+
+    click.echo(load_dataset(path, points=points, up_axis=up_axis).summary())  # type: ignore[arg-type]
+
+
+@data.command("download")
+@click.argument("name")
+@click.option(
+    "--to",
+    "destination",
+    default=Path("data"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder to put it in.",
+)
+@click.option("--sha256", help="Refuse an archive with another SHA-256.")
+@click.option("--mirror", "mirrors", multiple=True, help="Fetch from here instead.")
+def download_command(
+    name: str, destination: Path, sha256: str | None, mirrors: tuple[str, ...]
+) -> None:
+    """Download the data set NAME (modelnet40) and unpack it.
+
+    A download that was cut off goes on where it stopped.
+    """
+    from csgnn_dgl.datasets.download import download, find_archive
+
+    folder = download(
+        find_archive(name), destination, sha256=sha256, mirrors=mirrors or None, progress=True
+    )
+    click.echo(f"train on it: csgnn-dgl train modelnet --data {folder}")

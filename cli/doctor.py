@@ -1,0 +1,131 @@
+"""``csgnn-dgl doctor``: what is here, what will be used, and what is missing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import click
+
+from csgnn_dgl import __version__
+from csgnn_dgl.errors import CSGNNError
+
+__all__ = ["doctor"]
+
+_PACKAGES = (
+    "torch",
+    "dgl",
+    "lightning",
+    "torchmetrics",
+    "numpy",
+    "networkx",
+    "ase",
+    "pandas",
+    "h5py",
+    "safetensors",
+    "matplotlib",
+    "tensorboard",
+    "click",
+    "pydantic",
+)
+Finding = tuple[bool, str, str]
+
+
+@click.command("doctor")
+def doctor() -> None:
+    """Print versions, the state of DGL and open3d, devices, and what will be used.
+
+    The exit status is 2 if something is missing without which training does not work.
+    """
+    click.echo(f"csgnn-dgl {__version__}")
+    click.echo(
+        f"  Python      {platform.python_version()} ({sys.executable}), {platform.platform()}"
+    )
+    missing = []
+    for name in _PACKAGES:
+        try:
+            click.echo(f"  {name:<11} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+            click.echo(f"  {name:<11} MISSING: pip install {name}")
+    failed = bool(missing)
+    for heading, check in (
+        ("DGL", _dgl),
+        ("devices", _devices),
+        ("open3d", _open3d),
+        ("places", _places),
+    ):
+        click.echo(f"{heading}:")
+        try:
+            for fine, text, remedy in check():
+                click.echo(f"  {'ok     ' if fine else 'MISSING'} {text}")
+                if not fine:
+                    click.echo(f"          {remedy}")
+        except (CSGNNError, ImportError, OSError) as error:
+            failed |= heading == "DGL"
+            click.echo(f"  MISSING {error}")
+    if failed:
+        raise CSGNNError("training will not work before the above is installed")
+
+
+def _dgl() -> Iterator[Finding]:
+    from csgnn_dgl._dgl import GRAPHBOLT_IS_REAL, dgl
+    from csgnn_dgl.grid import ConcentricGrid
+
+    graph = ConcentricGrid(1, 2).graph()
+    yield True, f"dgl {dgl.__version__} builds heterographs ({graph.num_nodes()} vertices)", ""
+    state = "loads" if GRAPHBOLT_IS_REAL else "does not fit this torch; not needed, left out"
+    yield True, f"graphbolt {state}", ""
+    yield True, "kernels: csgnn_dgl.ops on CPU and GPU, from the graphs' own edges", ""
+
+
+def _devices() -> Iterator[Finding]:
+    import torch
+
+    from csgnn_dgl.grid import available_memory
+
+    memory = available_memory()
+    free = "unknown" if memory is None else f"{memory / 2**30:.1f} GiB"
+    yield (
+        True,
+        f"CPU: {os.cpu_count()} cores, {torch.get_num_threads()} threads, {free} memory free",
+        "",
+    )
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            properties = torch.cuda.get_device_properties(index)
+            size = properties.total_memory / 2**30
+            yield True, f"cuda:{index}: {properties.name}, {size:.0f} GiB", ""
+        yield True, "--accelerator auto will use the GPU", ""
+    elif torch.version.cuda:
+        yield (
+            False,
+            f"no GPU, though torch is built for CUDA {torch.version.cuda}",
+            "check the driver with nvidia-smi; --accelerator auto will use the CPU",
+        )
+    else:
+        yield True, "no GPU (torch is a CPU build); --accelerator auto will use the CPU", ""
+
+
+def _open3d() -> Iterator[Finding]:
+    from csgnn_dgl._open3d import import_open3d
+
+    yield True, f"open3d {import_open3d().__version__}: meshes can be read and sampled", ""
+
+
+def _places() -> Iterator[Finding]:
+    from csgnn_dgl.datasets.cache import default_cache_dir
+
+    cache, runs = default_cache_dir(), Path("runs").absolute()
+    remedy = "set CSGNN_CACHE to a folder you may write to; until then nothing is cached"
+    yield _writable(cache), f"cache of sampled surfaces: {cache}", remedy
+    yield _writable(runs), f"new runs: {runs}", "go to a folder you may write to, or use --output"
+
+
+def _writable(path: Path) -> bool:
+    existing = next(p for p in (path, *path.parents) if p.exists())
+    return os.access(existing, os.W_OK)

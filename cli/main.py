@@ -1,0 +1,117 @@
+"""Entry point: commands are imported when they are used, and errors become one line."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from csgnn_dgl import __version__
+from csgnn_dgl.errors import CSGNNError, suggest
+
+__all__ = ["cli", "main"]
+
+_STATUS_USER_ERROR = 2
+
+
+class LazyGroup(click.Group):
+    """A group whose commands live in modules that are imported only when they are called.
+
+    Parameters
+    ----------
+    lazy
+        Name of a command → (``module:attribute``, help in a line).
+    """
+
+    def __init__(self, *args: Any, lazy: dict[str, tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.lazy:
+            return None
+        module, attribute = self.lazy[cmd_name][0].split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self.lazy.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.lazy and not args[0].startswith("-"):
+            ctx.fail(f"no such command {args[0]!r}: {suggest(args[0], self.lazy)}")
+        return super().resolve_command(ctx, args)
+
+
+def _group(name: str, text: str, lazy: dict[str, tuple[str, str]]) -> LazyGroup:
+    return LazyGroup(name, help=text, lazy=lazy, context_settings={"max_content_width": 100})
+
+
+cli = _group(
+    "csgnn-dgl",
+    "Graph learning on concentric icosahedral spheres, for 3-D data of any orientation.",
+    {
+        "doctor": (
+            "csgnn_dgl.cli.doctor:doctor",
+            "What is installed, what is missing, what to do.",
+        ),
+        "data": ("csgnn_dgl.cli.data:data", "Look at data, or download them."),
+        "train": ("csgnn_dgl.cli.train:train_group", "Train a model: train modelnet."),
+        "evaluate": ("csgnn_dgl.cli.evaluate:evaluate_command", "Test a trained model."),
+        "predict": ("csgnn_dgl.cli.predict:predict_command", "Classify mesh or cloud files."),
+    },
+)
+cli.params += [
+    click.Option(["--debug"], is_flag=True, help="Show tracebacks."),
+]
+cli = click.version_option(__version__, prog_name="csgnn-dgl")(cli)
+
+
+def _fail(message: str) -> int:
+    click.echo(f"error: {message}", err=True)
+    return _STATUS_USER_ERROR
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 is success, 2 an error that the user can mend."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    # Taken off by hand, so that it may stand anywhere.
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    sys.exit(_run(words, debug))
+
+
+def _run(words: list[str], debug: bool) -> int:
+    try:
+        status = cli.main(words, prog_name="csgnn-dgl", standalone_mode=False)
+        return status if isinstance(status, int) else 0
+    except click.ClickException as error:
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            click.echo(f"try: {error.ctx.command_path} --help", err=True)
+        return _fail(error.format_message())
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away (head, less): nobody is left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except CSGNNError as error:
+        if debug:
+            traceback.print_exc()
+        return _fail(str(error))
+    except MemoryError:
+        if debug:
+            traceback.print_exc()
+        return _fail("not enough memory; choose a smaller --batch-size, --level or --n-spheres")

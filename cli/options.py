@@ -1,0 +1,173 @@
+"""Flags of a command, made from its configuration class."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import click
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from csgnn_dgl.config import CommandConfig
+from csgnn_dgl.errors import ConfigError, nearest_name
+
+__all__ = ["ConfigCommand", "config_options"]
+
+Config = TypeVar("Config", bound=CommandConfig)
+
+
+class ConfigCommand(click.Command):
+    """A command whose help lists the options by group, with their defaults."""
+
+    groups: dict[str, str]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                group = self.groups.get(parameter.name or "", "General")
+                sections.setdefault(group, []).append(record)
+        for name, records in sections.items():
+            with formatter.section(name):
+                formatter.write_dl(records)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            known = [name for p in self.params for name in (*p.opts, *p.secondary_opts)]
+            nearest = nearest_name(error.option_name, known)
+            hint = f"did you mean {nearest}?" if nearest else f"see {ctx.command_path} --help"
+            raise click.UsageError(f"unknown option {error.option_name}: {hint}", ctx) from None
+
+
+class _CommaSeparated(click.ParamType):
+    name = "numbers"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return [int(part) for part in value.split(",") if part.strip()]
+        except ValueError:
+            self.fail(f"{value!r} is not a list of whole numbers such as 512,256", param, ctx)
+
+
+def config_options(config_class: type[Config]) -> Callable[[Callable[..., Any]], click.Command]:
+    """A decorator that makes a command taking the options of ``config_class``.
+
+    The function is called with ``config`` (the resolved options), ``given`` (the names of the flags
+    that were on the command line) and its own click arguments. Added are ``--config FILE``,
+    ``--preset`` where there are presets, and ``--print-config``, which prints and stops.
+    """
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        def call(
+            config_file: Path | None,
+            print_config: bool,
+            preset: str | None = None,
+            **values: Any,
+        ) -> Any:
+            own = {name: values.pop(name) for name in list(values) if name not in fields}
+            context = click.get_current_context()
+            given = {
+                name: value
+                for name, value in values.items()
+                if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+            }
+            config = config_class.resolve(preset=preset, yaml_path=config_file, flags=given)
+            if print_config:
+                click.echo(config.to_yaml(), nl=False)
+                return None
+            general = {"--config": config_file, "--preset": preset}
+            names = {flag for flag, value in general.items() if value is not None}
+            names |= {f"--{name.replace('_', '-')}" for name in given}
+            return function(config=config, given=names, **own)
+
+        fields = config_class.model_fields
+        call.__doc__, call.__name__ = function.__doc__, function.__name__
+        parameters = [_option(name, field) for name, field in fields.items()]
+        parameters += _general_options(config_class)
+        call.__click_params__ = [  # type: ignore[attr-defined]
+            *reversed(parameters),
+            *getattr(function, "__click_params__", []),
+        ]
+        command = click.command(
+            cls=ConfigCommand, context_settings={"max_content_width": 100, "show_default": True}
+        )(call)
+        command.groups = {name: _group(field) for name, field in fields.items()}
+        return command
+
+    return decorate
+
+
+def _general_options(config_class: type[CommandConfig]) -> list[click.Option]:
+    options = [
+        click.Option(
+            ["--config", "config_file"],
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="YAML file with options, such as a run's config.yaml; flags go before it.",
+            show_default=False,
+        ),
+        click.Option(["--print-config"], is_flag=True, help="Print all options as YAML, and stop."),
+    ]
+    if config_class.presets:
+        described = "; ".join(f"{k}: {v.description}" for k, v in config_class.presets.items())
+        # Not a click.Choice: the configuration itself names the nearest preset.
+        options.insert(
+            0,
+            click.Option(
+                ["--preset"],
+                metavar=f"[{'|'.join(config_class.presets)}]",
+                help=f"Other defaults for a purpose. {described}.",
+                show_default=False,
+            ),
+        )
+    return options
+
+
+def _group(field: FieldInfo) -> str:
+    extra = field.json_schema_extra
+    return str(extra["group"]) if isinstance(extra, dict) else "Options"
+
+
+def _option(name: str, field: FieldInfo) -> click.Option:
+    flag = f"--{name.replace('_', '-')}"
+    kind = _without_none(field.annotation)
+    default = None if field.default is PydanticUndefined else field.default
+    shown: bool | str = default is not None
+    settings: dict[str, Any] = {"default": None, "help": field.description}
+    if kind is bool:
+        return click.Option(
+            [f"{flag}/--no-{flag[2:]}"],
+            default=default,
+            help=f"{field.description} Default: {'on' if default else 'off'}.",
+            show_default=False,
+        )
+    if typing.get_origin(kind) is Literal:
+        settings["type"] = click.Choice([str(choice) for choice in typing.get_args(kind)])
+    elif typing.get_origin(kind) is list:
+        settings["type"] = _CommaSeparated()
+        shown = ",".join(map(str, default)) if isinstance(default, list) else False
+        default = None
+    elif kind is Path:
+        settings["type"] = click.Path(path_type=Path)
+    elif kind in (int, float, str):
+        settings["type"] = kind
+    else:
+        raise ConfigError(f"option {name} has the type {kind}, which has no flag")
+    if shown is True:
+        settings["default"] = default
+    return click.Option([flag], show_default=shown, **settings)
+
+
+def _without_none(annotation: Any) -> Any:
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        kinds = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
+        return kinds[0] if len(kinds) == 1 else annotation
+    return annotation

@@ -1,0 +1,59 @@
+"""``csgnn-dgl train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from csgnn_dgl.cli.options import config_options
+from csgnn_dgl.errors import ConfigError
+from csgnn_dgl.tasks.config import TrainModelNetConfig
+
+__all__ = ["train_group", "train_modelnet"]
+
+
+@click.group("train")
+def train_group() -> None:
+    """Train a model."""
+
+
+@config_options(TrainModelNetConfig)
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    help="Go on with this run, with the options that it was begun with.",
+)
+def train_modelnet(config: TrainModelNetConfig, given: set[str], resume: Path | None) -> None:
+    """Train a classifier of shapes: ModelNet, or your own meshes and clouds.
+
+    The run directory then holds the weights, curves, a confusion matrix of the validation split,
+    and summary.json. The test split is not touched: csgnn-dgl evaluate RUN does that.
+    """
+    if resume is not None and given:
+        raise ConfigError(
+            f"--resume goes on with the options that {resume} was begun with, so "
+            f"{', '.join(sorted(given))} cannot be given with it"
+        )
+    from csgnn_dgl.tasks import allocator, train
+
+    allocator.keep_freed_memory()
+    if config.data is None and resume is None:
+        click.echo("no --data given: training on the built-in solids", err=True)
+    run = train.train(config, echo=_echo) if resume is None else train.resume(resume, echo=_echo)
+    summary = run.read_summary()
+    click.echo(
+        f"{run.path}: validation accuracy {100 * summary['validation_accuracy']:.1f} % "
+        f"({config.train_rotation if resume is None else summary['rotation']['train']} rotations, "
+        f"epoch {summary['kept_epoch'] + 1} of {summary['epochs']}, "
+        f"{summary['seconds_per_epoch']:.1f} s per epoch)"
+    )
+    click.echo(f"curves: {run.figure('curves')}")
+    click.echo(f"test it: csgnn-dgl evaluate {run.path} --rotation so3")
+
+
+def _echo(line: str) -> None:
+    click.echo(line, err=True)
+
+
+train_group.add_command(train_modelnet, "modelnet")

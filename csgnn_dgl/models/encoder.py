@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.grid import ConcentricGrid
 from csgnn_dgl.nn import IntraBlock, RadialBlock, VertexPool
 from csgnn_dgl.nn.vertex_pool import PoolMode
@@ -91,25 +92,25 @@ class EncoderConfig:
             widths = tuple(tuple(int(w) for w in level) for level in getattr(self, name))
             object.__setattr__(self, name, widths)
             if any(w < 1 for level in widths for w in level):
-                raise ValueError(f"{name} must be positive, not {widths}")
+                raise ConfigError(f"{name} must be positive, not {widths}")
         if len(self.intra_widths) != len(self.radial_widths):
-            raise ValueError(
+            raise ConfigError(
                 f"intra_widths speaks of {len(self.intra_widths)} levels, radial_widths of "
                 f"{len(self.radial_widths)}"
             )
         if not 1 <= len(self.intra_widths) <= self.level + 1:
-            raise ValueError(
+            raise ConfigError(
                 f"{len(self.intra_widths)} levels of widths for an encoder that starts at level "
                 f"{self.level} and so has from 1 to {self.level + 1}"
             )
         if not all(a or b for a, b in zip(self.intra_widths, self.radial_widths, strict=True)):
-            raise ValueError("every level needs at least one convolution")
+            raise ConfigError("every level needs at least one convolution")
         for name in ("n_spheres", "in_channels"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
         for name in ("pooling", "global_pooling"):
             if getattr(self, name) not in get_args(PoolMode):
-                raise ValueError(f"{name} must be one of {get_args(PoolMode)}")
+                raise ConfigError(f"{name} must be one of {get_args(PoolMode)}")
 
     @classmethod
     def with_base_width(
@@ -201,10 +202,10 @@ class CSGNN(nn.Module):
     def forward(self, feat: Tensor, output: Output = "global") -> Tensor:
         """Encode site features; see the class for what ``output`` chooses."""
         if output not in get_args(Output):
-            raise ValueError(f"output must be one of {get_args(Output)}, not {output!r}")
+            raise ConfigError(f"output must be one of {get_args(Output)}, not {output!r}")
         expected = (self.grid.num_nodes(self.config.level), self.config.in_channels)
         if feat.dim() != 3 or (feat.shape[0], feat.shape[2]) != expected:
-            raise ValueError(
+            raise DataError(
                 f"site features must have shape ({expected[0]}, B, {expected[1]}), "
                 f"not {tuple(feat.shape)}"
             )

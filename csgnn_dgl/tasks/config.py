@@ -67,7 +67,7 @@ class TrainModelNetConfig(CommandConfig):
                 "hidden": [512, 256],
                 "train_rotation": "so3",
                 "epochs": 100,
-                "learning_rate": 4e-3,
+                "learning_rate": 3e-3,
                 "weight_decay": 1e-4,
                 "dropout": 0.2,
                 "label_smoothing": 0.1,

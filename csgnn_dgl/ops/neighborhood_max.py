@@ -92,10 +92,10 @@ class _NeighborhoodMax(torch.autograd.Function):
             won = winner.index_select(0, parents) == slots.to(winner.dtype)[:, None]
             # On CPU a product with a mask is several times faster than filling by a mask.
             part = flat.index_select(0, parents).mul_(won)
+            if sources is None:
+                out = part if out is None else out.add_(part)
+                continue
             if out is None:
-                if sources is None:
-                    out = part
-                    continue
                 out = flat.new_zeros(csr.num_columns, flat.shape[1])
             out.index_add_(0, sources, part)
         assert out is not None  # there is at least one edge

@@ -48,7 +48,7 @@ class AtomicCheckpointIO(CheckpointIO):
             zipfile.BadZipFile,
         ) as error:
             raise CheckpointError(
-                f"{path} is damaged or not a checkpoint ({str(error).splitlines()[0]}); remove it "
+                f"{path} is damaged or not a checkpoint ({(str(error) or repr(error)).splitlines()[0]}); remove it "
                 f"to start the run from the beginning"
             ) from error
         if not isinstance(content, dict) or "state_dict" not in content:

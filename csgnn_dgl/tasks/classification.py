@@ -105,7 +105,9 @@ class ClassificationTask(LightningModule):
             jitter_clip=config.jitter_clip,
             up_axis=up_axis,
         )
-        self.train_loss, self.validation_loss = MeanMetric(), MeanMetric()
+        # NaN must show: it means that training diverged.
+        self.train_loss = MeanMetric(nan_strategy="disable")
+        self.validation_loss = MeanMetric(nan_strategy="disable")
         self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
         self.validation_accuracy = MulticlassAccuracy(num_classes, average="micro")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
@@ -28,8 +29,8 @@ class _Shapes(Dataset[Batch]):
         return self.split.points[chosen], self.split.labels[chosen]
 
 
-def _as_it_is(batch: Batch) -> Batch:
-    return batch
+def _as_it_is(batch: Any) -> Any:
+    return batch  # _Shapes gives whole batches already
 
 
 def shape_loader(

@@ -272,6 +272,8 @@ def _run_trainer(
         warnings.filterwarnings("ignore", message=".*does not have many workers")
         # The run directory holds its configuration before training starts.
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")
+        # A run that was moved or copied goes on where it is now.
+        warnings.filterwarnings("ignore", message="The dirpath has changed")
         # Lightning's own use of torch.
         warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
         training, validation = loaders

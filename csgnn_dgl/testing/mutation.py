@@ -16,7 +16,7 @@ def _contents(argument: Any) -> dict[str, Tensor]:
         return {"values": argument.detach().clone()}
     if not hasattr(argument, "canonical_etypes"):
         return {}
-    found = {}
+    found: dict[str, Tensor] = {}
     for ntype in argument.ntypes:
         found |= {f"node {ntype}.{k}": v.clone() for k, v in argument.nodes[ntype].data.items()}
     for etype in argument.canonical_etypes:

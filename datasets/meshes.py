@@ -112,9 +112,48 @@ def sample_surface(mesh: Mesh, count: int, seed: int, where: str) -> np.ndarray:
 
 
 def _read_by_open3d(path: Path) -> Mesh:
-    mesh = import_open3d().io.read_triangle_mesh(str(path))
-    faces = np.asarray(mesh.triangles).astype(np.int64).reshape(-1, 3)
-    return Mesh(np.asarray(mesh.vertices).reshape(-1, 3), faces)
+    suffix = path.suffix.lower()
+    if suffix == ".stl":
+        _check_stl(path)
+    # What open3d gives back of a truncated .ply looks like a smaller mesh.
+    announced = _ply_counts(path) if suffix == ".ply" else (0, 0)
+    read = import_open3d().io.read_triangle_mesh(str(path))
+    faces = np.asarray(read.triangles).astype(np.int64).reshape(-1, 3)
+    mesh = Mesh(np.asarray(read.vertices).reshape(-1, 3), faces)
+    if len(mesh.vertices) < announced[0] or len(mesh.faces) < announced[1]:
+        raise DataError(
+            f"{path} announces {announced[0]} vertices and {announced[1]} faces, but "
+            f"{len(mesh.vertices)} and {len(mesh.faces)} can be read: truncated or damaged"
+        )
+    return mesh
+
+
+def _ply_counts(path: Path) -> tuple[int, int]:
+    """Vertices and faces that the header of a .ply file announces."""
+    counts = {"vertex": 0, "face": 0}
+    with path.open("rb") as file:
+        for line in file:
+            words = line.decode("ascii", errors="replace").split()
+            if words == ["end_header"]:
+                return counts["vertex"], counts["face"]
+            if len(words) == 3 and words[0] == "element" and words[2].isdigit():
+                counts[words[1]] = int(words[2])
+    raise DataError(f"{path} has no end_header line: truncated, or not a .ply file")
+
+
+def _check_stl(path: Path) -> None:
+    """Refuse a binary .stl file that is shorter than it announces."""
+    content = path.read_bytes()
+    if content.lstrip()[:5].lower() == b"solid" and b"facet" in content[:1024]:
+        if b"endsolid" not in content:
+            raise DataError(f"{path} has no endsolid line: truncated")
+        return
+    triangles = int.from_bytes(content[80:84], "little")
+    if len(content) < 84 + 50 * triangles:
+        raise DataError(
+            f"{path} announces {triangles} triangles and so {84 + 50 * triangles} bytes, but has "
+            f"{len(content)}: truncated, or not an .stl file"
+        )
 
 
 def _read_off(path: Path) -> Mesh:

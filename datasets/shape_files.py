@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -139,22 +141,20 @@ def _read_cloud(path: Path) -> np.ndarray:
 
 def _read_numpy(path: Path) -> np.ndarray:
     try:
-        content = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+        # Opened here: numpy leaves a file open that turns out not to be an archive.
+        with path.open("rb") as file:
+            content = np.load(file, allow_pickle=False)
+            if isinstance(content, np.ndarray):
+                return content
+            names = list(content)
+            name = "points" if "points" in names else names[0] if len(names) == 1 else None
+            if name is not None:
+                return np.asarray(content[name])
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read by numpy ({error}); it may be damaged") from error
-    if isinstance(content, np.ndarray):
-        return content
-    with content:
-        names = list(content)
-        name = "points" if "points" in names else names[0] if len(names) == 1 else None
-        if name is None:
-            raise DataError(
-                f"{path} holds the arrays {', '.join(names) or '(none)'}; name one of them 'points'"
-            )
-        try:
-            return np.asarray(content[name])
-        except (ValueError, EOFError, OSError) as error:
-            raise DataError(f"{path} cannot be read by numpy ({error})") from error
+    raise DataError(
+        f"{path} holds the arrays {', '.join(names) or '(none)'}; name one of them 'points'"
+    )
 
 
 def _read_table(path: Path) -> np.ndarray:

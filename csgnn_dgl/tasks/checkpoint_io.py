@@ -47,9 +47,10 @@ class AtomicCheckpointIO(CheckpointIO):
             OSError,
             zipfile.BadZipFile,
         ) as error:
+            reason = (str(error) or repr(error)).splitlines()[0]
             raise CheckpointError(
-                f"{path} is damaged or not a checkpoint ({(str(error) or repr(error)).splitlines()[0]}); remove it "
-                f"to start the run from the beginning"
+                f"{path} is damaged or not a checkpoint ({reason}); remove it to start the run "
+                f"from the beginning"
             ) from error
         if not isinstance(content, dict) or "state_dict" not in content:
             raise CheckpointError(f"{path} is not a checkpoint of a training run")

@@ -62,9 +62,8 @@ def train(config: TrainModelNetConfig, echo: Echo = _silent) -> RunDirectory:
     CSGNNError
         The data, the options or the place to write cannot be used; nothing was overwritten.
     """
+    _require_training_memory(config)
     dataset = _load(config)
-    network = classifier_config(config, len(dataset.class_names))
-    _require_training_memory(network, config)
     if _is_first_process():
         run = RunDirectory.create(config.output, "modelnet", config.to_yaml())
         os.environ[_RUN_VARIABLE] = str(run.path.resolve())
@@ -119,11 +118,11 @@ def _run_of_first_process(config: TrainModelNetConfig) -> RunDirectory:
     raise CheckpointError(f"the first process made no run directory {place} within a minute")
 
 
-def _require_training_memory(network: ClassifierConfig, config: TrainModelNetConfig) -> None:
+def _require_training_memory(config: TrainModelNetConfig) -> None:
     itemsize = 8 if config.precision.startswith("64") else 4
     if "16" in config.precision:
         itemsize = 2
-    encoder = network.encoder
+    encoder = classifier_config(config, num_classes=1).encoder
     values = 0
     for step, (intra, radial) in enumerate(
         zip(encoder.intra_widths, encoder.radial_widths, strict=True)

@@ -1,0 +1,215 @@
+"""The main job by the command line, from data to predictions."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from csgnn_dgl.cli.main import main
+
+Run = Callable[..., Any]
+
+
+def test_training_reports_what_it_did(trained: Path) -> None:
+    summary = json.loads((trained / "summary.json").read_text())
+    assert summary["epochs"] == 2
+
+
+def test_solids_are_the_default_and_it_says_so(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(
+        *("train", "modelnet", "--level", 0, "--n-spheres", 2, "--channels", 2, "--points", 64),
+        *("--base-width", 2, "--hidden", 8, "--epochs", 1, "--accelerator", "cpu"),
+    )
+    assert result.status == 0
+    assert "training on the built-in solids" in result.err
+    # Without --output the run is runs/modelnet-001, then -002.
+    assert "runs/modelnet-001" in result.out
+    assert (tmp_path / "runs" / "modelnet-001" / "model.safetensors").is_file()
+
+
+def test_evaluate_adds_to_the_summary(run: Run, trained: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(trained, tmp_path / "run")
+    first = run("evaluate", copy)
+    assert first.status == 0
+    assert "18 test shapes" in first.out
+    assert run("evaluate", copy, "--rotation", "z", "--votes", 5).status == 0
+    assert run("evaluate", copy).out.split("accuracy")[1] != ""
+    entries = json.loads((copy / "summary.json").read_text())["evaluation"]
+    # The second run of a protocol replaces the first.
+    assert [(e["rotation"], e["votes"]) for e in entries] == [("z", 5), ("so3", 1)]
+    assert all(0 <= e["accuracy"] <= 1 for e in entries)
+    assert (copy / "confusion-test-z-5-votes.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_evaluate_refuses_changed_data(
+    run: Run, trained: Path, clouds: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(trained, tmp_path / "run")
+    data = shutil.copytree(clouds, tmp_path / "data")
+    config = copy / "config.yaml"
+    config.write_text(config.read_text().replace(str(clouds), str(data)))
+    assert run("evaluate", copy).status == 0  # the same data in another place are the same data
+    np.save(data / "rod" / "test" / "rod0.npy", np.random.default_rng(1).normal(size=(96, 3)))
+    changed = run("evaluate", copy)
+    assert changed.status == 2
+    assert "has changed since" in changed.err
+    assert run("evaluate", copy, "--data", data).status == 0
+
+
+def test_evaluate_refuses_other_classes(
+    run: Run, trained: Path, clouds: Path, tmp_path: Path
+) -> None:
+    data = shutil.copytree(clouds, tmp_path / "data")
+    (data / "rod").rename(data / "tube")
+    result = run("evaluate", trained, "--data", data)
+    assert result.status == 2
+    assert "unknown to the model ['tube']" in result.err
+    assert "missing in the data ['rod']" in result.err
+
+
+def test_predict_prints_a_table_or_json(run: Run, trained: Path, clouds: Path) -> None:
+    files = [clouds / "rod" / "test" / "rod0.npy", clouds / "ball" / "test" / "ball1.npy"]
+    table = run("predict", trained, *files, "--top", 3)
+    assert table.status == 0
+    assert len(table.out.splitlines()) == 2
+    assert all(name in table.out for name in ("rod0.npy", "disc", "%"))
+    as_json = run("predict", trained, *files, "--top", 3, "--json")
+    content = json.loads(as_json.out)
+    assert [entry["file"] for entry in content] == [str(file) for file in files]
+    for entry in content:
+        shares = [c["probability"] for c in entry["classes"]]
+        assert sum(shares) == pytest.approx(1)
+        assert shares == sorted(shares, reverse=True)
+        assert entry["error"] is None
+
+
+def test_predict_goes_on_after_a_bad_file(
+    run: Run, trained: Path, clouds: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.npy"
+    bad.write_bytes(b"not an array")
+    good = clouds / "rod" / "test" / "rod0.npy"
+    result = run("predict", trained, bad, good, tmp_path / "gone.off", "--json")
+    assert result.status == 2
+    entries = json.loads(result.out)
+    assert [bool(e["classes"]) for e in entries] == [False, True, False]
+    assert "2 of 3 files cannot be used" in result.err
+    assert str(bad) in result.err
+    assert "gone.off does not exist" in result.err
+
+
+def corrupt_schema(run_path: Path) -> None:
+    weights = run_path / "model.safetensors"
+    content = weights.read_bytes()
+    changed = content.replace(b'\\"schema\\": 1', b'\\"schema\\": 9')
+    assert changed != content
+    weights.write_bytes(changed)
+
+
+def change_kind(run_path: Path) -> None:
+    weights = run_path / "model.safetensors"
+    content = weights.read_bytes()
+    changed = content.replace(b'\\"kind\\": \\"classifier\\"', b'\\"kind\\": \\"dispersion\\"')
+    assert changed != content
+    weights.write_bytes(changed)
+
+
+def remove_weights(run_path: Path) -> None:
+    (run_path / "model.safetensors").unlink()
+
+
+def truncate_weights(run_path: Path) -> None:
+    weights = run_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def foreign_tensors(run_path: Path) -> None:
+    import safetensors.torch
+    import torch
+
+    safetensors.torch.save_file({"a": torch.zeros(2)}, run_path / "model.safetensors")
+
+
+def another_model(run_path: Path) -> None:
+    weights = run_path / "model.safetensors"
+    content = weights.read_bytes()
+    changed = content.replace(b'\\"num_classes\\": 3', b'\\"num_classes\\": 4')
+    assert changed != content
+    weights.write_bytes(changed)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (corrupt_schema, "has schema version 9, and this version of csgnn-dgl reads version 1"),
+        (change_kind, "holds a model of the kind 'dispersion'"),
+        (remove_weights, "there are no weights"),
+        (truncate_weights, "is damaged or not a safetensors file"),
+        (foreign_tensors, "not the header that csgnn-dgl writes"),
+        (another_model, "names 3 classes, but its model has 4"),
+        (shutil.rmtree, "there is no run"),
+    ],
+)
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_unusable_weights_are_named(
+    command: str,
+    damage: Callable[[Path], None],
+    message: str,
+    run: Run,
+    trained: Path,
+    clouds: Path,
+    tmp_path: Path,
+) -> None:
+    copy = shutil.copytree(trained, tmp_path / "run")
+    damage(copy)
+    files = [clouds / "rod" / "test" / "rod0.npy"] if command == "predict" else []
+    result = run(command, copy, *files)
+    assert result.status == 2
+    assert message in result.err
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_place_is_named(run: Run, clouds: Path, tmp_path: Path) -> None:
+    place = tmp_path / "locked"
+    place.mkdir(mode=0o555)
+    result = run("train", "modelnet", "--data", clouds, "--output", place / "run")
+    assert result.status == 2
+    assert "permission denied" in result.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_named_and_loses_nothing(
+    run: Run, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = shutil.copytree(trained, tmp_path / "run")
+    before = (copy / "summary.json").read_bytes()
+    import csgnn_dgl._files as files
+
+    real = files._open
+
+    def full(path: Any, mode: str) -> Any:
+        return open("/dev/full", mode.replace("x", "w")) if "x" in mode else real(path, mode)
+
+    monkeypatch.setattr(files, "_open", full)
+    result = run("evaluate", copy)
+    assert result.status == 2
+    assert "the disk is full" in result.err
+    assert (copy / "summary.json").read_bytes() == before
+
+
+def test_main_returns_zero_on_success(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert "csgnn-dgl" in capsys.readouterr().out

@@ -1,0 +1,147 @@
+"""The HDF5 layout of ModelNet40."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from csgnn_dgl.datasets import load_dataset, load_modelnet_hdf5
+from csgnn_dgl.errors import DataError
+
+
+def write(path: Path, n: int, seed: int, **replaced: np.ndarray | None) -> None:
+    rng = np.random.default_rng(seed)
+    arrays: dict[str, np.ndarray | None] = {
+        "data": rng.normal(size=(n, 40, 3)).astype(np.float32),
+        "label": np.arange(n).astype(np.uint8)[:, None] % 3,
+        **replaced,
+    }
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            if array is not None:
+                file[name] = array
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for which, seed in (("train0", 0), ("train1", 1), ("test0", 2)):
+        write(tmp_path / f"ply_data_{which}.h5", 6, seed)
+    for which, files in (("train", ("train0", "train1")), ("test", ("test0",))):
+        # As in the original: paths of the author's machine.
+        lines = [f"data/modelnet40_ply_hdf5_2048/ply_data_{file}.h5\n" for file in files]
+        (tmp_path / f"{which}_files.txt").write_text("".join(lines))
+    (tmp_path / "shape_names.txt").write_text("bed\ndesk\nsofa\n")
+    return tmp_path
+
+
+def test_files_are_joined_in_order(folder: Path) -> None:
+    data = load_dataset(folder, points=32)
+    assert data.class_names == ("bed", "desk", "sofa")
+    assert data.up_axis == "y"
+    assert (len(data.train), len(data.test)) == (12, 6)
+    with h5py.File(folder / "ply_data_train1.h5") as file:
+        np.testing.assert_array_equal(data.train.points[6].numpy(), file["data"][0, :32])
+    assert data.train.names[6] == "ply_data_train1.h5[0]"
+    assert load_dataset(folder, points=32, up_axis="z").up_axis == "z"
+
+
+def test_flat_labels_and_absent_names(folder: Path) -> None:
+    (folder / "shape_names.txt").unlink()
+    write(folder / "ply_data_test0.h5", 6, 2, label=np.arange(6) % 3)
+    data = load_dataset(folder, points=32)
+    assert data.class_names == ("0", "1", "2")
+    assert data.test.labels.tolist() == [0, 1, 2, 0, 1, 2]
+
+
+def no_data(folder: Path) -> None:
+    write(folder / "ply_data_train1.h5", 6, 1, data=None)
+
+
+def no_labels(folder: Path) -> None:
+    write(folder / "ply_data_train1.h5", 6, 1, label=None)
+
+
+def other_shape(folder: Path) -> None:
+    write(folder / "ply_data_train1.h5", 6, 1, data=np.zeros((6, 40)))
+
+
+def label_outside(folder: Path) -> None:
+    write(folder / "ply_data_test0.h5", 6, 1, label=np.array([0, 1, 2, 3, 0, 1]))
+
+
+def label_count(folder: Path) -> None:
+    write(folder / "ply_data_test0.h5", 6, 1, label=np.arange(5))
+
+
+def label_type(folder: Path) -> None:
+    write(folder / "ply_data_test0.h5", 6, 1, label=np.ones(6))
+
+
+def not_a_number(folder: Path) -> None:
+    points = np.random.default_rng(0).normal(size=(6, 40, 3))
+    points[2, 3, 1] = np.nan
+    write(folder / "ply_data_train0.h5", 6, 1, data=points)
+
+
+def all_equal(folder: Path) -> None:
+    points = np.random.default_rng(0).normal(size=(6, 40, 3))
+    points[4] = 1
+    write(folder / "ply_data_train0.h5", 6, 1, data=points)
+
+
+def truncated(folder: Path) -> None:
+    path = folder / "ply_data_train0.h5"
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def missing_file(folder: Path) -> None:
+    (folder / "ply_data_train0.h5").unlink()
+
+
+def missing_list(folder: Path) -> None:
+    (folder / "test_files.txt").unlink()
+
+
+def empty_list(folder: Path) -> None:
+    (folder / "train_files.txt").write_text("\n")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (no_data, "ply_data_train1.h5 has no array 'data'; it holds: label"),
+        (no_labels, "ply_data_train1.h5 has no array 'label'; it holds: data"),
+        (other_shape, "'data' has shape (6, 40), but (n, P, 3) is needed"),
+        (label_outside, "test shape ply_data_test0.h5[3] has label 3, but there are 3 class names"),
+        (label_count, "6 integers are needed"),
+        (label_type, "'label' is float64"),
+        (not_a_number, "NaN or infinite"),
+        (all_equal, "all points of cloud 4 are equal"),
+        (truncated, "ply_data_train0.h5 cannot be read as HDF5"),
+        (missing_file, "names ply_data_train0.h5, but"),
+        (missing_list, "has no test_files.txt"),
+        (empty_list, "lists no files"),
+    ],
+)
+def test_unusable_files_are_named(
+    damage: Callable[[Path], None], message: str, folder: Path
+) -> None:
+    damage(folder)
+    with pytest.raises(DataError) as caught:
+        load_modelnet_hdf5(folder, points=32)
+    assert message in str(caught.value)
+
+
+def test_too_few_points_are_named(folder: Path) -> None:
+    with pytest.raises(DataError, match="clouds have 40 points, but 41 are asked for"):
+        load_dataset(folder, points=41)
+
+
+def test_real_modelnet10(shared_data: Path) -> None:
+    data = load_dataset(shared_data / "modelnet10_hdf5", up_axis="z")
+    assert (len(data.train), len(data.test), len(data.class_names)) == (3886, 907, 10)
+    assert not data.warnings

@@ -7,6 +7,7 @@ from pathlib import Path
 from csgnn_dgl.datasets.base import ShapeDataset
 from csgnn_dgl.datasets.folder import load_shape_folder
 from csgnn_dgl.datasets.modelnet_hdf5 import is_modelnet_hdf5, load_modelnet_hdf5
+from csgnn_dgl.datasets.solids import load_solids
 from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.mapping import UpAxis
 
@@ -56,7 +57,9 @@ def load_dataset(
     if pool is not None and pool < points:
         raise ConfigError(f"pool is {pool}, but it must be at least points, which is {points}")
     if path is None:
-        return _solids(points, pool, up_axis, seed)
+        return load_solids(
+            points=4 * points if pool is None else pool, seed=seed, up_axis=up_axis or "z"
+        )
     if not path.exists():
         raise DataError(
             f"there is no data at {path}; check --data, or get some: csgnn-dgl data download "
@@ -68,19 +71,4 @@ def load_dataset(
         return load_modelnet_hdf5(path, points=points, pool=pool, up_axis=up_axis)
     return load_shape_folder(
         path, points=points, pool=pool, up_axis=up_axis, seed=seed, cache_dir=cache_dir
-    )
-
-
-def _solids(points: int, pool: int | None, up_axis: UpAxis | None, seed: int) -> ShapeDataset:
-    from csgnn_dgl.datasets.base import ShapeSplit
-    from csgnn_dgl.datasets.solids import FAMILIES, make_solids
-
-    solids = make_solids(points=4 * points if pool is None else pool, seed=seed)
-    return ShapeDataset(
-        name="solids",
-        source=f"built-in solids (seed {seed})",
-        class_names=FAMILIES,
-        up_axis=up_axis or "z",
-        train=ShapeSplit(solids.train_points, solids.train_labels, solids.train_names),
-        test=ShapeSplit(solids.test_points, solids.test_labels, solids.test_names),
     )

@@ -1,0 +1,348 @@
+"""The built-in data set: families of solids that size and proportions do not tell apart.
+
+Each member is drawn from its family's range of shapes, stretched along its own principal axes so
+that the spread along them follows one distribution for all families, and scaled to the unit ball.
+What is left to tell families apart is shape itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from csgnn_dgl.datasets.base import ShapeDataset, ShapeSplit
+from csgnn_dgl.datasets.shape_files import center_and_scale
+from csgnn_dgl.errors import ConfigError, suggest
+from csgnn_dgl.mapping import UpAxis
+
+__all__ = ["FAMILIES", "load_solids", "solid_points"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Surface:
+    """Triangles: vertices ``(n, 3)`` and faces ``(m, 3)``."""
+
+    vertices: Floats
+    faces: npt.NDArray[np.int64]
+
+
+def _grid(rows: int, columns: int, wrap_rows: bool, wrap_columns: bool) -> npt.NDArray[np.int64]:
+    """Two triangles for each cell of a grid of ``rows · columns`` vertices."""
+    i, j = np.meshgrid(
+        np.arange(rows - (not wrap_rows)), np.arange(columns - (not wrap_columns)), indexing="ij"
+    )
+    a = i * columns + j
+    b = (i + 1) % rows * columns + j
+    c = (i + 1) % rows * columns + (j + 1) % columns
+    d = i * columns + (j + 1) % columns
+    return np.concatenate([np.stack(t, axis=-1).reshape(-1, 3) for t in ((a, b, c), (a, c, d))])
+
+
+def _revolved(profile: Floats, *, closed: bool, sides: int = 32) -> _Surface:
+    """A profile of ``(distance from the axis, height)`` turned about z."""
+    angle = 2 * np.pi * np.arange(sides) / sides
+    ring = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+    radius, height = profile[:, 0], profile[:, 1]
+    flat = radius[:, None, None] * ring
+    tall = np.broadcast_to(height[:, None, None], (len(profile), sides, 1))
+    vertices = np.concatenate([flat, tall], axis=-1).reshape(-1, 3)
+    return _Surface(vertices, _grid(len(profile), sides, closed, True))
+
+
+def _extruded(outline: Floats, height: float) -> _Surface:
+    """A prism over an outline ``(k, 2)`` that can be seen whole from the origin."""
+    k = len(outline)
+    levels = [np.column_stack([outline, np.full(k, z)]) for z in (0.0, height)]
+    centres = np.array([[0, 0, 0], [0, 0, height]], dtype=float)
+    ring, after = np.arange(k), (np.arange(k) + 1) % k
+    caps = [
+        np.stack([np.full(k, 2 * k + top), ring + top * k, after + top * k], axis=-1)
+        for top in (0, 1)
+    ]
+    faces = np.concatenate([_grid(2, k, False, True), *caps])
+    return _Surface(np.concatenate([*levels, centres]), faces)
+
+
+def _swept(curve: Floats, radius: float, *, closed: bool, sides: int = 12) -> _Surface:
+    """A tube of a radius around a curve ``(k, 3)``."""
+    if closed:
+        tangent = np.roll(curve, -1, axis=0) - np.roll(curve, 1, axis=0)
+    else:
+        tangent = np.gradient(curve, axis=0)
+    tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
+    # Any frame does: none of the curves runs along this direction.
+    across = np.cross(tangent, [0.1, 0.2, 1.0])
+    across /= np.linalg.norm(across, axis=1, keepdims=True)
+    along = np.cross(tangent, across)
+    angle = 2 * np.pi * np.arange(sides) / sides
+    circle = np.cos(angle)[:, None] * across[:, None] + np.sin(angle)[:, None] * along[:, None]
+    vertices = (curve[:, None] + radius * circle).reshape(-1, 3)
+    return _Surface(vertices, _grid(len(curve), sides, closed, True))
+
+
+def _arc(radius: float, start: float, stop: float, steps: int = 24) -> Floats:
+    """Points ``(distance from the axis, height)`` on a circle about the origin."""
+    angle = np.linspace(start, stop, steps)
+    return radius * np.stack([np.sin(angle), np.cos(angle)], axis=-1)
+
+
+def _regular(corners: int, radius: float | Floats = 1.0) -> Floats:
+    angle = 2 * np.pi * np.arange(corners) / corners
+    return np.reshape(radius, (-1, 1)) * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+
+
+def _ball(rng: np.random.Generator) -> _Surface:
+    return _revolved(_arc(1.0, 0.0, np.pi, 32), closed=False)
+
+
+def _bowl(rng: np.random.Generator) -> _Surface:
+    inner, opening = rng.uniform(0.75, 0.9), rng.uniform(1.3, 1.7)
+    profile = [_arc(1.0, np.pi, np.pi - opening), _arc(inner, np.pi - opening, np.pi)]
+    return _revolved(np.concatenate(profile), closed=False)
+
+
+def _box(rng: np.random.Generator) -> _Surface:
+    # Not square: the principal axes, along which it is stretched, are to be those of the edges.
+    corners = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * [1, rng.uniform(0.6, 0.8)]
+    return _extruded(corners, rng.uniform(2.5, 3.5))
+
+
+def _cone(rng: np.random.Generator) -> _Surface:
+    return _revolved(np.array([[0, 0], [1, 0], [0, rng.uniform(1, 2)]], float), closed=False)
+
+
+def _cross(rng: np.random.Generator) -> _Surface:
+    w = rng.uniform(0.2, 0.35)
+    quarter = np.array([[1, -w], [1, w], [w, w]])
+    turn = np.array([[0.0, -1.0], [1.0, 0.0]])
+    parts = [quarter @ np.linalg.matrix_power(turn, i).T for i in range(4)]
+    return _extruded(np.concatenate(parts), rng.uniform(0.3, 0.8))
+
+
+def _cylinder(rng: np.random.Generator) -> _Surface:
+    height = rng.uniform(1, 2)
+    return _revolved(np.array([[0, 0], [1, 0], [1, height], [0, height]]), closed=False)
+
+
+def _dumbbell(rng: np.random.Generator) -> _Surface:
+    neck, distance = rng.uniform(0.2, 0.35), rng.uniform(1.4, 2.0)
+    bend = np.arcsin(neck)
+    top = _arc(1.0, 0.0, np.pi - bend) + np.array([0, distance])
+    return _revolved(np.concatenate([top, top[::-1] * [1, -1]]), closed=False)
+
+
+def _helix(rng: np.random.Generator) -> _Surface:
+    turns, pitch = rng.uniform(2.0, 3.0), rng.uniform(0.5, 0.8)
+    t = np.linspace(0, turns, 160)
+    angle = 2 * np.pi * t
+    curve = np.stack([np.cos(angle), np.sin(angle), pitch * t], axis=-1)
+    return _swept(curve, rng.uniform(0.1, 0.18), closed=False)
+
+
+def _prism(rng: np.random.Generator) -> _Surface:
+    return _extruded(_regular(3), rng.uniform(1, 2.5))
+
+
+def _pyramid(rng: np.random.Generator) -> _Surface:
+    profile = np.array([[0, 0], [1, 0], [0, rng.uniform(1, 2)]], float)
+    return _revolved(profile, closed=False, sides=4)
+
+
+def _stairs(rng: np.random.Generator) -> _Surface:
+    steps = int(rng.integers(2, 5))
+    run = np.cumsum(rng.uniform(0.8, 1.2, steps))
+    rise = np.cumsum(rng.uniform(0.8, 1.2, steps))[::-1]
+    corners = [(0.0, 0.0), (run[-1], 0.0)]
+    for index in reversed(range(steps)):
+        low = run[index - 1] if index else 0.0
+        corners += [(run[index], rise[index]), (low, rise[index])]
+    return _extruded(np.array(corners), steps * rng.uniform(0.7, 1.2))
+
+
+def _star(rng: np.random.Generator) -> _Surface:
+    points = int(rng.integers(5, 8))
+    radius = np.tile([1.0, rng.uniform(0.35, 0.5)], points)
+    return _extruded(_regular(2 * points, radius), rng.uniform(0.3, 0.8))
+
+
+def _tetrahedron(rng: np.random.Generator) -> _Surface:
+    profile = np.array([[0, 0], [1, 0], [0, rng.uniform(1, 2)]], float)
+    return _revolved(profile, closed=False, sides=3)
+
+
+def _torus(rng: np.random.Generator) -> _Surface:
+    circle = _arc(rng.uniform(0.2, 0.45), 0.0, 2 * np.pi, 24)[:-1]
+    return _revolved(circle + np.array([1, 0]), closed=True)
+
+
+def _trefoil(rng: np.random.Generator) -> _Surface:
+    t = 2 * np.pi * np.arange(200) / 200
+    depth = rng.uniform(0.8, 1.2)
+    curve = np.stack(
+        [np.sin(t) + 2 * np.sin(2 * t), np.cos(t) - 2 * np.cos(2 * t), -depth * np.sin(3 * t)],
+        axis=-1,
+    )
+    return _swept(curve, rng.uniform(0.25, 0.4), closed=True)
+
+
+def _tube(rng: np.random.Generator) -> _Surface:
+    inner, height = rng.uniform(0.6, 0.8), rng.uniform(1.5, 2.5)
+    return _revolved(np.array([[inner, 0], [1, 0], [1, height], [inner, height]]), closed=True)
+
+
+_MAKERS: dict[str, Callable[[np.random.Generator], _Surface]] = {
+    "ball": _ball,
+    "bowl": _bowl,
+    "box": _box,
+    "cone": _cone,
+    "cross": _cross,
+    "cylinder": _cylinder,
+    "dumbbell": _dumbbell,
+    "helix": _helix,
+    "prism": _prism,
+    "pyramid": _pyramid,
+    "stairs": _stairs,
+    "star": _star,
+    "tetrahedron": _tetrahedron,
+    "torus": _torus,
+    "trefoil": _trefoil,
+    "tube": _tube,
+}
+#: Names of the families, sorted: the classes.
+FAMILIES = tuple(_MAKERS)
+
+
+def solid_points(family: str, count: int, seed: int | tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Points on one member of a family, evenly by area.
+
+    Parameters
+    ----------
+    family
+        One of :data:`FAMILIES`.
+    count
+        How many points.
+    seed
+        Decides both the member and its points.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(count, 3)``, mean at the origin, farthest point at distance 1; z points up.
+
+    Raises
+    ------
+    ConfigError
+        Unknown family, or no points.
+
+    Examples
+    --------
+    >>> solid_points("torus", 100, seed=0).shape
+    (100, 3)
+    """
+    if family not in _MAKERS:
+        raise ConfigError(f"unknown solid {family!r}: {suggest(family, FAMILIES)}")
+    if count < 1:
+        raise ConfigError(f"{count} points of a solid asked for, but at least 1 is needed")
+    rng = np.random.default_rng(seed)
+    surface = _proportioned(_MAKERS[family](rng), rng)
+    return center_and_scale(_sampled(surface, count, rng)).astype(np.float32)
+
+
+def _areas(corners: Floats) -> Floats:
+    """Areas of triangles ``(m, 3, 3)``."""
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    return np.asarray(np.linalg.norm(normals, axis=1) / 2)
+
+
+def _moments(surface: _Surface) -> tuple[Floats, Floats]:
+    """Mean ``(3,)`` and covariance ``(3, 3)`` of a surface."""
+    corners = surface.vertices[surface.faces]
+    area = _areas(corners)
+    share = area / area.sum()
+    centroid = corners.mean(axis=1)
+    mean = share @ centroid
+    # Second moments of a triangle: a twelfth of nine times its centroid's and its corners'.
+    second = 9 * (centroid.T * share) @ centroid
+    for corner in corners.transpose(1, 0, 2):
+        second += (corner.T * share) @ corner
+    return mean, second / 12 - np.outer(mean, mean)
+
+
+def _proportioned(surface: _Surface, rng: np.random.Generator) -> _Surface:
+    """Stretched along its principal axes to proportions drawn alike for every family."""
+    spread = np.array([1.0, rng.uniform(0.75, 1.0), rng.uniform(0.55, 1.0)])
+    spread = rng.permutation(spread)
+    vertices = surface.vertices
+    # Areas change with the stretch, and so do the moments: a few rounds settle them.
+    for _ in range(5):
+        mean, covariance = _moments(_Surface(vertices, surface.faces))
+        variance, axes = np.linalg.eigh(covariance)
+        stretch = axes * (np.sort(spread) / np.sqrt(variance)) @ axes.T
+        vertices = (vertices - mean) @ stretch
+    return _Surface(vertices, surface.faces)
+
+
+def _sampled(surface: _Surface, count: int, rng: np.random.Generator) -> Floats:
+    cumulative = np.cumsum(_areas(surface.vertices[surface.faces]))
+    place = rng.random(count) * cumulative[-1]
+    face = np.minimum(np.searchsorted(cumulative, place, side="right"), len(cumulative) - 1)
+    a, b, c = surface.vertices[surface.faces[face]].transpose(1, 0, 2)
+    root, share = np.sqrt(rng.random((count, 1))), rng.random((count, 1))
+    return np.asarray((1 - root) * a + root * (1 - share) * b + root * share * c)
+
+
+def load_solids(
+    *,
+    points: int,
+    seed: int = 0,
+    train_per_class: int = 60,
+    test_per_class: int = 20,
+    up_axis: UpAxis = "z",
+) -> ShapeDataset:
+    """Members of every family, train and test.
+
+    Each member has a random stream of its own: asking for more leaves the others as they were.
+
+    Parameters
+    ----------
+    points
+        Points per shape.
+    seed
+        Of members and points.
+    train_per_class, test_per_class
+        Members per family.
+    up_axis
+        Axis that rotations ``z`` turn about.
+
+    Raises
+    ------
+    ConfigError
+        Less than one of anything.
+    """
+    if min(train_per_class, test_per_class) < 1:
+        raise ConfigError("at least one training and one test member per family are needed")
+    splits = []
+    for split, (which, count) in enumerate((("train", train_per_class), ("test", test_per_class))):
+        places = [(family, index) for family in range(len(FAMILIES)) for index in range(count)]
+        clouds = [solid_points(FAMILIES[f], points, (seed, f, split, i)) for f, i in places]
+        splits.append(
+            ShapeSplit(
+                torch.from_numpy(np.stack(clouds)),
+                torch.tensor([family for family, _ in places]),
+                tuple(f"{FAMILIES[family]}-{which}-{index:03d}" for family, index in places),
+            )
+        )
+    return ShapeDataset(
+        name="solids",
+        source=f"built-in solids (seed {seed})",
+        class_names=FAMILIES,
+        up_axis=up_axis,
+        train=splits[0],
+        test=splits[1],
+    )

@@ -48,7 +48,7 @@ class TrainModelNetConfig(CommandConfig):
                 "hidden": [256, 128],
                 "points": 1024,
                 "train_rotation": "so3",
-                "epochs": 10,
+                "epochs": 20,
                 "learning_rate": 4e-3,
                 "weight_decay": 1e-4,
                 "dropout": 0.1,

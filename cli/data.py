@@ -55,6 +55,10 @@ def download_command(
     from csgnn_dgl.datasets.download import download, find_archive
 
     folder = download(
-        find_archive(name), destination, sha256=sha256, mirrors=mirrors or None, progress=True
+        find_archive(name),
+        destination,
+        sha256=sha256,
+        mirrors=mirrors or None,
+        echo=lambda line: click.echo(line, err=True),
     )
     click.echo(f"train on it: csgnn-dgl train modelnet --data {folder}")

@@ -20,7 +20,7 @@ __all__ = [
 
 
 def _rotated(points: Tensor, index: int) -> Tensor:
-    matrix = torch.as_tensor(icosahedral_rotations()[index]).to(points)
+    matrix = torch.tensor(icosahedral_rotations()[index]).to(points)
     return rotate_clouds(points, matrix.expand(len(points), 3, 3))
 
 

@@ -1,0 +1,309 @@
+"""Downloads: mirrors, resumed where they were cut off, checked, unpacked whole or not at all."""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+import ssl
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from tqdm import tqdm
+
+from csgnn_dgl._files import atomic_write_text, resource_error, sha256_file
+from csgnn_dgl.errors import ConfigError, DataError, suggest
+
+__all__ = ["ARCHIVES", "RemoteArchive", "download", "find_archive"]
+
+_BLOCK = 1 << 20
+_ATTEMPTS = 5  # without a single new byte
+_LOCAL = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True)
+class RemoteArchive:
+    """A zip archive on the web.
+
+    Parameters
+    ----------
+    name
+        What it is called on the command line.
+    file_name
+        Name of the archive.
+    folder
+        The folder inside that holds the data.
+    mirrors
+        Addresses, tried in this order.
+    sha256
+        Of the archive, if its publisher or an earlier download of ours is known to have had it.
+    about
+        What it is, in a line.
+    """
+
+    name: str
+    file_name: str
+    folder: str
+    mirrors: tuple[str, ...]
+    sha256: str | None
+    about: str
+
+
+ARCHIVES = {
+    "modelnet40": RemoteArchive(
+        name="modelnet40",
+        file_name="modelnet40_ply_hdf5_2048.zip",
+        folder="modelnet40_ply_hdf5_2048",
+        mirrors=(
+            "https://shapenet.cs.stanford.edu/media/modelnet40_ply_hdf5_2048.zip",
+            "https://huggingface.co/datasets/Msun/modelnet40/resolve/main/"
+            "modelnet40_ply_hdf5_2048.zip",
+        ),
+        # No publisher states one. The first download prints and keeps what it found.
+        sha256=None,
+        about="ModelNet40, 12,311 clouds of 2,048 points, 416 MB; for academic use",
+    )
+}
+
+
+def find_archive(name: str) -> RemoteArchive:
+    """The archive called ``name``.
+
+    Raises
+    ------
+    ConfigError
+        There is none.
+
+    Examples
+    --------
+    >>> find_archive("modelnet40").folder
+    'modelnet40_ply_hdf5_2048'
+    """
+    if name not in ARCHIVES:
+        raise ConfigError(f"no data set {name!r} to download: {suggest(name, ARCHIVES)}")
+    return ARCHIVES[name]
+
+
+def download(
+    archive: RemoteArchive,
+    destination: Path,
+    *,
+    sha256: str | None = None,
+    mirrors: Sequence[str] | None = None,
+    progress: bool = True,
+    timeout: float = 30.0,
+    echo: Callable[[str], object] = lambda line: None,
+) -> Path:
+    """Fetch an archive and unpack it.
+
+    What was fetched before is kept in ``<archive>.partial`` and completed, from any mirror. A
+    complete archive lying in ``destination`` is used without any network.
+
+    Parameters
+    ----------
+    archive
+        What to fetch.
+    destination
+        Folder to put it in; made if absent.
+    sha256
+        Sum that the archive must have; by default the one that is known, if any.
+    mirrors
+        Addresses to try instead. ``http`` is for this machine, or where a sum is required.
+    progress
+        Show a progress bar on a terminal.
+    timeout
+        Longest silence of a server [s].
+    echo
+        Called with a line of text now and then.
+
+    Returns
+    -------
+    Path
+        The folder with the data.
+
+    Raises
+    ------
+    DataError
+        No mirror gave the archive (each is listed with its reason), or it is not what it should be.
+    ResourceError
+        It cannot be written here.
+    ConfigError
+        An address of a kind that is not used.
+    """
+    wanted = (sha256 or archive.sha256 or "").lower() or None
+    addresses = list(archive.mirrors if mirrors is None else mirrors)
+    for address in addresses:
+        _check_address(address, wanted)
+    folder, file = destination / archive.folder, destination / archive.file_name
+    if folder.is_dir():
+        echo(f"{folder} is there already")
+        return folder
+    try:
+        destination.mkdir(parents=True, exist_ok=True)
+        if not file.is_file():
+            _fetch(archive, addresses, file, wanted, progress, timeout, echo)
+        elif wanted is not None and sha256_file(file) != wanted:
+            raise DataError(f"{file} has the SHA-256 {sha256_file(file)}, not {wanted}; remove it")
+        _unpack(file, archive.folder, destination)
+    except OSError as error:
+        raise resource_error(error, destination, "write to") from error
+    if wanted is None:
+        found = sha256_file(file)
+        atomic_write_text(Path(f"{file}.sha256"), f"{found}  {file.name}\n")
+        echo(f"its publisher states no checksum; the SHA-256 of what came is {found}")
+    file.unlink()
+    return folder
+
+
+def _check_address(address: str, wanted: str | None) -> None:
+    parts = urlsplit(address)
+    if parts.scheme == "https":
+        return
+    if parts.scheme == "http" and (parts.hostname in _LOCAL or wanted is not None):
+        return
+    raise ConfigError(
+        f"{address} is not fetched: use https, or http together with --sha256, so that nobody on "
+        f"the way can change what comes"
+    )
+
+
+def _fetch(
+    archive: RemoteArchive,
+    addresses: Sequence[str],
+    file: Path,
+    wanted: str | None,
+    progress: bool,
+    timeout: float,
+    echo: Callable[[str], object],
+) -> None:
+    partial = Path(f"{file}.partial")
+    reasons = []
+    for address in addresses:
+        try:
+            _fetch_from(address, partial, progress, timeout)
+            found = sha256_file(partial)
+            if wanted is not None and found != wanted:
+                partial.unlink()
+                raise DataError(f"it sent a file with the SHA-256 {found}, not {wanted}")
+            if not zipfile.is_zipfile(partial):
+                partial.unlink()
+                raise DataError("what it sent is not a zip archive")
+        except (DataError, urllib.error.URLError, http.client.HTTPException, ssl.SSLError) as error:
+            reasons.append(f"{address}: {getattr(error, 'reason', None) or error}")
+            echo(f"mirror failed: {reasons[-1]}")
+            continue
+        partial.replace(file)
+        return
+    listed = "\n  ".join(reasons) or "none are known"
+    raise DataError(
+        f"no mirror gave {archive.file_name}:\n  {listed}\nTry again later (what has come is "
+        f"kept), or fetch it by other means, put it at {file}, and run this command again"
+    )
+
+
+class _CutOffError(Exception):
+    """The connection ended before the file did."""
+
+
+def _fetch_from(address: str, partial: Path, progress: bool, timeout: float) -> None:
+    """Complete ``partial`` from one address."""
+    stuck = 0
+    while True:
+        before = partial.stat().st_size if partial.exists() else 0
+        try:
+            _fetch_once(address, partial, before, progress, timeout)
+            return
+        except _CutOffError as error:
+            after = partial.stat().st_size if partial.exists() else 0
+            stuck = 0 if after > before else stuck + 1
+            if stuck >= _ATTEMPTS:
+                raise DataError(f"the connection keeps ending early ({error})") from None
+
+
+def _fetch_once(address: str, partial: Path, start: int, progress: bool, timeout: float) -> None:
+    headers = {"User-Agent": "csgnn-dgl", "Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    request = urllib.request.Request(address, headers=headers)
+    try:
+        # The default context checks certificates and host names; there is no switch to turn it off.
+        reply = urllib.request.urlopen(request, timeout=timeout, context=_context(address))
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code == 416 and start:  # nothing is left to send: whole, or of another file
+                if error.headers.get("Content-Range", "").endswith(f"/{start}"):
+                    return
+                partial.unlink()
+                raise _CutOffError("the part at hand does not belong to this file") from None
+            raise DataError(f"HTTP status {error.code} {error.reason}") from None
+    except (TimeoutError, ConnectionError) as error:
+        raise _CutOffError(str(error)) from error
+    with reply:
+        resumed = reply.status == 206 and _starts_at(reply.headers.get("Content-Range"), start)
+        offset = start if resumed else 0  # a server that ignores ranges sends all of it anew
+        length = reply.headers.get("Content-Length")
+        total = None if length is None else offset + int(length)
+        quiet = not (progress and sys.stderr.isatty())
+        with (
+            partial.open("ab" if resumed else "wb") as file,
+            tqdm(
+                total=total,
+                initial=offset,
+                unit="B",
+                unit_scale=True,
+                desc=partial.stem,
+                leave=False,
+                disable=quiet,
+            ) as bar,
+        ):
+            got = offset
+            while True:
+                try:
+                    block = reply.read(_BLOCK)
+                except (http.client.HTTPException, TimeoutError, ConnectionError) as error:
+                    if isinstance(error, http.client.IncompleteRead):
+                        file.write(error.partial)
+                    raise _CutOffError(f"after {got} bytes: {error!r}") from error
+                if not block:
+                    break
+                file.write(block)
+                got += len(block)
+                bar.update(len(block))
+        if total is not None and got < total:
+            raise _CutOffError(f"after {got} of {total} bytes")
+
+
+def _context(address: str) -> ssl.SSLContext | None:
+    return ssl.create_default_context() if address.startswith("https") else None
+
+
+def _starts_at(content_range: str | None, start: int) -> bool:
+    return (content_range or "").startswith(f"bytes {start}-")
+
+
+def _unpack(file: Path, folder: str, destination: Path) -> None:
+    """Unpack aside, then rename: the folder is whole or not there."""
+    aside = Path(tempfile.mkdtemp(prefix=".tmp-", dir=destination))
+    try:
+        try:
+            with zipfile.ZipFile(file) as content:
+                for name in content.namelist():
+                    path = PurePosixPath(name)
+                    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
+                        raise DataError(
+                            f"{file} holds {name!r}, which would land elsewhere: refused"
+                        )
+                content.extractall(aside)
+        except (zipfile.BadZipFile, EOFError, ValueError) as error:
+            raise DataError(f"{file} is damaged ({error}); remove it and try again") from error
+        if not (aside / folder).is_dir():
+            raise DataError(f"{file} holds no folder {folder}")
+        (aside / folder).rename(destination / folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

@@ -38,9 +38,9 @@ def train_modelnet(config: TrainModelNetConfig, given: set[str], resume: Path | 
     from csgnn_dgl.tasks import allocator, train
 
     allocator.keep_freed_memory()
-    if config.data is None and resume is None:
-        click.echo("no --data given: training on the built-in solids", err=True)
     run = train.train(config, echo=_echo) if resume is None else train.resume(resume, echo=_echo)
+    if not train.is_first_process():
+        return
     summary = run.read_summary()
     click.echo(
         f"{run.path}: validation accuracy {100 * summary['validation_accuracy']:.1f} % "

@@ -35,7 +35,7 @@ from csgnn_dgl.tasks.seeds import derive_seed
 from csgnn_dgl.tasks.trained import KIND, load_classifier
 from csgnn_dgl.tasks.weights import Header, load_weights, save_weights
 
-__all__ = ["resume", "train"]
+__all__ = ["is_first_process", "resume", "train"]
 
 # Lightning starts further processes by running the same command again; they find the run here.
 _RUN_VARIABLE = "CSGNN_RUN_DIRECTORY"
@@ -63,8 +63,10 @@ def train(config: TrainModelNetConfig, echo: Echo = _silent) -> RunDirectory:
         The data, the options or the place to write cannot be used; nothing was overwritten.
     """
     _require_training_memory(config)
+    if config.data is None and is_first_process():
+        echo("no --data given: training on the built-in solids")
     dataset = _load(config)
-    if _is_first_process():
+    if is_first_process():
         run = RunDirectory.create(config.output, "modelnet", config.to_yaml())
         os.environ[_RUN_VARIABLE] = str(run.path.resolve())
     else:
@@ -103,7 +105,8 @@ def _load(config: TrainModelNetConfig) -> ShapeDataset:
     )
 
 
-def _is_first_process() -> bool:
+def is_first_process() -> bool:
+    """Whether this process is the only one, or the one that writes and prints."""
     return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
@@ -157,7 +160,7 @@ def _header(
 
 
 def _fit(run: RunDirectory, config: TrainModelNetConfig, dataset: ShapeDataset, echo: Echo) -> None:
-    first_process = _is_first_process()
+    first_process = is_first_process()
     training, validation = dataset.split_validation(config.validation_fraction, config.seed)
     if len(training.labels) < 2:
         raise DataError(

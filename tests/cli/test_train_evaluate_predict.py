@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,9 @@ import numpy as np
 import pytest
 
 from csgnn_dgl.cli.main import main
+
+SMALL_FLAGS = ["--preset", "quick", "--level", "1", "--points", "64", "--epochs", "2"]
+SMALL_FLAGS += ["--batch-size", "4", "--validation-fraction", "0.34", "--accelerator", "cpu"]
 
 Run = Callable[..., Any]
 
@@ -206,6 +211,24 @@ def test_a_full_disk_is_named_and_loses_nothing(
     assert result.status == 2
     assert "the disk is full" in result.err
     assert (copy / "summary.json").read_bytes() == before
+
+
+def test_two_processes_train_one_model(clouds: Path, tmp_path: Path) -> None:
+    words = ["train", "modelnet", "--data", clouds, "--output", tmp_path / "run", *SMALL_FLAGS]
+    words += ["--devices", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "csgnn_dgl.cli", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    # The first process alone speaks.
+    assert done.stderr.count("epoch 2/2") == 1
+    assert len(done.stdout.splitlines()) == 3
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["epochs"] == 2
 
 
 def test_main_returns_zero_on_success(capsys: pytest.CaptureFixture[str]) -> None:

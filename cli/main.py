@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -12,11 +13,13 @@ from typing import Any
 import click
 
 from csgnn_dgl import __version__
+from csgnn_dgl._files import resource_error
 from csgnn_dgl.errors import CSGNNError, suggest
 
 __all__ = ["cli", "main"]
 
 _STATUS_USER_ERROR = 2
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class LazyGroup(click.Group):
@@ -111,6 +114,10 @@ def _run(words: list[str], debug: bool) -> int:
         if debug:
             traceback.print_exc()
         return _fail(str(error))
+    except OSError as error:
+        if debug or error.errno not in _DISK_ERRORS:
+            traceback.print_exc()
+        return _fail(str(resource_error(error, error.filename or "a file", "write")))
     except MemoryError:
         if debug:
             traceback.print_exc()

@@ -30,6 +30,7 @@ _SUFFIX = ".partial"
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space, or name a place on another disk",
+    errno.EFBIG: "it would be larger than the system allows (ulimit -f): raise that limit",
     errno.EDQUOT: "the disk quota is used up: free some space, or name a place on another disk",
     errno.EACCES: "permission denied: change the permissions, or name a place you may write to",
     errno.EPERM: "permission denied: change the permissions, or name a place you may write to",

@@ -19,7 +19,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from csgnn_dgl.datasets import ShapeDataset, ShapeSplit, load_dataset
-from csgnn_dgl.errors import CheckpointError, ConfigError, CSGNNError, DataError
+from csgnn_dgl.errors import CheckpointError, ConfigError, CSGNNError, DataError, ResourceError
 from csgnn_dgl.grid import require_memory
 from csgnn_dgl.models import ClassifierConfig
 from csgnn_dgl.tasks.callbacks import KeepWeights
@@ -199,7 +199,13 @@ def _fit(run: RunDirectory, config: TrainModelNetConfig, dataset: ShapeDataset, 
     checkpoint = run.last_checkpoint if run.last_checkpoint.is_file() else None
     if first_process:
         with run.locked():
-            _run_trainer(trainer, task, loaders, checkpoint)
+            try:
+                _run_trainer(trainer, task, loaders, checkpoint)
+            except ResourceError as error:
+                raise ResourceError(
+                    f"{error}. Every epoch before is saved; then go on with: "
+                    f"csgnn-dgl train modelnet --resume {run.path}"
+                ) from error
     else:
         _run_trainer(trainer, task, loaders, checkpoint)
     if trainer.interrupted:

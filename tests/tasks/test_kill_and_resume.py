@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -25,12 +26,19 @@ FLAGS = [
 ]
 
 
-def start(*words: object) -> subprocess.Popen[bytes]:
+def start(*words: object, largest_file: int | None = None) -> subprocess.Popen[bytes]:
+    def limit() -> None:
+        if largest_file is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+
     command = [sys.executable, "-W", "ignore", "-m", "csgnn_dgl.cli", "train", "modelnet"]
     # One thread: how sums are split among threads is part of what must be equal.
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [*command, *map(str, words)], stderr=subprocess.DEVNULL, env=environment
+        [*command, *map(str, words)],
+        stderr=subprocess.PIPE if largest_file else subprocess.DEVNULL,
+        env=environment,
+        preexec_fn=limit,
     )
 
 
@@ -76,3 +84,22 @@ def test_killed_and_resumed(clouds: Path, tmp_path: Path) -> None:
     tables = [pd.read_csv(p / "metrics.csv").drop(columns="seconds") for p in (whole, cut)]
     pd.testing.assert_frame_equal(tables[0], tables[1])
     assert not [p for p in cut.rglob("*") if ".partial" in p.name], "leftovers are removed"
+
+
+def test_a_disk_that_refuses_loses_nothing(clouds: Path, tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    flags = ["--data", clouds, *FLAGS, "--epochs", 3]
+    assert start("--output", whole, *flags).wait(timeout=120) == 0
+    # The weights fit, the larger checkpoint does not.
+    limit = (whole / "model.safetensors").stat().st_size + 10_000
+    assert limit < (whole / "last.ckpt").stat().st_size
+    refused = start("--output", cut, *flags, largest_file=limit)
+    _, said = refused.communicate(timeout=120)
+    assert refused.returncode == 2, said.decode()
+    assert b"Traceback" not in said
+    assert b"last.ckpt: it would be larger than the system allows" in said
+    assert f"--resume {cut}".encode() in said
+    assert not (cut / "last.ckpt").exists()
+    assert not [p for p in cut.rglob("*") if ".partial" in p.name]
+    assert start("--resume", cut).wait(timeout=120) == 0
+    assert (whole / "model.safetensors").read_bytes() == (cut / "model.safetensors").read_bytes()

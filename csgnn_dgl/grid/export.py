@@ -12,8 +12,8 @@ __all__ = ["to_networkx"]
 def to_networkx(graph: Any) -> nx.MultiDiGraph:
     """Any heterograph as a NetworkX graph, with all its data.
 
-    Nodes are pairs ``(node type, id)``; edges have their edge type for key and in ``etype``. Node
-    and edge data become attributes: numbers, or lists of numbers.
+    Nodes are pairs ``(node type, id)``; edges have their edge type in ``etype``. Node and edge data
+    become attributes: numbers, or lists of numbers.
 
     Examples
     --------

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from csgnn_dgl.nn.structure import relation
+from csgnn_dgl.errors import DataError
+from csgnn_dgl.nn.structure import relation, source_features
 from csgnn_dgl.ops import neighbor_sum
 
 __all__ = ["IntraConv"]
@@ -72,8 +73,11 @@ class IntraConv(nn.Module):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
-    def forward(self, graph: Any, feat: Tensor) -> Tensor:
+    def forward(self, graph: Any, feat: Tensor | tuple[Tensor, Tensor]) -> Tensor:
         """Convolve ``feat`` over ``graph``; the graph is only read."""
+        feat = source_features(feat)
+        if feat.shape[-1] != self.in_feats:
+            raise DataError(f"{feat.shape[-1]} channels given to a layer for {self.in_feats}")
         csr = relation(graph, self.etype)
         if self.self_loop:
             csr = csr.with_self_loops

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from csgnn_dgl.nn.structure import chain
+from csgnn_dgl.errors import ConfigError, DataError
+from csgnn_dgl.nn.structure import chain, source_features
 from csgnn_dgl.ops import radial_conv_by_offset, radial_conv_regular
 
 __all__ = ["RadialConv"]
@@ -63,7 +64,7 @@ class RadialConv(nn.Module):
     ) -> None:
         super().__init__()
         if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd and at least 1, not {kernel_size}")
+            raise ConfigError(f"kernel_size must be odd and at least 1, not {kernel_size}")
         self.in_feats, self.out_feats = in_feats, out_feats
         self.kernel_size, self.etype = kernel_size, etype
         self.weight = nn.Parameter(torch.empty(out_feats, in_feats, kernel_size))
@@ -77,12 +78,15 @@ class RadialConv(nn.Module):
             bound = 1 / math.sqrt(self.in_feats * self.kernel_size)
             nn.init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, graph: Any, feat: Tensor) -> Tensor:
+    def forward(self, graph: Any, feat: Tensor | tuple[Tensor, Tensor]) -> Tensor:
         """Convolve ``feat`` along the chains of ``graph``; the graph is only read."""
+        feat = source_features(feat)
+        if feat.shape[-1] != self.in_feats:
+            raise DataError(f"{feat.shape[-1]} channels given to a layer for {self.in_feats}")
         radial = chain(graph, self.etype)
         num_nodes = radial.steps[1].num_rows
         if feat.shape[0] != num_nodes:
-            raise ValueError(f"features of {feat.shape[0]} nodes given to a graph of {num_nodes}")
+            raise DataError(f"features of {feat.shape[0]} nodes given to a graph of {num_nodes}")
         if radial.n_spheres is not None:
             flat = feat.reshape(num_nodes, -1, feat.shape[-1])
             out = radial_conv_regular(flat, self.weight, self.bias, radial.n_spheres)

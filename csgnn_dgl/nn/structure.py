@@ -13,9 +13,10 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from csgnn_dgl.errors import DataError
 from csgnn_dgl.ops import CSR
 
-__all__ = ["RadialChain", "chain", "relation"]
+__all__ = ["RadialChain", "chain", "relation", "source_features"]
 
 
 @dataclass
@@ -50,10 +51,17 @@ class RadialChain:
 
 
 @dataclass
+class _KnownChain:
+    chain: RadialChain
+    directions: Tensor  # the data that it was made from, which may be replaced or changed
+    version: int
+
+
+@dataclass
 class _Known:
     index: object  # DGL's own handle of the structure: replaced whenever edges or nodes change
     relations: dict[tuple[str, str, str], CSR] = field(default_factory=dict)
-    chains: dict[tuple[tuple[str, str, str], int], RadialChain] = field(default_factory=dict)
+    chains: dict[tuple[str, str, str], _KnownChain] = field(default_factory=dict)
 
 
 _known: WeakKeyDictionary[Any, _Known] = WeakKeyDictionary()
@@ -72,7 +80,7 @@ def _canonical(graph: Any, etype: str) -> tuple[str, str, str]:
         only: tuple[str, str, str] = types[0]
         return only
     if etype not in graph.etypes:
-        raise ValueError(
+        raise DataError(
             f"the graph has no edge type {etype!r}; it has {sorted(set(graph.etypes))}. Build it "
             f"with ConcentricGrid, or name the relation with the layer's `etype` argument"
         )
@@ -81,6 +89,9 @@ def _canonical(graph: Any, etype: str) -> tuple[str, str, str]:
 
 
 def _edges(graph: Any, etype: tuple[str, str, str]) -> tuple[Tensor, Tensor]:
+    formats = graph.formats()
+    if "coo" not in (*formats["created"], *formats["not created"]):
+        graph = graph.formats("coo")  # restricted to another format: a copy, once per structure
     src, dst = graph.edges(etype=etype, order="eid")
     return src.to(torch.int64), dst.to(torch.int64)
 
@@ -105,15 +116,13 @@ def relation(graph: Any, etype: str) -> CSR:
     return relations[canonical]
 
 
-def _offsets(graph: Any, etype: tuple[str, str, str], src: Tensor, dst: Tensor) -> Tensor:
+def _directions(graph: Any, etype: tuple[str, str, str]) -> tuple[bool, Tensor]:
+    """The data that say where radial edges point; whether these are of the edges or the nodes."""
     if "offset" in graph.edges[etype].data:
-        offset: Tensor = graph.edges[etype].data["offset"]
-        return offset
+        return True, graph.edges[etype].data["offset"]
     if "sphere" in graph.nodes[etype[0]].data:
-        sphere = graph.nodes[etype[0]].data["sphere"]
-        difference: Tensor = sphere[src] - sphere[dst]
-        return difference
-    raise ValueError(
+        return False, graph.nodes[etype[0]].data["sphere"]
+    raise DataError(
         f"the radial edges {etype} carry no data 'offset' (sphere of the source minus sphere of "
         f"the destination) and the nodes no data 'sphere' to compute it from; set one of them"
     )
@@ -148,19 +157,19 @@ def chain(graph: Any, etype: str) -> RadialChain:
     canonical = _canonical(graph, etype)
     source_type, _, destination_type = canonical
     if source_type != destination_type:
-        raise ValueError(f"radial edges join nodes of one type, not {canonical}")
-    # The offsets are edge data, which may be replaced without touching the structure.
-    data = graph.edges[canonical].data
-    stamp = data["offset"].data_ptr() if "offset" in data else 0
+        raise DataError(f"radial edges join nodes of one type, not {canonical}")
+    of_edges, directions = _directions(graph, canonical)
     chains = _memory(graph).chains
-    key = (canonical, stamp)
-    if key not in chains:
+    known = chains.get(canonical)
+    # Data may be replaced, or changed in place, without touching the structure.
+    if known is None or known.directions is not directions or known.version != directions._version:
         src, dst = _edges(graph, canonical)
-        offset = _offsets(graph, canonical, src, dst).to(torch.int64)
+        offset = directions if of_edges else directions[src] - directions[dst]
+        offset = offset.to(torch.int64)
         wrong = torch.nonzero(offset.abs() != 1).flatten()
         if wrong.numel():
             edge = int(wrong[0])
-            raise ValueError(
+            raise DataError(
                 f"radial edge {edge} ({int(src[edge])} → {int(dst[edge])}) has offset "
                 f"{int(offset[edge])}; radial edges join consecutive spheres, so it must be ±1. "
                 f"Wider kernels walk along the chain by themselves"
@@ -170,5 +179,15 @@ def chain(graph: Any, etype: str) -> RadialChain:
             o: CSR.from_edges(src[offset == o], dst[offset == o], num_nodes, num_nodes)
             for o in (1, -1)
         }
-        chains[key] = RadialChain(_regular_spheres(num_nodes, src, dst, offset), steps)
-    return chains[key]
+        radial = RadialChain(_regular_spheres(num_nodes, src, dst, offset), steps)
+        known = chains[canonical] = _KnownChain(radial, directions, directions._version)
+    return known.chain
+
+
+def source_features(feat: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+    """Features of the nodes that edges start from.
+
+    Layers of DGL may be given a pair, of the sources and of the destinations; ``HeteroGraphConv``
+    always gives one.
+    """
+    return feat[0] if isinstance(feat, tuple) else feat

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
-from csgnn_dgl.nn.structure import relation
+from csgnn_dgl.nn.structure import relation, source_features
 from csgnn_dgl.ops import neighbor_mean, neighbor_sum, neighborhood_max
 
 __all__ = ["PoolMode", "VertexPool"]
@@ -50,9 +50,9 @@ class VertexPool(nn.Module):
             raise ValueError(f"mode must be one of {get_args(PoolMode)}, not {mode!r}")
         self.mode, self.etype = mode, etype
 
-    def forward(self, graph: Any, feat: Tensor) -> Tensor:
+    def forward(self, graph: Any, feat: Tensor | tuple[Tensor, Tensor]) -> Tensor:
         """Pool ``feat`` of the fine nodes; the graph is only read."""
-        out: Tensor = _KERNELS[self.mode](relation(graph, self.etype), feat)
+        out: Tensor = _KERNELS[self.mode](relation(graph, self.etype), source_features(feat))
         return out
 
     def extra_repr(self) -> str:

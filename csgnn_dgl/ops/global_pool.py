@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from csgnn_dgl.ops.rows import as_rows
+
 __all__ = ["global_max"]
 
 
@@ -36,7 +38,7 @@ def _first_maximum(rows: Tensor) -> tuple[Tensor, Tensor]:
 class _GlobalMax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, feat: Tensor) -> Tensor:
-        best, node = _first_maximum(feat.reshape(feat.shape[0], -1))
+        best, node = _first_maximum(as_rows(feat))
         best, node = best.view(feat.shape[1:]), node.view(feat.shape[1:])
         ctx.save_for_backward(node)
         ctx.num_nodes = feat.shape[0]

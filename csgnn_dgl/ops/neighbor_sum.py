@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from csgnn_dgl.ops.csr import CSR
+from csgnn_dgl.ops.rows import as_rows
 
 __all__ = ["neighbor_mean", "neighbor_sum"]
 
@@ -17,7 +18,7 @@ class _NeighborSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, feat: Tensor, csr: CSR) -> Tensor:
         ctx.csr = csr
-        rows = feat.reshape(feat.shape[0], -1)
+        rows = as_rows(feat)
         # A bag of rows per destination: one pass over contiguous rows, nothing of the size of
         # the edges is ever written.
         out = F.embedding_bag(csr.indices, rows, csr.indptr, mode="sum", include_last_offset=True)

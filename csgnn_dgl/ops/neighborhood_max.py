@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from csgnn_dgl.ops.csr import CSR
+from csgnn_dgl.ops.rows import as_rows
 
 __all__ = ["neighborhood_max"]
 
@@ -54,7 +55,7 @@ def _parents(csr: CSR) -> list[tuple[Tensor | None, Tensor, Tensor]]:
 class _NeighborhoodMax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, feat: Tensor, csr: CSR) -> Tensor:
-        rows = feat.reshape(feat.shape[0], -1)
+        rows = as_rows(feat)
         if csr.indices.numel() == 0:
             ctx.empty = True
             ctx.shape = feat.shape
@@ -86,7 +87,7 @@ class _NeighborhoodMax(torch.autograd.Function):
             return grad.new_zeros(ctx.shape), None
         (winner,) = ctx.saved_tensors
         csr: CSR = ctx.csr
-        flat = grad.reshape(grad.shape[0], -1)
+        flat = as_rows(grad)
         out = None
         for sources, parents, slots in _parents(csr):
             won = winner.index_select(0, parents) == slots.to(winner.dtype)[:, None]

@@ -40,14 +40,14 @@ def radial_conv_regular(
     Tensor
         Shape ``(V·R, B, F)``.
     """
-    num_nodes, batch, _ = feat.shape
+    num_nodes, batch, channels = feat.shape
     reach = min(weight.shape[2] // 2, n_spheres - 1)
     middle = weight.shape[2] // 2
     # Taps that could only ever meet the padding are not computed.
     taps = weight[:, :, middle - reach : middle + reach + 1]
-    if reach == 0:
-        return F.linear(feat, taps[:, :, 0], bias)
-    image = feat.reshape(num_nodes // n_spheres, n_spheres, batch, -1).permute(0, 3, 1, 2)
+    if reach == 0 or batch == 0:
+        return F.linear(feat, taps[:, :, reach], bias)
+    image = feat.reshape(num_nodes // n_spheres, n_spheres, batch, channels).permute(0, 3, 1, 2)
     kernel = taps.unsqueeze(-1).contiguous(memory_format=torch.channels_last)
     out = F.conv2d(image, kernel, bias, padding=(reach, 0))
     return out.permute(0, 2, 3, 1).reshape(num_nodes, batch, -1)

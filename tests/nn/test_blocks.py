@@ -1,0 +1,155 @@
+"""Convolution, batch norm, ReLU and residual, written out once more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from csgnn_dgl.grid import ConcentricGrid
+from csgnn_dgl.nn import IntraBlock, RadialBlock
+from csgnn_dgl.testing import assert_layer_equivariant, assert_no_mutation
+
+EXACT = {"rtol": 1e-12, "atol": 1e-12}
+Block = IntraBlock | RadialBlock
+
+BLOCKS = {
+    "intra": lambda: IntraBlock(3, 4),
+    "intra, residual": lambda: IntraBlock(3, 3),
+    "intra, no residual": lambda: IntraBlock(3, 3, residual=False),
+    "intra, no self loop": lambda: IntraBlock(3, 3, self_loop=False),
+    "radial": lambda: RadialBlock(3, 3),
+    "radial, wide": lambda: RadialBlock(3, 4, kernel_size=5),
+}
+
+
+def randomise(block: nn.Module) -> None:
+    """Nonzero biases, scales of both signs, and running statistics of some training."""
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for parameter in block.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+        for module in block.modules():
+            if isinstance(module, nn.BatchNorm1d):
+                assert module.running_mean is not None
+                assert module.running_var is not None
+                size = module.running_mean.shape
+                module.running_mean.copy_(torch.randn(size, generator=generator))
+                module.running_var.copy_(torch.rand(size, generator=generator) + 0.5)
+
+
+@pytest.fixture(params=list(BLOCKS))
+def block(request: pytest.FixtureRequest) -> Block:
+    """Each kind of block in turn."""
+    made: Block = BLOCKS[request.param]().double()
+    randomise(made)
+    return made
+
+
+def features(graph: Any, batch: int = 2) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(graph.num_nodes(), batch, 3, dtype=torch.float64, generator=generator)
+
+
+def adds_input(block: Block) -> bool:
+    return isinstance(block, IntraBlock) and block.residual
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_written_out(graph: Any, block: Block, training: bool) -> None:
+    block.train(training)
+    feat = features(graph).requires_grad_()
+    linear = block.conv(graph, feat)
+    mean, variance = linear.mean(dim=(0, 1)), linear.var(dim=(0, 1), unbiased=False)
+    if not training:
+        assert block.norm.running_mean is not None
+        assert block.norm.running_var is not None
+        mean, variance = block.norm.running_mean.clone(), block.norm.running_var.clone()
+    scaled = (linear - mean) / (variance + block.norm.eps).sqrt()
+    expected = (scaled * block.norm.weight + block.norm.bias).clamp(min=0)
+    if adds_input(block):
+        expected = expected + feat
+    out = block(graph, feat)
+    torch.testing.assert_close(out, expected, rtol=1e-10, atol=1e-10)
+    inputs = [feat, *block.parameters()]
+    upstream = torch.randn(out.shape, dtype=out.dtype, generator=torch.Generator().manual_seed(2))
+    grads = torch.autograd.grad(out, inputs, upstream)
+    for grad, other in zip(grads, torch.autograd.grad(expected, inputs, upstream), strict=True):
+        torch.testing.assert_close(grad, other, rtol=1e-9, atol=1e-9)
+
+
+def test_statistics_run_over_sites_and_samples(block: Block) -> None:
+    graph = ConcentricGrid(1, 3).graph()
+    feat = features(graph)
+    linear = block.conv(graph, feat).reshape(-1, block.norm.num_features)
+    assert block.norm.running_mean is not None
+    assert block.norm.running_var is not None
+    mean = 0.9 * block.norm.running_mean + 0.1 * linear.mean(dim=0)
+    variance = 0.9 * block.norm.running_var + 0.1 * linear.var(dim=0)
+    block.train()(graph, feat)
+    torch.testing.assert_close(block.norm.running_mean, mean, **EXACT)
+    torch.testing.assert_close(block.norm.running_var, variance, **EXACT)
+
+
+def test_samples_do_not_mix_in_evaluation_only(block: Block) -> None:
+    graph = ConcentricGrid(1, 3).graph()
+    feat = features(graph)
+    block.eval()
+    torch.testing.assert_close(block(graph, feat)[:, :1], block(graph, feat[:, :1]), **EXACT)
+    block.train()
+    assert not torch.allclose(block(graph, feat)[:, :1], block(graph, feat[:, :1]))
+
+
+@pytest.mark.parametrize(
+    ("made", "residual"),
+    [
+        (IntraBlock(3, 3), True),
+        (IntraBlock(3, 3, residual=False), False),
+        (IntraBlock(3, 4), False),
+        (IntraBlock(4, 3), False),
+    ],
+)
+def test_residual_where_the_widths_agree(made: IntraBlock, residual: bool) -> None:
+    assert made.residual == residual
+
+
+def test_options_reach_the_convolution() -> None:
+    assert IntraBlock(3, 3).conv.self_loop
+    assert not IntraBlock(3, 3, self_loop=False).conv.self_loop
+    assert RadialBlock(3, 3).conv.kernel_size == 3
+    assert RadialBlock(3, 3, kernel_size=5).conv.kernel_size == 5
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_commutes_with_the_rotations(block: Block, training: bool) -> None:
+    grid = ConcentricGrid(1, 3)
+    block.train(training)
+    assert_layer_equivariant(block, features(grid.graph()), grid, tolerance=1e-10)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_gradcheck(block: Block, training: bool) -> None:
+    graph = ConcentricGrid(0, 2).graph()
+    block.train(training)
+    feat = features(graph, batch=1).requires_grad_()
+    names, values = zip(*block.named_parameters(), strict=True)
+
+    def function(x: Tensor, *parameters: Tensor) -> Tensor:
+        named = dict(zip(names, parameters, strict=True))
+        return torch.func.functional_call(block, named, (graph, x))
+
+    assert torch.autograd.gradcheck(function, (feat, *values))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_nothing_is_left_behind(graph: Any, block: Block, training: bool) -> None:
+    assert_no_mutation(block.train(training), graph, features(graph))
+
+
+def test_float32(graph: Any, block: Block) -> None:
+    expected = block.eval()(graph, features(graph))
+    out = block.float()(graph, features(graph).float())
+    assert out.dtype == torch.float32
+    torch.testing.assert_close(out.double(), expected, rtol=1e-3, atol=1e-4)

@@ -25,6 +25,7 @@ REQUIRES = [
     "platformdirs>=4.0",
     "pydantic>=2.6",
     "pyyaml>=6.0",
+    "scipy>=1.11",
     "safetensors>=0.4.3",
     "tensorboard>=2.15",
     "torch>=2.4",

@@ -87,7 +87,7 @@ class EnergyGrid:
     @property
     def energies(self) -> Floats:
         """All energies, shape ``(size,)`` [``unit``]."""
-        return self.start + self.step * np.arange(self.size)
+        return np.asarray(self.start + self.step * np.arange(self.size), dtype=np.float64)
 
     @property
     def stop(self) -> float:

@@ -36,7 +36,7 @@ _TEMPERATURE = 1e-3
 
 @dataclass(frozen=True)
 class _Radial:
-    """``scale (a/r)^n exp(n((a/c)^m − (r/c)^m))``, from ``joint`` to the cutoff a cubic, then zero."""
+    """``scale (a/r)^n exp(n((a/c)^m − (r/c)^m))``; a cubic from ``joint`` to the cutoff, then 0."""
 
     scale: float
     a: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -74,8 +74,8 @@ class ClassificationTask(LightningModule):
     ----------
     config
         The run's options.
-    num_classes
-        Number of classes.
+    class_counts
+        Number of training shapes of each class.
     up_axis
         The data set's up axis.
 
@@ -84,8 +84,15 @@ class ClassificationTask(LightningModule):
     A batch is ``(points (B, P, 3), labels (B,))`` with ``P`` at least ``config.points``.
     """
 
-    def __init__(self, config: TrainModelNetConfig, num_classes: int, up_axis: UpAxis) -> None:
+    class_weights: Tensor
+
+    def __init__(
+        self, config: TrainModelNetConfig, class_counts: Sequence[int], up_axis: UpAxis
+    ) -> None:
         super().__init__()
+        num_classes = len(class_counts)
+        weights = torch.tensor(class_counts).clamp(min=1).double().pow(-config.class_balance)
+        self.register_buffer("class_weights", (weights / weights.mean()).float(), persistent=False)
         self.config, self.up_axis = config, up_axis
         self._plateau: ReduceLROnPlateau | None = None
         self._resumed_plateau: dict[str, Any] | None = None
@@ -131,7 +138,12 @@ class ClassificationTask(LightningModule):
             points = points[:, : self.config.points]
         points = self.augment(points, generator(self.config.seed, "augment", *place))
         scores = self.model(normalize_clouds(points))
-        loss = F.cross_entropy(scores, labels, label_smoothing=self.config.label_smoothing)
+        loss = F.cross_entropy(
+            scores,
+            labels,
+            weight=self.class_weights.to(scores.dtype),
+            label_smoothing=self.config.label_smoothing,
+        )
         self.train_loss.update(loss.detach(), len(labels))
         self.train_accuracy.update(scores.detach(), labels)
         self.log("train_loss", self.train_loss, on_epoch=True, on_step=False, prog_bar=True)

@@ -184,6 +184,14 @@ class TrainModelNetConfig(CommandConfig):
         0.15, "Share of the steps in which one-cycle rises.", "Optimisation", gt=0, lt=1
     )
     label_smoothing: float = _option(0.0, "Label smoothing.", "Optimisation", ge=0, lt=1)
+    class_balance: float = _option(
+        0.0,
+        "Weigh classes in the loss by their counts to the power of minus this: 0 counts shapes "
+        "alike, 1 classes.",
+        "Optimisation",
+        ge=0,
+        le=1,
+    )
     gradient_clip: float = _option(
         0.0, "Largest norm of the gradient; 0 leaves it alone.", "Optimisation", ge=0
     )

@@ -171,7 +171,8 @@ def _fit(run: RunDirectory, config: TrainModelNetConfig, dataset: ShapeDataset, 
     header = _header(dataset, config, network)
     _check_unchanged(run, header)
     seed_everything(derive_seed(config.seed, "weights") % 2**32, workers=True, verbose=False)
-    task = ClassificationTask(config, len(dataset.class_names), dataset.up_axis)
+    counts = torch.bincount(training.labels, minlength=len(dataset.class_names))
+    task = ClassificationTask(config, counts.tolist(), dataset.up_axis)
     history = History(run.metrics, echo if first_process else _silent)
     if first_process:
         for warning in dataset.warnings:

@@ -32,6 +32,7 @@ REQUIRES = [
     "torchmetrics>=1.3",
     "tqdm>=4.66",
     "typing-extensions>=4.10",
+    "vesin>=0.3",
 ]
 DEV = [
     "mypy>=1.10",

@@ -1,5 +1,6 @@
 """From points to grid sites: face search, radial basis weights, augmentation. Torch, batched."""
 
+from csgnn_dgl.mapping.atoms import AtomAssignment, AtomMapping
 from csgnn_dgl.mapping.augment import Augmentation
 from csgnn_dgl.mapping.bandwidth import Bandwidth, shell_bandwidths
 from csgnn_dgl.mapping.clouds import normalize_clouds, subsample
@@ -8,6 +9,8 @@ from csgnn_dgl.mapping.points import PointMapping, RadialNeighborhood
 from csgnn_dgl.mapping.rotations import RotationProtocol, UpAxis, random_rotations, rotate_clouds
 
 __all__ = [
+    "AtomAssignment",
+    "AtomMapping",
     "Augmentation",
     "Bandwidth",
     "FaceSearch",

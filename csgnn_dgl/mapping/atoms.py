@@ -1,0 +1,186 @@
+r"""From the neighbourhood of each atom to grid sites."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from csgnn_dgl.errors import ConfigError, DataError
+from csgnn_dgl.grid import Icosphere
+from csgnn_dgl.mapping.faces import FaceSearch
+
+__all__ = ["AtomAssignment", "AtomMapping"]
+
+AtomAssignment = Literal["nearest", "smooth"]
+
+
+class AtomMapping(nn.Module):
+    r"""Put the neighbours of every atom on concentric spheres around it.
+
+    Section 4.2 of "Concentric Spherical GNN for 3D Representation Learning": ``R' = R·C`` shells
+    of equal width between ``r_min`` and the cutoff, shell ``r·C + k`` being channel ``k`` of
+    sphere ``r``; a neighbour adds :math:`1/d` at the vertex nearest to its direction. The paper
+    has ``R = 1``, ``C = 32``, 1 Å and 7 Å.
+
+    Parameters
+    ----------
+    level
+        Icosahedral level.
+    n_spheres, channels
+        Spheres kept as space, ``R``, and shells grouped to channels, ``C``.
+    r_min, cutoff
+        Inner radius of the first shell and outer radius of the last [Å]. A neighbour nearer than
+        ``r_min`` counts for the first shell.
+    assignment
+        ``"nearest"``: the paper's, one shell and one vertex. ``"smooth"``: a neighbour is shared
+        between the two nearest shells and the three vertices of its face, linearly, and fades out
+        before the cutoff by :math:`(1 + \cos \pi d / r_c) / 2`, so that the result is continuous
+        in all positions.
+
+    Shapes
+    ------
+    displacements ``(P, 3)``, centres ``(P,)``, optional features ``(P, E)`` → ``(V·R, A, C·E)``,
+    row ``v·R + r``; channel ``k·E + e`` is feature ``e`` of shell ``r·C + k``.
+
+    Raises
+    ------
+    ConfigError
+        Sizes or radii that make no shells.
+
+    Examples
+    --------
+    >>> mapping = AtomMapping(1, 1, 4, r_min=1.0, cutoff=5.0)
+    >>> feat = mapping(torch.tensor([[0.0, 0.0, 2.5]]), torch.tensor([0]), 1)
+    >>> feat.shape, feat.sum(dim=(0, 1)).tolist()
+    (torch.Size([42, 1, 4]), [0.0, 0.4000000059604645, 0.0, 0.0])
+    """
+
+    def __init__(
+        self,
+        level: int,
+        n_spheres: int,
+        channels: int,
+        *,
+        r_min: float = 1.0,
+        cutoff: float = 7.0,
+        assignment: AtomAssignment = "nearest",
+    ) -> None:
+        super().__init__()
+        if n_spheres < 1 or channels < 1:
+            raise ConfigError(f"{n_spheres} spheres of {channels} shells: both must be at least 1")
+        if not 0 <= r_min < cutoff:
+            raise ConfigError(f"no shells between r_min = {r_min} Å and cutoff = {cutoff} Å")
+        if assignment not in get_args(AtomAssignment):
+            raise ConfigError(
+                f"assignment must be one of {get_args(AtomAssignment)}, not {assignment!r}"
+            )
+        self.level, self.n_spheres, self.channels = level, n_spheres, channels
+        self.r_min, self.cutoff, self.assignment = r_min, cutoff, assignment
+        self.num_vertices = Icosphere.get(level).num_vertices
+        self._search = FaceSearch(level)
+
+    def forward(
+        self, displacements: Tensor, centres: Tensor, n_atoms: int, features: Tensor | None = None
+    ) -> Tensor:
+        """Site features of all atoms.
+
+        Parameters
+        ----------
+        displacements
+            From the central atom to each neighbour, shape ``(P, 3)`` [Å].
+        centres
+            Central atom of each, shape ``(P,)``, int64.
+        n_atoms
+            ``A``. An atom without neighbours has zeros.
+        features
+            What a neighbour adds besides its weight, shape ``(P, E)``, such as an embedding of its
+            element; 1 by default.
+
+        Returns
+        -------
+        Tensor
+            Shape ``(V·R, A, C·E)``.
+
+        Raises
+        ------
+        DataError
+            Shapes that do not fit, or a neighbour at distance zero.
+        """
+        self._check(displacements, centres, features)
+        distance = displacements.norm(dim=1)
+        within = distance <= self.cutoff
+        if not bool(within.all()):
+            displacements, centres, distance = (
+                t[within] for t in (displacements, centres, distance)
+            )
+            features = None if features is None else features[within]
+        if bool((distance == 0).any()):
+            raise DataError("a neighbour is at distance zero from its atom")
+        shell, radial = self._shells(distance)  # (P, S)
+        vertex, angular = self._vertices(displacements, distance)  # (P, Q)
+        weight = (radial[:, :, None] * angular[:, None, :] / distance[:, None, None]).flatten(1)
+        site = vertex[:, None, :] * self.n_spheres + (shell // self.channels)[:, :, None]
+        row = (site * n_atoms + centres[:, None, None]) * self.channels
+        row = (row + (shell % self.channels)[:, :, None]).flatten()
+        size = self.num_vertices * self.n_spheres * n_atoms * self.channels
+        if features is None:
+            out = weight.new_zeros(size).index_add(0, row, weight.flatten())
+            return out.view(-1, n_atoms, self.channels)
+        width = features.shape[1]
+        values = (weight[:, :, None] * features[:, None, :].to(weight.dtype)).reshape(-1, width)
+        out = weight.new_zeros(size, width).index_add(0, row, values)
+        return out.view(-1, n_atoms, self.channels * width)
+
+    def _check(self, displacements: Tensor, centres: Tensor, features: Tensor | None) -> None:
+        if displacements.dim() != 2 or displacements.shape[1] != 3:
+            raise DataError(f"displacements have shape {tuple(displacements.shape)}, not (P, 3)")
+        if centres.shape != displacements.shape[:1]:
+            raise DataError(
+                f"{len(displacements)} displacements with centres of shape {tuple(centres.shape)}"
+            )
+        if features is not None and (features.dim() != 2 or len(features) != len(displacements)):
+            raise DataError(
+                f"{len(displacements)} displacements with features of shape {tuple(features.shape)}"
+            )
+
+    def _shells(self, distance: Tensor) -> tuple[Tensor, Tensor]:
+        """Shells ``(P, S)`` that each neighbour counts for, and how much ``(P, S)``."""
+        count = self.n_spheres * self.channels
+        place = (distance - self.r_min) * (count / (self.cutoff - self.r_min))
+        if self.assignment == "nearest":
+            shell = place.detach().floor().long().clamp(0, count - 1)
+            return shell[:, None], torch.ones_like(distance)[:, None]
+        # Between the middles of two shells; before the first middle and after the last, one.
+        place = (place - 0.5).clamp(0, count - 1)
+        lower = place.detach().floor().long().clamp(max=max(count - 2, 0))
+        share = place - lower
+        upper = (lower + 1).clamp(max=count - 1)
+        fade = (1 + torch.cos(torch.pi * distance / self.cutoff)) / 2
+        parts = torch.stack([1 - share, share], dim=1) * fade[:, None]
+        return torch.stack([lower, upper], dim=1), parts
+
+    def _vertices(self, displacements: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
+        """Vertices ``(P, Q)`` that each neighbour counts for, and how much ``(P, Q)``."""
+        face = self._search.find_faces(displacements)
+        ids = self._search.vertices_of(face)
+        corners = self._search.corner_positions(face, displacements.dtype).permute(2, 1, 0)
+        direction = displacements / distance[:, None]
+        if self.assignment == "nearest":
+            # Faces are acute, so the nearest vertex of all is a corner of the direction's face.
+            nearest = (corners * direction.detach()[:, None]).sum(dim=2).argmax(dim=1)
+            chosen = ids.gather(1, nearest[:, None])
+            return chosen, torch.ones_like(chosen, dtype=displacements.dtype)
+        a, b, c = corners.unbind(1)
+        pairs = torch.stack(
+            [torch.linalg.cross(b, c), torch.linalg.cross(c, a), torch.linalg.cross(a, b)], 1
+        )
+        shares = (pairs * direction[:, None]).sum(dim=2).clamp(min=0)
+        return ids, shares / shares.sum(dim=1, keepdim=True)
+
+    def extra_repr(self) -> str:
+        return (
+            f"level={self.level}, n_spheres={self.n_spheres}, channels={self.channels}, "
+            f"r_min={self.r_min}, cutoff={self.cutoff}, assignment={self.assignment!r}"
+        )

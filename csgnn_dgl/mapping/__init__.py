@@ -5,6 +5,7 @@ from csgnn_dgl.mapping.augment import Augmentation
 from csgnn_dgl.mapping.bandwidth import Bandwidth, shell_bandwidths
 from csgnn_dgl.mapping.clouds import normalize_clouds, subsample
 from csgnn_dgl.mapping.faces import FaceSearch
+from csgnn_dgl.mapping.neighbors import Neighbors, find_neighbors
 from csgnn_dgl.mapping.points import PointMapping, RadialNeighborhood
 from csgnn_dgl.mapping.rotations import RotationProtocol, UpAxis, random_rotations, rotate_clouds
 
@@ -14,10 +15,12 @@ __all__ = [
     "Augmentation",
     "Bandwidth",
     "FaceSearch",
+    "Neighbors",
     "PointMapping",
     "RadialNeighborhood",
     "RotationProtocol",
     "UpAxis",
+    "find_neighbors",
     "normalize_clouds",
     "random_rotations",
     "rotate_clouds",

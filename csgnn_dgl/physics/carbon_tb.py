@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
-from ase.neighborlist import primitive_neighbor_list
 from scipy.linalg import eigh
+from vesin import NeighborList
 
 from csgnn_dgl.errors import DataError
 
@@ -137,9 +137,8 @@ def solve(atoms: Atoms) -> Spectrum:
     (240,)
     """
     _check(atoms)
-    i, j, r, d = primitive_neighbor_list(
-        "ijdD", atoms.pbc, atoms.cell.array, atoms.positions, CUTOFF, self_interaction=False
-    )
+    i, j, d = _pairs(atoms)
+    r = np.linalg.norm(d, axis=1)
     if len(r) and r.min() < 0.1:
         pair = int(r.argmin())
         raise DataError(
@@ -174,6 +173,18 @@ def solve(atoms: Atoms) -> Spectrum:
         repulsion=float(_EMBEDDING(crowding).sum()),
         forces=forces,
     )
+
+
+def _pairs(atoms: Atoms) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]:
+    """Atoms within the cutoff of each other, in both directions, and where the second lies."""
+    found = NeighborList(cutoff=CUTOFF, full_list=True).compute(
+        points=np.ascontiguousarray(atoms.positions, dtype=np.float64),
+        box=np.ascontiguousarray(atoms.cell.array, dtype=np.float64),
+        periodic=[bool(flag) for flag in atoms.pbc],
+        quantities="ijD",
+    )
+    i, j, d = (np.array(part) for part in found)
+    return i.astype(np.int64), j.astype(np.int64), d.reshape(-1, 3)
 
 
 def _check(atoms: Atoms) -> None:

@@ -1,0 +1,154 @@
+"""The eight carbon allotropes of the paper's Table 5, built from geometry and relaxed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import networkx as nx
+import numpy as np
+from ase import Atoms
+from ase.build import graphene, nanotube
+from ase.optimize import FIRE
+
+from csgnn_dgl.errors import ConfigError, DataError, suggest
+from csgnn_dgl.grid import Icosphere
+from csgnn_dgl.physics.carbon_tb import CarbonTightBinding
+
+__all__ = ["ALLOTROPES", "allotrope", "capped_tube"]
+
+_BOND = 1.42
+_CAP_AND_RINGS = {"C20": 1, "C40": 3}
+
+
+def capped_tube(rings: int) -> nx.Graph:
+    """The bonds of a fullerene: two halves of a dodecahedron with a (5,0) tube between.
+
+    Parameters
+    ----------
+    rings
+        Rings of ten atoms between the two capping pentagons: one makes the dodecahedron C20,
+        each further one adds ten atoms and five hexagons.
+
+    Returns
+    -------
+    networkx.Graph
+        ``10 + 10 · rings`` atoms with three bonds each.
+
+    Raises
+    ------
+    ConfigError
+        No rings.
+
+    Examples
+    --------
+    >>> capped_tube(3).number_of_nodes(), capped_tube(3).number_of_edges()
+    (40, 60)
+    """
+    if rings < 1:
+        raise ConfigError(f"a capped tube has at least one ring, not {rings}")
+    bonds = nx.Graph()
+    for cap in ("top", "bottom"):
+        bonds.add_edges_from(((cap, i), (cap, (i + 1) % 5)) for i in range(5))
+    for ring in range(rings):
+        # Atoms of a ring alternate: the even ones are bonded upwards, the odd ones downwards.
+        bonds.add_edges_from(((ring, i), (ring, (i + 1) % 10)) for i in range(10))
+        above = [("top", i) if ring == 0 else (ring - 1, 2 * i + 1) for i in range(5)]
+        bonds.add_edges_from(((ring, 2 * i), above[i]) for i in range(5))
+    bonds.add_edges_from(((rings - 1, 2 * i + 1), ("bottom", i)) for i in range(5))
+    return bonds
+
+
+def _embedded(bonds: nx.Graph) -> Atoms:
+    """A cage with these bonds, from the three slowest vibrations of the graph."""
+    laplacian = nx.laplacian_matrix(bonds).toarray().astype(float)
+    values, vectors = np.linalg.eigh(laplacian)
+    positions = vectors[:, 1:4] / np.sqrt(values[1:4])
+    places = {node: index for index, node in enumerate(bonds)}
+    pairs = np.array([(places[a], places[b]) for a, b in bonds.edges])
+    lengths = np.linalg.norm(positions[pairs[:, 0]] - positions[pairs[:, 1]], axis=1)
+    return Atoms(f"C{len(positions)}", positions * (1.45 / lengths.mean()))
+
+
+def _fullerene(name: str) -> Atoms:
+    return _embedded(capped_tube(_CAP_AND_RINGS[name]))
+
+
+def _buckyball() -> Atoms:
+    # A truncated icosahedron: each edge of the icosahedron is cut at a third from either end.
+    sphere = Icosphere.get(0)
+    first, second = sphere.vertices[sphere.edges].transpose(1, 0, 2)
+    corners = np.concatenate([(2 * first + second) / 3, (first + 2 * second) / 3])
+    edge = np.linalg.norm(sphere.vertices[sphere.edges[0, 0]] - sphere.vertices[sphere.edges[0, 1]])
+    return Atoms("C60", corners * (1.44 / (edge / 3)))
+
+
+def _graphene() -> Atoms:
+    sheet = graphene(a=_BOND * np.sqrt(3), size=(8, 8, 1), vacuum=10.0)
+    sheet.pbc = (True, True, False)
+    return sheet
+
+
+def _graphite() -> Atoms:
+    a, c = _BOND * np.sqrt(3), 6.70
+    cell = [[a, 0, 0], [-a / 2, a * np.sqrt(3) / 2, 0], [0, 0, c]]
+    places = [(0, 0, 0), (1 / 3, 2 / 3, 0), (0, 0, 0.5), (2 / 3, 1 / 3, 0.5)]
+    return Atoms("C4", scaled_positions=places, cell=cell, pbc=True) * (3, 3, 3)
+
+
+def _tube(n: int, m: int, length: int) -> Atoms:
+    tube = nanotube(n, m, length=length, bond=_BOND, vacuum=8.0)
+    tube.pbc = (False, False, True)
+    return tube
+
+
+#: Name → how it is built, before relaxing.
+_BUILDERS: dict[str, Callable[[], Atoms]] = {
+    "graphene": _graphene,
+    "graphite": _graphite,
+    "C20": lambda: _fullerene("C20"),
+    "C40": lambda: _fullerene("C40"),
+    "C60": _buckyball,
+    "cnt-6-4": lambda: _tube(6, 4, 1),
+    "cnt-9-9": lambda: _tube(9, 9, 4),
+    "cnt-8-0": lambda: _tube(8, 0, 4),
+}
+ALLOTROPES = tuple(_BUILDERS)
+
+
+def allotrope(name: str, *, relax: bool = True, largest_force: float = 0.01) -> Atoms:
+    """One of the paper's eight carbon structures, with as many atoms as in its Table 5.
+
+    Parameters
+    ----------
+    name
+        One of :data:`ALLOTROPES`.
+    relax
+        Move the atoms to a minimum of the tight-binding energy; the cell stays.
+    largest_force
+        Where to stop [eV/Å].
+
+    Returns
+    -------
+    ase.Atoms
+        With the tight-binding calculator attached.
+
+    Raises
+    ------
+    ConfigError
+        Unknown name.
+    DataError
+        The relaxation does not settle.
+
+    Examples
+    --------
+    >>> len(allotrope("graphene", relax=False))
+    128
+    """
+    if name not in _BUILDERS:
+        raise ConfigError(f"unknown carbon structure {name!r}: {suggest(name, ALLOTROPES)}")
+    atoms = _BUILDERS[name]()
+    atoms.calc = CarbonTightBinding()
+    atoms.info["structure"] = name
+    if relax and not FIRE(atoms, logfile=None).run(fmax=largest_force, steps=500):
+        raise DataError(f"{name} did not settle: a force above {largest_force} eV/Å remains")
+    return atoms

@@ -1,0 +1,133 @@
+"""The tight-binding data set: small trajectories, their labels, and going on after a stop."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from csgnn_dgl.datasets.carbon_md import (
+    CARBON_GRID,
+    CarbonRecipe,
+    make_carbon,
+    read_trajectory,
+    simulate,
+    trajectories,
+)
+from csgnn_dgl.errors import ConfigError, DataError
+from csgnn_dgl.physics import band_energy, fermi_level, refined
+from csgnn_dgl.physics.carbon_tb import solve
+
+SMALL = CarbonRecipe(
+    structures=("C20",), snapshots=3, test_snapshots=2, interval=2, equilibration=5
+)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("carbon")
+    make_carbon(SMALL, folder, processes=1)
+    return folder
+
+
+def test_files_and_counts(made: Path) -> None:
+    assert sorted(path.name for path in made.iterdir()) == [
+        "C20-300K-test.npz",
+        "C20-300K-train.npz",
+        "C20-600K-test.npz",
+        "C20-600K-train.npz",
+        "recipe.json",
+    ]
+    assert [len(t) for t in trajectories(made)] == [1, 3, 1, 3]
+    assert {t.temperature for t in trajectories(made, "train")} == {300.0, 600.0}
+
+
+def test_labels_are_those_of_the_stored_positions(made: Path) -> None:
+    found = read_trajectory(made / "C20-600K-train.npz")
+    for index in range(len(found)):
+        spectrum = solve(found.atoms(index))
+        assert found.band_energy[index] == pytest.approx(spectrum.band_energy / 20, abs=1e-9)
+        fine, grid = refined(found.dos[index], CARBON_GRID)
+        # All states below the top of the window are there, and the band energy is in the curve.
+        assert np.trapezoid(fine, dx=grid.step) > 4
+        assert band_energy(fine, grid, 4.0) == pytest.approx(found.band_energy[index], abs=0.05)
+        assert fermi_level(fine, grid, 4.0) == pytest.approx(found.fermi_level[index], abs=0.5)
+    assert np.abs(found.positions[1] - found.positions[0]).max() > 1e-3, "it moves"
+
+
+def test_trajectories_are_deterministic_and_differ(made: Path) -> None:
+    again = simulate(SMALL, "C20", 300.0, "train", 3)
+    found = read_trajectory(made / "C20-300K-train.npz")
+    np.testing.assert_array_equal(again.positions, found.positions)
+    test = read_trajectory(made / "C20-300K-test.npz")
+    assert not np.allclose(test.positions[0], found.positions[0], atol=1e-3)
+
+
+def test_only_what_is_missing_is_made(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import csgnn_dgl.datasets.carbon_md as module
+
+    removed = made / "C20-600K-test.npz"
+    before = {p: p.read_bytes() for p in made.glob("*.npz")}
+    removed.unlink()
+    calls = []
+    real = module.simulate
+
+    def counted(*arguments: object) -> object:
+        calls.append(arguments[1:])
+        return real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "simulate", counted)
+    seen: list[Path] = []
+    make_carbon(SMALL, made, processes=1, progress=seen.append)
+    assert calls == [("C20", 600.0, "test", 1)]
+    assert len(seen) == 4
+    assert {p: read_trajectory(p).positions.tobytes() for p in before} == {
+        p: read_trajectory(p).positions.tobytes() for p in made.glob("*.npz")
+    }
+
+
+def test_several_processes(tmp_path: Path, made: Path) -> None:
+    make_carbon(SMALL, tmp_path / "two", processes=2)
+    for path in made.glob("*.npz"):
+        other = read_trajectory(tmp_path / "two" / path.name)
+        np.testing.assert_allclose(other.positions, read_trajectory(path).positions, atol=1e-6)
+
+
+def test_other_recipes_are_not_mixed(made: Path, tmp_path: Path) -> None:
+    other = CarbonRecipe(structures=("C20",), snapshots=4, test_snapshots=2, interval=2)
+    with pytest.raises(DataError, match=r"other options \(equilibration, snapshots\)"):
+        make_carbon(other, made)
+    (tmp_path / "mine.npz").write_bytes(b"")
+    with pytest.raises(DataError, match="name another folder"):
+        make_carbon(SMALL, tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"text"])
+def test_damaged_files_are_named(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "bad.npz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"bad\.npz is not a carbon trajectory"):
+        read_trajectory(path)
+    np.savez(path, other=np.zeros(3))
+    with pytest.raises(DataError, match=r"bad\.npz is not a carbon trajectory"):
+        read_trajectory(path)
+    with pytest.raises(DataError, match="there is no trajectory"):
+        read_trajectory(tmp_path / "gone.npz")
+
+
+def test_recipes_are_checked_and_recorded(made: Path) -> None:
+    assert json.loads((made / "recipe.json").read_text())["interval"] == 2
+    with pytest.raises(ConfigError, match="did you mean 'graphene'"):
+        CarbonRecipe(structures=("grafene",))
+    with pytest.raises(ConfigError, match="shared evenly"):
+        CarbonRecipe(test_snapshots=3)
+    with pytest.raises(ConfigError):
+        CarbonRecipe(temperatures=(-1.0,))
+    with pytest.raises(ConfigError):
+        CarbonRecipe(snapshots=0)
+    jobs = list(CarbonRecipe().jobs())
+    assert len(jobs) == 32
+    assert sum(count for *_, split, count in jobs if split == "train") == 1600
+    assert sum(count for *_, split, count in jobs if split == "test") == 160

@@ -10,6 +10,7 @@ REQUIRES = [
     "click>=8.1",
     "dgl>=2.1",
     "ase>=3.22",
+    "gemmi>=0.6.5",
     "h5py>=3.9",
     "lightning>=2.4",
     "matplotlib>=3.8",

@@ -1,0 +1,196 @@
+"""Structure files: good ones, bad ones, and the files that crystallographers really have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, molecule
+from ase.io import write
+
+from csgnn_dgl.datasets.structures import read_structures
+from csgnn_dgl.errors import ConfigError, DataError
+
+CIF = """data_{name}
+_cell_length_a 5.64
+_cell_length_b 5.64
+_cell_length_c 5.64
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_symmetry_space_group_name_H-M 'F m -3 m'
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+Na1 Na 0 0 0 1
+Cl1 Cl 0.5 0.5 0.5 1
+"""
+
+
+def save(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "a.cif"
+    path.write_text(text)
+    return path
+
+
+def test_symmetry_is_applied(tmp_path: Path) -> None:
+    (structure,) = read_structures(save(tmp_path, CIF.format(name="salt")))
+    assert structure.reader == "gemmi"
+    assert structure.atoms.get_chemical_formula() == "Cl4Na4"
+    assert structure.atoms.pbc.all()
+    distances = structure.atoms.get_all_distances(mic=True)
+    assert distances[distances > 0].min() == pytest.approx(2.82)
+    assert not structure.warnings
+    assert structure.summary.startswith("Cl4Na4, 8 sites, cell 5.640 × 5.640 × 5.640 Å")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "note"),
+    [
+        ("'F m -3 m'", "'F m 3 m'", None),  # the old way to write it
+        ("'F m -3 m'", "Fm-3m", None),
+        ("_symmetry_space_group_name_H-M 'F m -3 m'", "", "P 1 assumed"),
+        ("Cl1 Cl 0.5 0.5 0.5 1\n", "Cl1 Cl 0.5 0.5 0.5 1\nCl2 Cl 0.5 0.5 0.5 1\n", "at one place"),
+    ],
+)
+def test_sloppy_files_are_understood(old: str, new: str, note: str | None, tmp_path: Path) -> None:
+    text = CIF.format(name="salt")
+    assert old in text
+    (structure,) = read_structures(save(tmp_path, text.replace(old, new)))
+    assert len(structure.atoms) == (2 if note == "P 1 assumed" else 8)
+    assert (note is None) == (not structure.warnings)
+    if note:
+        assert note in " ".join(structure.warnings)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("Na1 Na 0 0 0 1\nCl1 Cl 0.5 0.5 0.5 1\n", "? ? ? ? ? ?\n", "has no coordinates"),
+        ("loop_", "loop_\n_other", "is not a well-formed CIF"),
+        ("'F m -3 m'", "'Q m 7'", "space group 'Q m 7' is not known"),
+        ("0 0 0 1", "0 0 0 ?", "not fully occupied: Na1 (unknown)"),
+        ("0 0 0 1", "0 0 0 0.5", "not fully occupied: Na1 (0.5). Choose"),
+        ("_cell_length_a 5.64", "", "gives no cell (_cell_length_a is missing)"),
+        ("_cell_angle_alpha 90", "_cell_angle_alpha 0", "placeholder, singular, or not in Å"),
+        ("Na1 Na", "X1 Xx", "of no known element"),
+        ("Cl1 Cl 0.5 0.5 0.5 1", "Cl1 Cl 0 0 0 1", "different elements are at one place"),
+    ],
+)
+def test_unusable_cifs_are_named(old: str, new: str, message: str, tmp_path: Path) -> None:
+    text = CIF.format(name="salt")
+    assert old in text
+    path = save(tmp_path, text.replace(old, new))
+    with pytest.raises(DataError) as caught:
+        read_structures(path)
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_tiny_cells_and_absent_sites_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="placeholder, singular, or not in Å"):
+        read_structures(save(tmp_path, CIF.format(name="salt").replace("5.64", "1.0")))
+    head = CIF.format(name="salt").split("loop_")[0]
+    with pytest.raises(DataError, match="holds no atom sites"):
+        read_structures(save(tmp_path, head))
+
+
+def test_partial_occupancies_are_resolved_as_chosen(tmp_path: Path) -> None:
+    text = CIF.format(name="salt").replace(
+        "Na1 Na 0 0 0 1\n", "Na1 Na 0 0 0 0.7\nK1 K 0 0 0 0.3\nLi1 Li 0.25 0.25 0.25 0.2\n"
+    )
+    path = save(tmp_path, text)
+    with pytest.raises(DataError, match=r"Na1 \(0\.7\), K1 \(0\.3\), Li1 \(0\.2\)"):
+        read_structures(path)
+    (structure,) = read_structures(path, occupancy="majority")
+    assert structure.atoms.get_chemical_formula() == "Cl4Na4"
+    assert "Na1 (0.7), K1 (0.3)" in " ".join(structure.warnings)
+    assert "left empty" in " ".join(structure.warnings)
+    with pytest.raises(DataError, match="different elements are at one place"):
+        read_structures(path, occupancy="full")
+    alone = save(tmp_path, CIF.format(name="salt").replace("0 0 0 1", "0 0 0 0.6"))
+    (structure,) = read_structures(alone, occupancy="full")
+    assert len(structure.atoms) == 8
+    with pytest.raises(ConfigError, match="did you mean 'majority'"):
+        read_structures(alone, occupancy="majorty")  # type: ignore[arg-type]
+
+
+def test_several_blocks(tmp_path: Path) -> None:
+    path = save(tmp_path, CIF.format(name="one") + "\n" + CIF.format(name="two"))
+    found = read_structures(path)
+    assert [s.source for s in found] == [f"{path}[one]", f"{path}[two]"]
+
+
+@pytest.mark.parametrize(
+    ("name", "atoms"),
+    [
+        ("POSCAR", bulk("Cu", cubic=True)),
+        ("a.extxyz", bulk("NaCl", "rocksalt", 5.64)),
+        ("a.xyz", molecule("H2O")),
+        ("a.cif", bulk("Si", cubic=True)),
+    ],
+)
+def test_other_formats(name: str, atoms: Atoms, tmp_path: Path) -> None:
+    write(tmp_path / name, atoms)
+    (structure,) = read_structures(tmp_path / name)
+    assert sorted(structure.atoms.numbers) == sorted(atoms.numbers)
+    np.testing.assert_array_equal(structure.atoms.pbc, atoms.pbc)
+
+
+def test_a_trajectory_is_many_structures(tmp_path: Path) -> None:
+    write(tmp_path / "a.extxyz", [bulk("Cu"), molecule("H2O")])
+    found = read_structures(tmp_path / "a.extxyz")
+    assert [s.source for s in found] == [f"{tmp_path / 'a.extxyz'}[{i}]" for i in (0, 1)]
+    assert "not periodic" in found[1].summary
+
+
+POSCAR = "salt\n1.0\n5 0 0\n0 5 0\n0 0 5\nNa Cl\n1 1\nDirect\n0 0 0\n0.5 0.5 0.5\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("POSCAR", POSCAR.replace("1 1\n", "1 3\n"), "cannot be read"),
+        ("POSCAR", POSCAR.replace("5 0 0", "0 0 0"), "singular"),
+        ("POSCAR", POSCAR.replace("0 0 0\n0.5", "nan 0 0\n0.5"), "NaN or infinite"),
+        ("a.extxyz", "2\n\nC 0 0 0\n", "cannot be read"),
+        ("a.cif", "", "is empty"),
+        ("a.unknown", "words", "cannot be read"),
+    ],
+)
+def test_other_unusable_files_are_named(name: str, text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError) as caught:
+        read_structures(tmp_path / name)
+    assert message in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        read_structures(tmp_path / "gone.cif")
+    with pytest.raises(DataError, match="is a folder"):
+        read_structures(tmp_path)
+
+
+def test_real_files(shared_data: Path) -> None:
+    files = sorted((shared_data / "cif").glob("*.cif"))
+    refused = {}
+    for file in files:
+        try:
+            for structure in read_structures(file, occupancy="majority"):
+                assert len(structure.atoms) > 0
+        except DataError as error:
+            refused[file.name] = str(error)
+    # A placeholder cell of 1 Å, a string that is never closed, and one without any site.
+    assert set(refused) == {
+        "dans_diffraction__Cubic.cif",
+        "diffpy__LiCl-bad.cif",
+        "diffpy__nosites.cif",
+    }

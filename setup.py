@@ -64,6 +64,7 @@ setup(
         *find_packages(include=["csgnn_dgl", "csgnn_dgl.*"]),
         "csgnn_dgl.cli",
         "csgnn_dgl.datasets",
+        *(f"csgnn_dgl.datasets.{name}" for name in find_packages("datasets")),
     ],
     package_dir={"csgnn_dgl.cli": "cli", "csgnn_dgl.datasets": "datasets"},
     package_data={"csgnn_dgl": ["py.typed"]},

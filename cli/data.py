@@ -29,7 +29,7 @@ def info(path: Path | None, points: int, up_axis: str | None) -> None:
       CLASS/*                                                  split by seed
     with meshes (.off .obj .ply .stl) or clouds (.npy .npz .ply .xyz .pts .txt).
     """
-    from csgnn_dgl.datasets import load_dataset
+    from csgnn_dgl.datasets.shapes import load_dataset
 
     click.echo(load_dataset(path, points=points, up_axis=up_axis).summary())  # type: ignore[arg-type]
 
@@ -99,8 +99,8 @@ def make_carbon_command(
     """
     from tqdm import tqdm
 
-    from csgnn_dgl.datasets.carbon import ALLOTROPES
-    from csgnn_dgl.datasets.carbon_md import CarbonRecipe, make_carbon
+    from csgnn_dgl.datasets.atoms.carbon import ALLOTROPES
+    from csgnn_dgl.datasets.atoms.carbon_md import CarbonRecipe, make_carbon
 
     recipe = CarbonRecipe(
         structures=structures or ALLOTROPES,

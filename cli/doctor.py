@@ -118,7 +118,7 @@ def _open3d() -> Iterator[Finding]:
 
 
 def _places() -> Iterator[Finding]:
-    from csgnn_dgl.datasets.cache import default_cache_dir
+    from csgnn_dgl.datasets.shapes.cache import default_cache_dir
 
     cache, runs = default_cache_dir(), Path("runs").absolute()
     remedy = "set CSGNN_CACHE to a folder you may write to; until then nothing is cached"

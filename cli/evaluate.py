@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from csgnn_dgl.cli.options import config_options
-from csgnn_dgl.tasks.config import EvaluateConfig
+from csgnn_dgl.tasks.shapes.config import EvaluateConfig
 
 __all__ = ["evaluate_command"]
 
@@ -20,7 +20,7 @@ def evaluate_command(config: EvaluateConfig, given: set[str], run: Path) -> None
     The result goes into RUN/summary.json, and the confusion matrix is drawn.
     """
     from csgnn_dgl.tasks import allocator
-    from csgnn_dgl.tasks.evaluate import evaluate
+    from csgnn_dgl.tasks.shapes.evaluate import evaluate
 
     allocator.keep_freed_memory()
     result, table, picture = evaluate(run, config)

@@ -9,7 +9,7 @@ import click
 
 from csgnn_dgl.cli.options import config_options
 from csgnn_dgl.errors import CSGNNError
-from csgnn_dgl.tasks.config import PredictConfig
+from csgnn_dgl.tasks.shapes.config import PredictConfig
 
 __all__ = ["predict_command"]
 
@@ -26,7 +26,7 @@ def predict_command(
     Any orientation, position and size will do. A file that cannot be used is named at the end, and
     does not keep the others from being classified.
     """
-    from csgnn_dgl.tasks.predict import predict
+    from csgnn_dgl.tasks.shapes.predict import predict
 
     results = predict(run, files, config)
     if as_json:

@@ -8,7 +8,7 @@ import click
 
 from csgnn_dgl.cli.options import config_options
 from csgnn_dgl.errors import ConfigError
-from csgnn_dgl.tasks.config import TrainModelNetConfig
+from csgnn_dgl.tasks.shapes.config import TrainModelNetConfig
 
 __all__ = ["train_group", "train_modelnet"]
 
@@ -35,7 +35,8 @@ def train_modelnet(config: TrainModelNetConfig, given: set[str], resume: Path | 
             f"--resume goes on with the options that {resume} was begun with, so "
             f"{', '.join(sorted(given))} cannot be given with it"
         )
-    from csgnn_dgl.tasks import allocator, train
+    from csgnn_dgl.tasks import allocator
+    from csgnn_dgl.tasks.shapes import train
 
     allocator.keep_freed_memory()
     run = train.train(config, echo=_echo) if resume is None else train.resume(resume, echo=_echo)

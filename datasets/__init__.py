@@ -1,17 +1,1 @@
-"""Shapes: ModelNet in HDF5, folders of meshes and clouds, built-in solids."""
-
-from csgnn_dgl.datasets.base import ShapeDataset, ShapeSplit
-from csgnn_dgl.datasets.folder import load_shape_folder
-from csgnn_dgl.datasets.loading import load_dataset
-from csgnn_dgl.datasets.modelnet_hdf5 import load_modelnet_hdf5
-from csgnn_dgl.datasets.shape_files import center_and_scale, load_shape
-
-__all__ = [
-    "ShapeDataset",
-    "ShapeSplit",
-    "center_and_scale",
-    "load_dataset",
-    "load_modelnet_hdf5",
-    "load_shape",
-    "load_shape_folder",
-]
+"""Data: shapes with classes, and structures of atoms with densities of states."""

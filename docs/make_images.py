@@ -9,7 +9,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from csgnn_dgl.datasets.solids import solid_points
+from csgnn_dgl.datasets.shapes.solids import solid_points
 from csgnn_dgl.grid import ConcentricGrid
 from csgnn_dgl.mapping import PointMapping, normalize_clouds
 from csgnn_dgl.models import CSGNN, EncoderConfig

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from csgnn_dgl.tasks.classification import ClassificationTask
+from csgnn_dgl.tasks.shapes.classification import ClassificationTask
 
 __all__ = ["KeepWeights"]
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from csgnn_dgl.datasets.base import check_points
-from csgnn_dgl.datasets.meshes import MESH_SUFFIXES, Mesh, read_mesh, sample_surface
+from csgnn_dgl.datasets.shapes.base import check_points
+from csgnn_dgl.datasets.shapes.meshes import MESH_SUFFIXES, Mesh, read_mesh, sample_surface
 from csgnn_dgl.errors import DataError
 
 __all__ = ["SHAPE_SUFFIXES", "center_and_scale", "load_shape", "read_shape", "shape_points"]

@@ -17,7 +17,7 @@ from ase import Atoms, units
 from ase.md.langevin import Langevin
 
 from csgnn_dgl._files import atomic_write, atomic_write_json, resource_error
-from csgnn_dgl.datasets.carbon import ALLOTROPES, allotrope
+from csgnn_dgl.datasets.atoms.carbon import ALLOTROPES, allotrope
 from csgnn_dgl.errors import ConfigError, DataError, suggest
 from csgnn_dgl.physics.carbon_tb import VALENCE_ELECTRONS, CarbonTightBinding
 from csgnn_dgl.physics.dos import density_of_states
@@ -39,7 +39,7 @@ class CarbonRecipe:
     Parameters
     ----------
     structures
-        Some of :data:`~csgnn_dgl.datasets.carbon.ALLOTROPES`.
+        Some of :data:`~csgnn_dgl.datasets.atoms.carbon.ALLOTROPES`.
     temperatures
         Of the Langevin dynamics [K].
     snapshots

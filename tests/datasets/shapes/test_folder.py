@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from csgnn_dgl.datasets import load_dataset, load_shape_folder
-from csgnn_dgl.datasets.cache import PointCache
+from csgnn_dgl.datasets.shapes import load_dataset, load_shape_folder
+from csgnn_dgl.datasets.shapes.cache import PointCache
 from csgnn_dgl.errors import ConfigError, DataError
 
 CUBE = """OFF
@@ -111,7 +111,7 @@ def test_meshes_get_a_larger_pool_and_are_cached(
     assert len(kept) == 8
     before = {path: path.read_bytes() for path in kept}
 
-    import csgnn_dgl.datasets.folder as module
+    import csgnn_dgl.datasets.shapes.folder as module
 
     def refuse(*arguments: object) -> None:
         raise AssertionError("the cache should have been used")

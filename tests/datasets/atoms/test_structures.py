@@ -10,7 +10,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.io import write
 
-from csgnn_dgl.datasets.structures import read_structures
+from csgnn_dgl.datasets.atoms.structures import read_structures
 from csgnn_dgl.errors import ConfigError, DataError
 
 CIF = """data_{name}

@@ -15,7 +15,7 @@ import pandas as pd
 import safetensors.torch
 import torch
 
-from csgnn_dgl.tasks.config import TrainModelNetConfig
+from csgnn_dgl.tasks.shapes.config import TrainModelNetConfig
 from csgnn_dgl.tasks.weights import load_weights
 
 FLAGS = [

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from csgnn_dgl.tasks.classification import ClassificationTask
-from csgnn_dgl.tasks.config import TrainModelNetConfig
+from csgnn_dgl.tasks.shapes.classification import ClassificationTask
+from csgnn_dgl.tasks.shapes.config import TrainModelNetConfig
 
 
 def task(small: dict[str, Any], **others: Any) -> ClassificationTask:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from csgnn_dgl.datasets.base import ShapeDataset
-from csgnn_dgl.datasets.folder import load_shape_folder
-from csgnn_dgl.datasets.modelnet_hdf5 import is_modelnet_hdf5, load_modelnet_hdf5
-from csgnn_dgl.datasets.solids import load_solids
+from csgnn_dgl.datasets.shapes.base import ShapeDataset
+from csgnn_dgl.datasets.shapes.folder import load_shape_folder
+from csgnn_dgl.datasets.shapes.modelnet_hdf5 import is_modelnet_hdf5, load_modelnet_hdf5
+from csgnn_dgl.datasets.shapes.solids import load_solids
 from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.mapping import UpAxis
 
@@ -28,8 +28,8 @@ def load_dataset(
     Parameters
     ----------
     path
-        ModelNet40's HDF5 layout (:func:`~csgnn_dgl.datasets.load_modelnet_hdf5`), a folder of
-        classes (:func:`~csgnn_dgl.datasets.load_shape_folder`), or None for the solids.
+        ModelNet40's HDF5 layout (:func:`~csgnn_dgl.datasets.shapes.load_modelnet_hdf5`), a folder
+        of classes (:func:`~csgnn_dgl.datasets.shapes.load_shape_folder`), or None for the solids.
     points
         Points per cloud that will be asked for.
     pool

@@ -32,8 +32,8 @@ from csgnn_dgl.mapping import (
     subsample,
 )
 from csgnn_dgl.models import Classifier, ClassifierConfig, EncoderConfig
-from csgnn_dgl.tasks.config import TrainModelNetConfig
 from csgnn_dgl.tasks.seeds import derive_seed, generator
+from csgnn_dgl.tasks.shapes.config import TrainModelNetConfig
 
 __all__ = ["ClassificationTask", "classifier_config"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from csgnn_dgl.datasets.carbon_md import (
+from csgnn_dgl.datasets.atoms.carbon_md import (
     CARBON_GRID,
     CarbonRecipe,
     make_carbon,
@@ -66,7 +66,7 @@ def test_trajectories_are_deterministic_and_differ(made: Path) -> None:
 
 
 def test_only_what_is_missing_is_made(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import csgnn_dgl.datasets.carbon_md as module
+    import csgnn_dgl.datasets.atoms.carbon_md as module
 
     removed = made / "C20-600K-test.npz"
     before = {p: p.read_bytes() for p in made.glob("*.npz")}

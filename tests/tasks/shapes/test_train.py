@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from csgnn_dgl.errors import CheckpointError, ConfigError, CSGNNError, DataError, ResourceError
-from csgnn_dgl.tasks.config import TrainModelNetConfig
 from csgnn_dgl.tasks.run_directory import RunDirectory
-from csgnn_dgl.tasks.train import resume, train
+from csgnn_dgl.tasks.shapes.config import TrainModelNetConfig
+from csgnn_dgl.tasks.shapes.train import resume, train
 from csgnn_dgl.tasks.weights import load_weights
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from csgnn_dgl.datasets import ShapeDataset
-from csgnn_dgl.datasets.solids import (
+from csgnn_dgl.datasets.shapes import ShapeDataset
+from csgnn_dgl.datasets.shapes.solids import (
     _MAKERS,
     FAMILIES,
     _areas,

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from csgnn_dgl.datasets.base import (
+from csgnn_dgl.datasets.shapes.base import (
     ShapeDataset,
     ShapeSplit,
     as_split,
     overlap_warnings,
 )
-from csgnn_dgl.datasets.cache import PointCache
-from csgnn_dgl.datasets.meshes import MESH_SUFFIXES
-from csgnn_dgl.datasets.shape_files import SHAPE_SUFFIXES, read_shape, shape_points
+from csgnn_dgl.datasets.shapes.cache import PointCache
+from csgnn_dgl.datasets.shapes.meshes import MESH_SUFFIXES
+from csgnn_dgl.datasets.shapes.shape_files import SHAPE_SUFFIXES, read_shape, shape_points
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.mapping import UpAxis
 

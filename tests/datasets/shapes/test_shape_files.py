@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from csgnn_dgl.datasets import center_and_scale, load_shape
-from csgnn_dgl.datasets.meshes import Mesh, sample_surface
-from csgnn_dgl.datasets.shape_files import read_shape
+from csgnn_dgl.datasets.shapes import center_and_scale, load_shape
+from csgnn_dgl.datasets.shapes.meshes import Mesh, sample_surface
+from csgnn_dgl.datasets.shapes.shape_files import read_shape
 from csgnn_dgl.errors import DataError
 
 TETRAHEDRON = "0 0 0\n1 0 0\n0 1 0\n0 0 1\n"

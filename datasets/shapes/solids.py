@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from csgnn_dgl.datasets.base import ShapeDataset, ShapeSplit
-from csgnn_dgl.datasets.shape_files import center_and_scale
+from csgnn_dgl.datasets.shapes.base import ShapeDataset, ShapeSplit
+from csgnn_dgl.datasets.shapes.shape_files import center_and_scale
 from csgnn_dgl.errors import ConfigError, suggest
 from csgnn_dgl.mapping import UpAxis
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from csgnn_dgl.datasets.base import (
+from csgnn_dgl.datasets.shapes.base import (
     ShapeDataset,
     ShapeSplit,
     as_split,

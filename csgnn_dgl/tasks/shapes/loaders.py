@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from csgnn_dgl.datasets import ShapeSplit
+from csgnn_dgl.datasets.shapes import ShapeSplit
 
 __all__ = ["shape_loader"]
 

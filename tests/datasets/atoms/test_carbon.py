@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from ase.neighborlist import neighbor_list
 
-from csgnn_dgl.datasets.carbon import ALLOTROPES, allotrope, capped_tube
+from csgnn_dgl.datasets.atoms.carbon import ALLOTROPES, allotrope, capped_tube
 from csgnn_dgl.errors import ConfigError
 
 # Table 5 of the paper.

@@ -12,13 +12,13 @@ import pandas as pd
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 from tqdm import tqdm
 
-from csgnn_dgl.datasets import load_dataset
+from csgnn_dgl.datasets.shapes import load_dataset
 from csgnn_dgl.errors import DataError
-from csgnn_dgl.tasks.config import EvaluateConfig, TrainModelNetConfig
-from csgnn_dgl.tasks.inference import choose_device, vote
-from csgnn_dgl.tasks.plots import plot_confusion
 from csgnn_dgl.tasks.run_directory import RunDirectory
-from csgnn_dgl.tasks.trained import check_classes, load_classifier
+from csgnn_dgl.tasks.shapes.config import EvaluateConfig, TrainModelNetConfig
+from csgnn_dgl.tasks.shapes.inference import choose_device, vote
+from csgnn_dgl.tasks.shapes.plots import plot_confusion
+from csgnn_dgl.tasks.shapes.trained import check_classes, load_classifier
 
 __all__ = ["Evaluation", "evaluate"]
 

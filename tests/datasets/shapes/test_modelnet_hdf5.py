@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from csgnn_dgl.datasets import load_dataset, load_modelnet_hdf5
+from csgnn_dgl.datasets.shapes import load_dataset, load_modelnet_hdf5
 from csgnn_dgl.errors import DataError
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
-from csgnn_dgl.datasets import load_shape
+from csgnn_dgl.datasets.shapes import load_shape
 from csgnn_dgl.errors import ConfigError, DataError
-from csgnn_dgl.tasks.config import PredictConfig
-from csgnn_dgl.tasks.inference import choose_device, vote
-from csgnn_dgl.tasks.trained import load_classifier
+from csgnn_dgl.tasks.shapes.config import PredictConfig
+from csgnn_dgl.tasks.shapes.inference import choose_device, vote
+from csgnn_dgl.tasks.shapes.trained import load_classifier
 
 __all__ = ["Prediction", "predict"]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from csgnn_dgl.tasks.config import TrainModelNetConfig
 from csgnn_dgl.tasks.run_directory import RunDirectory
-from csgnn_dgl.tasks.train import train
+from csgnn_dgl.tasks.shapes.config import TrainModelNetConfig
+from csgnn_dgl.tasks.shapes.train import train
 
 SMALL: dict[str, Any] = {
     "level": 1,

@@ -18,21 +18,21 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from csgnn_dgl.datasets import ShapeDataset, ShapeSplit, load_dataset
+from csgnn_dgl.datasets.shapes import ShapeDataset, ShapeSplit, load_dataset
 from csgnn_dgl.errors import CheckpointError, ConfigError, CSGNNError, DataError, ResourceError
 from csgnn_dgl.grid import require_memory
 from csgnn_dgl.models import ClassifierConfig
 from csgnn_dgl.tasks.callbacks import KeepWeights
 from csgnn_dgl.tasks.checkpoint_io import AtomicCheckpointIO
-from csgnn_dgl.tasks.classification import ClassificationTask, classifier_config
-from csgnn_dgl.tasks.config import TrainModelNetConfig
 from csgnn_dgl.tasks.history import History
-from csgnn_dgl.tasks.inference import vote
-from csgnn_dgl.tasks.loaders import shape_loader
-from csgnn_dgl.tasks.plots import plot_confusion, plot_curves
 from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.seeds import derive_seed
-from csgnn_dgl.tasks.trained import KIND, load_classifier
+from csgnn_dgl.tasks.shapes.classification import ClassificationTask, classifier_config
+from csgnn_dgl.tasks.shapes.config import TrainModelNetConfig
+from csgnn_dgl.tasks.shapes.inference import vote
+from csgnn_dgl.tasks.shapes.loaders import shape_loader
+from csgnn_dgl.tasks.shapes.plots import plot_confusion, plot_curves
+from csgnn_dgl.tasks.shapes.trained import KIND, load_classifier
 from csgnn_dgl.tasks.weights import Header, load_weights, save_weights
 
 __all__ = ["is_first_process", "resume", "train"]

@@ -1,0 +1,1 @@
+"""Classification of shapes: training, evaluation, prediction."""

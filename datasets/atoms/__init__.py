@@ -1,0 +1,1 @@
+"""Structures of atoms: reading files, making the carbon set."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from ase import Atoms
 from torch import Tensor
@@ -62,8 +63,33 @@ class Neighbors:
             self.n_structures,
         )
 
+    def chunks(self, size: int) -> Iterator[Neighbors]:
+        """The same atoms in pieces of at most ``size`` atoms.
 
-def find_neighbors(structures: Sequence[Atoms], cutoff: float) -> Neighbors:
+        Structures may be cut: pieces are for what is computed atom by atom.
+        """
+        # Centres ascend, so the neighbours of a piece stand together.
+        starts = torch.arange(0, self.n_atoms + size, size)
+        cuts = torch.searchsorted(self.centres, starts).tolist()
+        for index, start in enumerate(range(0, self.n_atoms, size)):
+            pairs = slice(cuts[index], cuts[index + 1])
+            atoms = slice(start, start + size)
+            yield Neighbors(
+                self.displacements[pairs],
+                self.centres[pairs] - start,
+                self.numbers[pairs],
+                self.centre_numbers[atoms],
+                self.structures[atoms],
+                self.n_structures,
+            )
+
+
+def find_neighbors(
+    structures: Sequence[Atoms],
+    cutoff: float,
+    *,
+    centres: Sequence[npt.NDArray[np.int64] | None] | None = None,
+) -> Neighbors:
     """All neighbours within ``cutoff`` of every atom.
 
     The search is vesin's: of the libraries tried it is the fastest, and the only one besides ASE
@@ -77,11 +103,13 @@ def find_neighbors(structures: Sequence[Atoms], cutoff: float) -> Neighbors:
         ASE structures.
     cutoff
         Largest distance [Å].
+    centres
+        For each structure the atoms whose neighbours are wanted, ascending; None for all.
 
     Returns
     -------
     Neighbors
-        Displacements in float64.
+        Displacements in float64; centres ascend.
 
     Raises
     ------
@@ -100,7 +128,8 @@ def find_neighbors(structures: Sequence[Atoms], cutoff: float) -> Neighbors:
     """
     if not cutoff > 0:
         raise ConfigError(f"a cutoff of {cutoff} Å finds nothing: it must be positive")
-    displacements, centres, numbers = [], [], []
+    wanted = [None] * len(structures) if centres is None else list(centres)
+    displacements, middles, numbers, chosen = [], [], [], []
     offset = 0
     for index, atoms in enumerate(structures):
         where = f"structure {index} ({atoms.get_chemical_formula() or 'empty'})"
@@ -114,20 +143,34 @@ def find_neighbors(structures: Sequence[Atoms], cutoff: float) -> Neighbors:
                 f"{where}: atoms {i[pair]} and {j[pair]} are {np.linalg.norm(d[pair]):.3f} Å "
                 f"apart, at one place; remove one of them"
             )
-        displacements.append(d)
-        centres.append(i + offset)
-        numbers.append(atoms.numbers[j])
-        offset += len(atoms)
-    counts = torch.tensor([len(atoms) for atoms in structures], dtype=torch.int64)
-    all_numbers = [atoms.numbers for atoms in structures]
+        own = wanted[index]
+        kept = np.arange(len(atoms)) if own is None else np.unique(_within(own, atoms, where))
+        # vesin gives pairs cell by cell; batches are cut by centre.
+        place = np.full(len(atoms), -1)
+        place[kept] = np.arange(len(kept))
+        order = np.argsort(place[i], kind="stable")
+        order = order[np.searchsorted(place[i][order], 0) :]
+        displacements.append(d[order])
+        middles.append(place[i][order] + offset)
+        numbers.append(atoms.numbers[j][order])
+        chosen.append(atoms.numbers[kept])
+        offset += len(kept)
+    counts = torch.tensor([len(part) for part in chosen], dtype=torch.int64)
     return Neighbors(
         torch.from_numpy(np.concatenate([np.zeros((0, 3)), *displacements])),
-        _integers(centres),
+        _integers(middles),
         _integers(numbers),
-        _integers(all_numbers),
+        _integers(chosen),
         torch.arange(len(counts)).repeat_interleave(counts),
         len(counts),
     )
+
+
+def _within(centres: npt.NDArray[np.int64], atoms: Atoms, where: str) -> npt.NDArray[np.int64]:
+    chosen = np.asarray(centres, dtype=np.int64).reshape(-1)
+    if len(chosen) and (chosen.min() < 0 or chosen.max() >= len(atoms)):
+        raise DataError(f"{where} has atoms 0 to {len(atoms) - 1}; {chosen.max()} is none of them")
+    return chosen
 
 
 def _integers(parts: list[np.ndarray]) -> Tensor:

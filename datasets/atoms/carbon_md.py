@@ -60,8 +60,8 @@ class CarbonRecipe:
     temperatures: tuple[float, ...] = (300.0, 600.0)
     snapshots: int = 100
     test_snapshots: int = 20
-    interval: int = 20
-    equilibration: int = 500
+    interval: int = 10
+    equilibration: int = 400
     timestep: float = 1.0
     friction: float = 0.02
     seed: int = 0

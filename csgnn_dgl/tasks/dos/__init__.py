@@ -1,0 +1,1 @@
+"""Densities of states: training, evaluation, prediction, descriptors of atoms."""

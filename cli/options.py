@@ -32,7 +32,10 @@ class ConfigCommand(click.Command):
             if record is not None:
                 group = self.groups.get(parameter.name or "", "General")
                 sections.setdefault(group, []).append(record)
-        for name, records in sections.items():
+        # What is particular to a command comes before what all of them share.
+        shared = ["Optimisation", "Run", "General"]
+        order = sorted(sections, key=lambda name: shared.index(name) if name in shared else -1)
+        for name, records in ((name, sections[name]) for name in order):
             with formatter.section(name):
                 formatter.write_dl(records)
 

@@ -37,10 +37,11 @@ def train_modelnet(config: TrainModelNetConfig, given: set[str], resume: Path | 
         )
     from csgnn_dgl.tasks import allocator
     from csgnn_dgl.tasks.shapes import train
+    from csgnn_dgl.tasks.training import is_first_process
 
     allocator.keep_freed_memory()
     run = train.train(config, echo=_echo) if resume is None else train.resume(resume, echo=_echo)
-    if not train.is_first_process():
+    if not is_first_process():
         return
     summary = run.read_summary()
     click.echo(

@@ -7,9 +7,11 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from csgnn_dgl.tasks.shapes.classification import ClassificationTask
+from csgnn_dgl.tasks.training_task import TrainingTask
 
 __all__ = ["KeepWeights"]
+
+Task = TrainingTask[Any, Any]
 
 
 class KeepWeights(Callback):
@@ -18,21 +20,21 @@ class KeepWeights(Callback):
     Parameters
     ----------
     select
-        ``"best"``: those with the highest validation accuracy (the lower validation loss among
-        equals); ``"last"``: the latest.
+        ``"best"``: those of the epoch with the highest
+        :meth:`~csgnn_dgl.tasks.training_task.TrainingTask.validation_score`; ``"last"``: the
+        latest.
     save
         Called with the task whenever its weights are the ones to keep.
     """
 
-    def __init__(self, select: str, save: Callable[[ClassificationTask], None]) -> None:
+    def __init__(self, select: str, save: Callable[[Task], None]) -> None:
         self.select, self.save = select, save
-        self.best: tuple[float, float] | None = None
+        self.best: tuple[float, ...] | None = None
         self.epoch: int | None = None
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, ClassificationTask)
-        metrics = trainer.callback_metrics
-        score = (float(metrics["validation_accuracy"]), -float(metrics["validation_loss"]))
+        assert isinstance(pl_module, TrainingTask)
+        score = pl_module.validation_score(trainer.callback_metrics)
         if self.select == "best" and self.best is not None and score <= self.best:
             return
         self.best, self.epoch = score, trainer.current_epoch
@@ -44,5 +46,5 @@ class KeepWeights(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         best = state_dict["best"]
-        self.best = (best[0], best[1]) if best else None
+        self.best = tuple(best) if best else None
         self.epoch = state_dict["epoch"]

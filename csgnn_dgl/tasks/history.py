@@ -11,6 +11,7 @@ import pandas as pd
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from csgnn_dgl._files import atomic_write_text
+from csgnn_dgl.tasks.training_task import TrainingTask
 
 __all__ = ["History"]
 
@@ -52,11 +53,10 @@ class History(Callback):
         self.rows = [r for r in self.rows if r["epoch"] < row["epoch"]] + [row]
         if trainer.is_global_zero:
             atomic_write_text(self.path, self.table.to_csv(index=False))
+        assert isinstance(pl_module, TrainingTask)
         self.echo(
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: "
-            f"training loss {row['train_loss']:.3f}, accuracy {100 * row['train_accuracy']:.1f} %; "
-            f"validation {row['validation_loss']:.3f}, {100 * row['validation_accuracy']:.1f} %; "
-            f"{row['seconds']:.1f} s"
+            f"{pl_module.epoch_line(row)}; {row['seconds']:.1f} s"
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.nn import functional as F
-from torch.optim import Adam
-from torch.optim.lr_scheduler import (
-    ConstantLR,
-    CosineAnnealingLR,
-    LRScheduler,
-    OneCycleLR,
-    ReduceLROnPlateau,
-)
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
-from csgnn_dgl.errors import CSGNNError
 from csgnn_dgl.mapping import (
     Augmentation,
     UpAxis,
@@ -34,6 +21,7 @@ from csgnn_dgl.mapping import (
 from csgnn_dgl.models import Classifier, ClassifierConfig, EncoderConfig
 from csgnn_dgl.tasks.seeds import derive_seed, generator
 from csgnn_dgl.tasks.shapes.config import TrainModelNetConfig
+from csgnn_dgl.tasks.training_task import TrainingTask
 
 __all__ = ["ClassificationTask", "classifier_config"]
 
@@ -63,7 +51,7 @@ def classifier_config(config: TrainModelNetConfig, num_classes: int) -> Classifi
     )
 
 
-class ClassificationTask(LightningModule):
+class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
     """A classifier with its augmentation, loss, optimiser and metrics.
 
     Points arrive raw; subsampling, augmentation and mapping run batched on the model's device.
@@ -89,21 +77,11 @@ class ClassificationTask(LightningModule):
     def __init__(
         self, config: TrainModelNetConfig, class_counts: Sequence[int], up_axis: UpAxis
     ) -> None:
-        super().__init__()
         num_classes = len(class_counts)
+        super().__init__(config, Classifier(classifier_config(config, num_classes)))
+        self.up_axis = up_axis
         weights = torch.tensor(class_counts).clamp(min=1).double().pow(-config.class_balance)
         self.register_buffer("class_weights", (weights / weights.mean()).float(), persistent=False)
-        self.config, self.up_axis = config, up_axis
-        self._plateau: ReduceLROnPlateau | None = None
-        self._resumed_plateau: dict[str, Any] | None = None
-        self.model = Classifier(classifier_config(config, num_classes))
-        self.averaged: AveragedModel | None = None
-        if config.ema_decay:
-            self.averaged = AveragedModel(
-                self.model,
-                multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay),
-                use_buffers=True,
-            ).requires_grad_(False)
         self.augment = Augmentation(
             scale=(1 - config.scale, 1 + config.scale),
             rotation=config.train_rotation,
@@ -117,13 +95,6 @@ class ClassificationTask(LightningModule):
         self.validation_loss = MeanMetric(nan_strategy="disable")
         self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
         self.validation_accuracy = MulticlassAccuracy(num_classes, average="micro")
-
-    @property
-    def kept(self) -> Classifier:
-        """The weights that are validated and saved."""
-        model = self.model if self.averaged is None else self.averaged.module
-        assert isinstance(model, Classifier)
-        return model
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         points, labels = batch
@@ -150,10 +121,6 @@ class ClassificationTask(LightningModule):
         self.log("train_accuracy", self.train_accuracy, on_epoch=True, on_step=False)
         return loss
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if self.averaged is not None:
-            self.averaged.update_parameters(self.model)
-
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         points, labels = batch
         turns = random_rotations(
@@ -172,53 +139,12 @@ class ClassificationTask(LightningModule):
         self.log("validation_loss", self.validation_loss, on_epoch=True)
         self.log("validation_accuracy", self.validation_accuracy, on_epoch=True, prog_bar=True)
 
-    def on_train_epoch_end(self) -> None:
-        metrics = self.trainer.callback_metrics
-        loss = float(metrics["train_loss"])
-        if not math.isfinite(loss):
-            raise CSGNNError(
-                f"the training loss is {loss} after epoch {self.current_epoch}: training diverged. "
-                f"Lower --learning-rate (it is {self.config.learning_rate}) or set --gradient-clip"
-            )
-        if self._plateau is not None:
-            self._plateau.step(float(metrics["validation_loss"]))
-            rate = self._plateau.optimizer.param_groups[0]["lr"]
-            self.trainer.should_stop |= rate < self.config.min_learning_rate
+    def validation_score(self, metrics: Mapping[str, Tensor]) -> tuple[float, ...]:
+        # The lower loss among equals.
+        return float(metrics["validation_accuracy"]), -float(metrics["validation_loss"])
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if self._plateau is not None:
-            checkpoint["plateau"] = self._plateau.state_dict()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._resumed_plateau = checkpoint.get("plateau")
-
-    def configure_optimizers(self) -> Any:
-        config = self.config
-        optimizer = Adam(
-            self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    def epoch_line(self, row: Mapping[str, float]) -> str:
+        return (
+            f"training loss {row['train_loss']:.3f}, accuracy {100 * row['train_accuracy']:.1f} %; "
+            f"validation {row['validation_loss']:.3f}, {100 * row['validation_accuracy']:.1f} %"
         )
-        if config.schedule == "plateau":
-            # Stepped in on_train_epoch_end rather than by Lightning, which does so only after it
-            # has written the checkpoint, and skips the step of that epoch when it resumes.
-            self._plateau = ReduceLROnPlateau(
-                optimizer,
-                mode="min",
-                factor=0.1,
-                patience=config.plateau_patience,
-                threshold=config.plateau_threshold,
-                threshold_mode="rel",
-            )
-            return optimizer
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedules: dict[str, Callable[[], LRScheduler]] = {
-            "one-cycle": lambda: OneCycleLR(
-                optimizer, config.learning_rate, total_steps=steps, pct_start=config.warmup
-            ),
-            "cosine": lambda: CosineAnnealingLR(optimizer, steps),
-            "constant": lambda: ConstantLR(optimizer, factor=1.0, total_iters=0),
-        }
-        return [optimizer], [{"scheduler": schedules[config.schedule](), "interval": "step"}]
-
-    def on_fit_start(self) -> None:
-        if self._plateau is not None and self._resumed_plateau is not None:
-            self._plateau.load_state_dict(self._resumed_plateau)

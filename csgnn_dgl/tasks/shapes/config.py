@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from csgnn_dgl.config import CommandConfig, Preset
 from csgnn_dgl.errors import ConfigError
+from csgnn_dgl.tasks.config import Pooling, TrainingConfig, option
 
 __all__ = ["EvaluateConfig", "PredictConfig", "TrainModelNetConfig"]
 
-Pooling = Literal["max", "mean", "sum"]
 Rotation = Literal["none", "z", "so3", "euler"]
-Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true"]
 
 
-def _option(default: Any, description: str, group: str, **limits: Any) -> Any:
-    return Field(
-        default=default,
-        description=description,
-        json_schema_extra={"group": group},
-        **limits,
-    )
-
-
-class TrainModelNetConfig(CommandConfig):
+class TrainModelNetConfig(TrainingConfig):
     """Everything that ``csgnn-dgl train modelnet`` can be told.
 
     The defaults are the paper's classifier (level 4, R=16, C=8) and its training.
@@ -99,92 +89,70 @@ class TrainModelNetConfig(CommandConfig):
     }
 
     # Data
-    data: Path | None = _option(
+    data: Path | None = option(
         None,
         "Folder with the data: ModelNet40's HDF5 layout, or one folder per class with meshes or "
         "clouds. Without it the built-in solids are used.",
         "Data",
     )
-    points: int = _option(1024, "Points per cloud, N.", "Data", ge=1)
-    pool: int | None = _option(
+    points: int = option(1024, "Points per cloud, N.", "Data", ge=1)
+    pool: int | None = option(
         None,
         "Points kept per shape, from which training draws N afresh in each epoch. Default: 4 N for "
         "surfaces, N for clouds.",
         "Data",
         ge=1,
     )
-    up_axis: Literal["x", "y", "z"] | None = _option(
+    up_axis: Literal["x", "y", "z"] | None = option(
         None, "Axis that points up; rotation z turns about it. Default: the data set's own.", "Data"
     )
-    validation_fraction: float = _option(
-        0.1, "Share of the training shapes held out for validation, by class.", "Data", gt=0, lt=1
-    )
     # Network
-    level: int = _option(4, "Icosahedral level L of the finest spheres.", "Network", ge=0)
-    n_spheres: int = _option(16, "Spheres kept as space, R.", "Network", ge=1)
-    channels: int = _option(8, "Spheres grouped to channels, C.", "Network", ge=1)
-    base_width: int = _option(
+    level: int = option(4, "Icosahedral level L of the finest spheres.", "Network", ge=0)
+    n_spheres: int = option(16, "Spheres kept as space, R.", "Network", ge=1)
+    channels: int = option(8, "Spheres grouped to channels, C.", "Network", ge=1)
+    base_width: int = option(
         32,
         "Channels after the first convolution; they double at each level.",
         "Network",
         ge=1,
     )
-    kernel_size: int = _option(3, "Kernel size K of the radial convolutions, odd.", "Network", ge=1)
-    hidden: list[int] = _option([512, 256], "Widths of the head's hidden layers.", "Network")
-    dropout: float = _option(0.0, "Dropout before each layer of the head.", "Network", ge=0, lt=1)
-    pooling: Pooling = _option("max", "Pooling between levels.", "Network")
-    global_pooling: Pooling = _option("max", "Pooling of all sites of a level.", "Network")
-    self_loop: bool = _option(True, "Count a vertex among its own neighbours.", "Network")
-    residual: bool = _option(True, "Add the input of an intra block to its output.", "Network")
-    concatenate: bool = _option(
+    kernel_size: int = option(3, "Kernel size K of the radial convolutions, odd.", "Network", ge=1)
+    hidden: list[int] = option([512, 256], "Widths of the head's hidden layers.", "Network")
+    dropout: float = option(0.0, "Dropout before each layer of the head.", "Network", ge=0, lt=1)
+    pooling: Pooling = option("max", "Pooling between levels.", "Network")
+    global_pooling: Pooling = option("max", "Pooling of all sites of a level.", "Network")
+    self_loop: bool = option(True, "Count a vertex among its own neighbours.", "Network")
+    residual: bool = option(True, "Add the input of an intra block to its output.", "Network")
+    concatenate: bool = option(
         True, "Classify from the features of all levels, not of the coarsest alone.", "Network"
     )
-    radial: Literal["shell", "bracket"] = _option(
+    radial: Literal["shell", "bracket"] = option(
         "shell", "Spheres a point contributes to: its whole shell, or the two around it.", "Network"
     )
-    bandwidth: Literal["squared", "paper"] = _option(
+    bandwidth: Literal["squared", "paper"] = option(
         "squared", "Formula of the radial basis: the released code's, or as printed.", "Network"
     )
-    threshold: float = _option(
+    threshold: float = option(
         0.01, "Value T of the radial basis at the largest distance.", "Network", gt=0, le=1
     )
     # Augmentation
-    train_rotation: Rotation = _option(
+    train_rotation: Rotation = option(
         "so3",
         "Rotations in training and validation (so3 is uniform, euler not).",
         "Augmentation",
     )
-    resample: bool = _option(
+    resample: bool = option(
         True, "Draw the points of a cloud afresh in each epoch; off: the first N.", "Augmentation"
     )
-    scale: float = _option(
+    scale: float = option(
         0.2, "Stretch each axis by a factor within 1 ± this.", "Augmentation", ge=0, lt=1
     )
-    translation: float = _option(0.1, "Largest shift along each axis.", "Augmentation", ge=0)
-    jitter: float = _option(0.01, "Standard deviation of the noise.", "Augmentation", ge=0)
-    jitter_clip: float = _option(0.05, "Largest noise.", "Augmentation", ge=0)
+    translation: float = option(0.1, "Largest shift along each axis.", "Augmentation", ge=0)
+    jitter: float = option(0.01, "Standard deviation of the noise.", "Augmentation", ge=0)
+    jitter_clip: float = option(0.05, "Largest noise.", "Augmentation", ge=0)
     # Optimisation
-    epochs: int = _option(60, "Epochs, at most.", "Optimisation", ge=1)
-    batch_size: int = _option(32, "Clouds per step and process.", "Optimisation", ge=2)
-    learning_rate: float = _option(2.2e-4, "Learning rate, or its peak.", "Optimisation", gt=0)
-    weight_decay: float = _option(0.0, "Weight decay of Adam.", "Optimisation", ge=0)
-    schedule: Literal["plateau", "one-cycle", "cosine", "constant"] = _option(
-        "plateau", "Course of the learning rate.", "Optimisation"
-    )
-    plateau_patience: int = _option(
-        4, "Epochs without improvement before the rate falls to a tenth.", "Optimisation", ge=0
-    )
-    plateau_threshold: float = _option(
-        1e-3, "Relative improvement of the validation loss that counts.", "Optimisation", ge=0
-    )
-    min_learning_rate: float = _option(
-        1e-5, "Stop once a plateau took the learning rate below this.", "Optimisation", ge=0
-    )
-    warmup: float = _option(
-        0.15, "Share of the steps in which one-cycle rises.", "Optimisation", gt=0, lt=1
-    )
-    label_smoothing: float = _option(0.0, "Label smoothing.", "Optimisation", ge=0, lt=1)
-    class_balance: float = _option(
+    label_smoothing: float = option(0.0, "Label smoothing.", "Optimisation", ge=0, lt=1)
+    class_balance: float = option(
         0.0,
         "Weigh classes in the loss by their counts to the power of minus this: 0 counts shapes "
         "alike, 1 classes.",
@@ -192,30 +160,6 @@ class TrainModelNetConfig(CommandConfig):
         ge=0,
         le=1,
     )
-    gradient_clip: float = _option(
-        0.0, "Largest norm of the gradient; 0 leaves it alone.", "Optimisation", ge=0
-    )
-    ema_decay: float = _option(
-        0.0,
-        "Decay per step of the running average of the weights that is validated and kept; 0 keeps "
-        "the weights themselves.",
-        "Optimisation",
-        ge=0,
-        lt=1,
-    )
-    select: Literal["best", "last"] = _option(
-        "best", "Keep the weights of the best epoch on validation, or of the last.", "Optimisation"
-    )
-    # Run
-    output: Path | None = _option(
-        None, "Run directory to make. Default: the next free runs/modelnet-001, …", "Run"
-    )
-    seed: int = _option(0, "Seed of everything that is random.", "Run", ge=0, lt=2**32)
-    accelerator: str = _option("auto", "Lightning's accelerator: auto, cpu, gpu, …", "Run")
-    devices: str = _option("auto", "Lightning's devices: auto, a number, or a list.", "Run")
-    num_nodes: int = _option(1, "Lightning's number of machines.", "Run", ge=1)
-    precision: Precision = _option("32-true", "Lightning's precision.", "Run")
-    progress: bool = _option(True, "Show a progress bar.", "Run")
 
     @model_validator(mode="after")
     def _sizes_go_together(self) -> TrainModelNetConfig:
@@ -233,26 +177,26 @@ class TrainModelNetConfig(CommandConfig):
 class EvaluateConfig(CommandConfig):
     """Everything that ``csgnn-dgl evaluate`` can be told besides the run."""
 
-    rotation: Rotation = _option("so3", "Rotations of the test shapes.", "Protocol")
-    votes: int = _option(
+    rotation: Rotation = option("so3", "Rotations of the test shapes.", "Protocol")
+    votes: int = option(
         1, "Random rotations per shape whose class probabilities are averaged.", "Protocol", ge=1
     )
-    seed: int = _option(0, "Seed of the rotations.", "Protocol", ge=0, lt=2**32)
-    data: Path | None = _option(None, "Where the data are now. Default: where they were.", "Data")
-    batch_size: int = _option(64, "Clouds per step.", "Run", ge=1)
-    device: str = _option("auto", "auto, cpu, cuda, cuda:1, …", "Run")
-    progress: bool = _option(True, "Show a progress bar.", "Run")
+    seed: int = option(0, "Seed of the rotations.", "Protocol", ge=0, lt=2**32)
+    data: Path | None = option(None, "Where the data are now. Default: where they were.", "Data")
+    batch_size: int = option(64, "Clouds per step.", "Run", ge=1)
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, …", "Run")
+    progress: bool = option(True, "Show a progress bar.", "Run")
 
 
 class PredictConfig(CommandConfig):
     """Everything that ``csgnn-dgl predict`` can be told besides the run and the files."""
 
-    votes: int = _option(
+    votes: int = option(
         1,
         "Average the class probabilities over so many orientations: as given, then random ones.",
         "Protocol",
         ge=1,
     )
-    top: int = _option(1, "Classes to list per file.", "Output", ge=1)
-    seed: int = _option(0, "Seed of surface samples and rotations.", "Protocol", ge=0, lt=2**32)
-    device: str = _option("auto", "auto, cpu, cuda, cuda:1, …", "Run")
+    top: int = option(1, "Classes to list per file.", "Output", ge=1)
+    seed: int = option(0, "Seed of surface samples and rotations.", "Protocol", ge=0, lt=2**32)
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, …", "Run")

@@ -1,0 +1,202 @@
+"""Training in a run directory, whatever is trained: processes, checkpoints, interruptions."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from csgnn_dgl.errors import CheckpointError, ConfigError, CSGNNError, ResourceError
+from csgnn_dgl.tasks.callbacks import KeepWeights
+from csgnn_dgl.tasks.checkpoint_io import AtomicCheckpointIO
+from csgnn_dgl.tasks.config import TrainingConfig
+from csgnn_dgl.tasks.history import History
+from csgnn_dgl.tasks.run_directory import RunDirectory
+from csgnn_dgl.tasks.seeds import derive_seed
+from csgnn_dgl.tasks.training_task import TrainingTask
+from csgnn_dgl.tasks.weights import Header, load_weights, save_weights
+
+__all__ = ["Echo", "begin_run", "fit", "is_first_process", "seed_weights", "silent"]
+
+# Lightning starts further processes by running the same command again; they find the run here.
+_RUN_VARIABLE = "CSGNN_RUN_DIRECTORY"
+
+Echo = Callable[[str], object]
+Task = TrainingTask[Any, Any]
+#: Number of this process and of all → batches for training and for validation.
+MakeLoaders = Callable[[int, int], tuple[Any, Any]]
+
+
+def silent(line: str) -> None:
+    """Say nothing."""
+
+
+def is_first_process() -> bool:
+    """Whether this process is the only one, or the one that writes and prints."""
+    return int(getattr(rank_zero_only, "rank", 0)) == 0
+
+
+def begin_run(config: TrainingConfig, command: str) -> RunDirectory:
+    """Make a run directory; in further processes, find that of the first.
+
+    Raises
+    ------
+    CSGNNError
+        It exists, or cannot be made, or the first process made none.
+    """
+    if is_first_process():
+        run = RunDirectory.create(config.output, command, config.to_yaml())
+        os.environ[_RUN_VARIABLE] = str(run.path.resolve())
+        return run
+    place = os.environ.get(_RUN_VARIABLE) or config.output
+    if place is None:
+        raise ConfigError("training on several machines needs --output: they must share one folder")
+    for _ in range(600):
+        if (Path(place) / "config.yaml").is_file():
+            return RunDirectory.open(Path(place))
+        time.sleep(0.1)
+    raise CheckpointError(f"the first process made no run directory {place} within a minute")
+
+
+def seed_weights(seed: int) -> None:
+    """Seed what initial weights are drawn from."""
+    seed_everything(derive_seed(seed, "weights") % 2**32, workers=True, verbose=False)
+
+
+def fit(
+    run: RunDirectory,
+    task: Task,
+    header: Header,
+    make_loaders: MakeLoaders,
+    *,
+    command: str,
+    echo: Echo = silent,
+) -> tuple[History, KeepWeights] | None:
+    """Train ``task`` in ``run``, from the beginning or from its last checkpoint.
+
+    Parameters
+    ----------
+    run
+        The run directory.
+    task
+        What is trained.
+    header
+        Written with the weights; its ``data["fingerprint"]`` must be that of an earlier start.
+    make_loaders
+        Makes the batches of one process.
+    command
+        As in ``csgnn-dgl train <command>``, for messages.
+    echo
+        Called with a line per epoch.
+
+    Returns
+    -------
+    tuple or None
+        Figures of all epochs, and which epoch was kept; None in further processes.
+
+    Raises
+    ------
+    CSGNNError
+        Changed data, a damaged checkpoint, a full disk, an interruption; all complete epochs are
+        saved.
+    """
+    _check_unchanged(run, header)
+    first = is_first_process()
+    history = History(run.metrics, echo if first else silent)
+    keep = KeepWeights(
+        task.config.select, lambda task: save_weights(run.model, task.kept.state_dict(), header)
+    )
+    trainer = _trainer(run, task.config, [history, keep])
+    loaders = make_loaders(trainer.global_rank, trainer.world_size)
+    go_on = f"go on with: csgnn-dgl train {command} --resume {run.path}"
+    try:
+        with run.locked() if first else nullcontext():
+            _run(trainer, task, loaders, run.last_checkpoint)
+    except ResourceError as error:
+        raise ResourceError(f"{error}. Every epoch before is saved; then {go_on}") from error
+    finally:
+        os.environ.pop(_RUN_VARIABLE, None)
+    if trainer.interrupted:
+        raise CSGNNError(
+            f"interrupted after {len(history.rows)} epochs, all of them saved; {go_on}"
+        )
+    return (history, keep) if first else None
+
+
+def _check_unchanged(run: RunDirectory, header: Header) -> None:
+    if not run.model.is_file():
+        return
+    before, _ = load_weights(run.model, header.kind)
+    if before.data.get("fingerprint") != header.data["fingerprint"]:
+        raise CheckpointError(
+            f"the data have changed since {run.path} was begun ({before.data.get('source')}, now "
+            f"{header.data['source']}); restore them, or begin a new run"
+        )
+
+
+def _devices(text: str) -> str | int:
+    return int(text) if text.lstrip("-").isdigit() else text
+
+
+def _trainer(run: RunDirectory, config: TrainingConfig, callbacks: list[Callback]) -> Trainer:
+    bar = config.progress and sys.stderr.isatty()
+    if bar:
+        callbacks = [*callbacks, TQDMProgressBar(leave=False)]
+    callbacks.append(
+        ModelCheckpoint(
+            dirpath=run.path,
+            filename="last",
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+    )
+    # Lightning's notes on hardware and products, which our own lines would drown in.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    try:
+        return Trainer(
+            accelerator=config.accelerator,
+            devices=_devices(config.devices),
+            num_nodes=config.num_nodes,
+            precision=config.precision,
+            max_epochs=config.epochs,
+            gradient_clip_val=config.gradient_clip or None,
+            callbacks=callbacks,
+            plugins=[AtomicCheckpointIO()],
+            logger=TensorBoardLogger(run.path, name="", version="tensorboard"),
+            use_distributed_sampler=False,
+            enable_progress_bar=bar,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+        )
+    except (ValueError, RuntimeError, ImportError) as error:  # Lightning's words for bad devices
+        raise ConfigError(
+            f"Lightning cannot use accelerator {config.accelerator!r} with devices "
+            f"{config.devices!r}: {error}"
+        ) from error
+
+
+def _run(trainer: Trainer, task: Task, loaders: tuple[Any, Any], last: Path) -> None:
+    with warnings.catch_warnings():
+        # The data are in memory already: worker processes would only copy them.
+        warnings.filterwarnings("ignore", message=".*does not have many workers")
+        # The run directory holds its configuration before training starts.
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")
+        # A run that was moved or copied goes on where it is now.
+        warnings.filterwarnings("ignore", message="The dirpath has changed")
+        # Lightning's own use of torch.
+        warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+        training, validation = loaders
+        checkpoint = last if last.is_file() else None
+        trainer.fit(task, training, validation, ckpt_path=checkpoint, weights_only=True)

@@ -1,0 +1,123 @@
+"""What all trainings have in common, as Lightning sees it: optimiser, schedule, average weights."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.optim import Adam
+from torch.optim.lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    LRScheduler,
+    OneCycleLR,
+    ReduceLROnPlateau,
+)
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from csgnn_dgl.errors import CSGNNError
+from csgnn_dgl.tasks.config import TrainingConfig
+
+__all__ = ["TrainingTask"]
+
+Model = TypeVar("Model", bound=nn.Module)
+Config = TypeVar("Config", bound=TrainingConfig)
+
+
+class TrainingTask(LightningModule, Generic[Model, Config]):
+    """A model with its optimiser, its schedule, and the running average of its weights.
+
+    A subclass adds ``training_step``, ``validation_step``, which log ``train_loss`` and
+    ``validation_loss``, and says how good an epoch was.
+
+    Parameters
+    ----------
+    config
+        The run's options.
+    model
+        What is trained.
+    """
+
+    def __init__(self, config: Config, model: Model) -> None:
+        super().__init__()
+        self.config = config
+        self.model = model
+        self._plateau: ReduceLROnPlateau | None = None
+        self._resumed_plateau: dict[str, Any] | None = None
+        self.averaged: AveragedModel | None = None
+        if config.ema_decay:
+            self.averaged = AveragedModel(
+                model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True
+            ).requires_grad_(False)
+
+    @property
+    def kept(self) -> Model:
+        """The weights that are validated and saved."""
+        return self.model if self.averaged is None else self.averaged.module  # type: ignore[return-value]
+
+    @abstractmethod
+    def validation_score(self, metrics: Mapping[str, Tensor]) -> tuple[float, ...]:
+        """How good an epoch was: the greater the better, the first number first."""
+
+    @abstractmethod
+    def epoch_line(self, row: Mapping[str, float]) -> str:
+        """An epoch's figures, for people."""
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
+
+    def on_train_epoch_end(self) -> None:
+        metrics = self.trainer.callback_metrics
+        loss = float(metrics["train_loss"])
+        if not math.isfinite(loss):
+            raise CSGNNError(
+                f"the training loss is {loss} after epoch {self.current_epoch}: training diverged. "
+                f"Lower --learning-rate (it is {self.config.learning_rate}) or set --gradient-clip"
+            )
+        if self._plateau is not None:
+            self._plateau.step(float(metrics["validation_loss"]))
+            rate = self._plateau.optimizer.param_groups[0]["lr"]
+            self.trainer.should_stop |= rate < self.config.min_learning_rate
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self._plateau is not None:
+            checkpoint["plateau"] = self._plateau.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._resumed_plateau = checkpoint.get("plateau")
+
+    def on_fit_start(self) -> None:
+        if self._plateau is not None and self._resumed_plateau is not None:
+            self._plateau.load_state_dict(self._resumed_plateau)
+
+    def configure_optimizers(self) -> Any:
+        config = self.config
+        optimizer = Adam(
+            self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        if config.schedule == "plateau":
+            # Stepped in on_train_epoch_end rather than by Lightning, which does so only after it
+            # has written the checkpoint, and skips the step of that epoch when it resumes.
+            self._plateau = ReduceLROnPlateau(
+                optimizer,
+                mode="min",
+                factor=0.1,
+                patience=config.plateau_patience,
+                threshold=config.plateau_threshold,
+                threshold_mode="rel",
+            )
+            return optimizer
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedules: dict[str, Callable[[], LRScheduler]] = {
+            "one-cycle": lambda: OneCycleLR(
+                optimizer, config.learning_rate, total_steps=steps, pct_start=config.warmup
+            ),
+            "cosine": lambda: CosineAnnealingLR(optimizer, steps),
+            "constant": lambda: ConstantLR(optimizer, factor=1.0, total_iters=0),
+        }
+        return [optimizer], [{"scheduler": schedules[config.schedule](), "interval": "step"}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,9 @@ def test_sloppy_files_are_understood(old: str, new: str, note: str | None, tmp_p
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("Na1 Na 0 0 0 1\nCl1 Cl 0.5 0.5 0.5 1\n", "? ? ? ? ? ?\n", "has no coordinates"),
+        ("Na1 Na 0 0 0 1\nCl1 Cl 0.5 0.5 0.5 1\n", "? ? ? ? ? ?\n", "holds no atom sites"),
+        ("Cl1 Cl 0.5 0.5 0.5 1", "Cl1 Cl ? ? ? 1", "site Cl1 has no coordinates"),
+        ("1\nCl1 Cl 0.5 0.5 0.5 1", "0\nCl1 Cl 0.5 0.5 0.5 0", "every site has the occupancy 0"),
         ("loop_", "loop_\n_other", "is not a well-formed CIF"),
         ("'F m -3 m'", "'Q m 7'", "space group 'Q m 7' is not known"),
         ("0 0 0 1", "0 0 0 ?", "not fully occupied: Na1 (unknown)"),
@@ -156,7 +159,15 @@ POSCAR = "salt\n1.0\n5 0 0\n0 5 0\n0 0 5\nNa Cl\n1 1\nDirect\n0 0 0\n0.5 0.5 0.5
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("POSCAR", POSCAR.replace("1 1\n", "1 3\n"), "cannot be read"),
+        ("POSCAR", POSCAR.replace("1 1\n", "1 3\n"), "line 7 counts 4 atoms (1 3), but 2 rows"),
+        ("POSCAR", POSCAR + "0.2 0.2 0.2\n", "line 7 counts 2 atoms (1 1), but 3 rows"),
+        ("POSCAR", POSCAR.replace("1 1\n", "2\n"), "line 6 names 2 elements (Na Cl), but line 7"),
+        ("POSCAR", POSCAR.replace("1 1\n", "\n"), "line 7 should count the atoms"),
+        ("POSCAR", "salt\n", "line 6 should count the atoms"),
+        ("POSCAR", POSCAR.replace("Direct", "Selective\nDirect"), "a row has too few columns"),
+        ("CONTCAR", POSCAR.replace("1 1\n", "0 0\n"), "counts 0 atoms"),
+        ("a.extxyz", "1\n\nQq 0 0 0\n", "'Qq' is not known"),
+        ("a.xyz", "2\n\nC 0 0 0\nC 0 0 0\n", "atoms 0 and 1 are at one place"),
         ("POSCAR", POSCAR.replace("5 0 0", "0 0 0"), "singular"),
         ("POSCAR", POSCAR.replace("0 0 0\n0.5", "nan 0 0\n0.5"), "NaN or infinite"),
         ("a.extxyz", "2\n\nC 0 0 0\n", "cannot be read"),
@@ -170,6 +181,70 @@ def test_other_unusable_files_are_named(name: str, text: str, message: str, tmp_
         read_structures(tmp_path / name)
     assert message in str(caught.value)
     assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("tail", ["\n0 0 0\n0 0 0\n", "Cartesian\n0 0 0\n0 0 0\n", "\n"])
+def test_velocities_after_positions_are_not_positions(tail: str, tmp_path: Path) -> None:
+    (tmp_path / "CONTCAR").write_text(POSCAR + tail)
+    (structure,) = read_structures(tmp_path / "CONTCAR")
+    assert len(structure.atoms) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        POSCAR.replace("Direct", "Selective dynamics\nDirect").replace(
+            "0 0 0\n0.5 0.5 0.5", "0 0 0 T T T\n0.5 0.5 0.5 F F F"
+        ),
+        POSCAR.replace("salt", "Na Cl").replace("5\nNa Cl\n", "5\n"),  # VASP 4: no line of symbols
+        POSCAR.replace("0.5 0.5 0.5", "0.5 0.5 0.5 Cl"),
+    ],
+)
+def test_other_kinds_of_poscar(text: str, tmp_path: Path) -> None:
+    (tmp_path / "POSCAR").write_text(text)
+    (structure,) = read_structures(tmp_path / "POSCAR")
+    assert structure.atoms.get_chemical_formula() == "ClNa"
+
+
+def test_slips_of_syntax_are_mended(tmp_path: Path) -> None:
+    text = CIF.format(name="salt").replace(
+        "_cell_length_a", "_note a b c\n_title 'over\ntwo lines'\n_cell_length_a", 1
+    )
+    (structure,) = read_structures(save(tmp_path, text + "\n_eof\n"))
+    assert structure.reader == "gemmi"
+    assert len(structure.atoms) == 8
+    assert "not strictly CIF" in structure.warnings[0]
+    partial = save(tmp_path, text.replace("0.5 0.5 0.5 1", "0.5 0.5 0.5 0.4"))
+    with pytest.raises(DataError, match=r"not fully occupied: Cl1 \(0\.4\)"):
+        read_structures(partial)
+
+
+def test_sites_of_occupancy_zero_are_empty(tmp_path: Path) -> None:
+    text = CIF.format(name="salt") + "K1 K 0.25 0.25 0.25 0\n"
+    for occupancy in ("refuse", "majority", "full"):
+        (structure,) = read_structures(save(tmp_path, text), occupancy=occupancy)  # type: ignore[arg-type]
+        assert structure.atoms.get_chemical_formula() == "Cl4Na4"
+        assert "1 sites of occupancy 0 left out: K1" in structure.warnings[0]
+
+
+def test_many_sites_take_no_longer_than_they_must(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    head = (
+        CIF.format(name="gas")
+        .replace("5.64", "200.0")
+        .split("Na1 Na")[0]
+        .replace("F m -3 m", "P 1")
+    )
+    places = rng.permutation(40**3)[:20_000]
+    rows = [
+        f"C{n} C {x / 40:.5f} {y / 40:.5f} {z / 40:.5f} 1"
+        for n, (x, y, z) in enumerate(np.stack(np.unravel_index(places, (40,) * 3), axis=1))
+    ]
+    path = save(tmp_path, head + "\n".join(rows) + "\n")
+    start = time.perf_counter()
+    (structure,) = read_structures(path)
+    assert len(structure.atoms) == 20_000
+    assert time.perf_counter() - start < 20  # comparing all pairs took minutes
 
 
 def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
@@ -188,9 +263,8 @@ def test_real_files(shared_data: Path) -> None:
                 assert len(structure.atoms) > 0
         except DataError as error:
             refused[file.name] = str(error)
-    # A placeholder cell of 1 Å, a string that is never closed, and one without any site.
-    assert set(refused) == {
-        "dans_diffraction__Cubic.cif",
-        "diffpy__LiCl-bad.cif",
-        "diffpy__nosites.cif",
-    }
+    # A placeholder cell of 1 Å, and one without any site.
+    assert set(refused) == {"dans_diffraction__Cubic.cif", "diffpy__nosites.cif"}
+    stripes = shared_data / "cif" / "dans_diffraction__NaCoO2_stripe_supercell.cif"
+    # 36 of its sodium sites have the occupancy 0.
+    assert read_structures(stripes)[0].atoms.get_chemical_formula() == "Co30Na24O60"

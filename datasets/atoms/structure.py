@@ -1,0 +1,42 @@
+"""A structure as it was read from a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ase import Atoms
+
+__all__ = ["Occupancy", "Structure"]
+
+Occupancy = Literal["refuse", "majority", "full"]
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """A structure as it was read.
+
+    Parameters
+    ----------
+    atoms
+        The atoms.
+    source
+        File, and number or name within it if it holds several.
+    reader
+        Library that understood it.
+    warnings
+        What was assumed or mended, a sentence each.
+    """
+
+    atoms: Atoms
+    source: str
+    reader: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """Formula, sites, cell and reader, in a line."""
+        atoms = self.atoms
+        sides = " × ".join(f"{length:.3f}" for length in atoms.cell.lengths())
+        cell = f"cell {sides} Å" if atoms.pbc.any() else "not periodic"
+        return f"{atoms.get_chemical_formula()}, {len(atoms)} sites, {cell}, read by {self.reader}"

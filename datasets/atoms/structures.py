@@ -14,7 +14,7 @@ from ase import Atoms
 from vesin import NeighborList
 
 from csgnn_dgl.datasets.atoms.cif import read_cif
-from csgnn_dgl.datasets.atoms.poscar import check_poscar
+from csgnn_dgl.datasets.atoms.poscar_counts import check_poscar
 from csgnn_dgl.datasets.atoms.structure import Occupancy, Structure
 from csgnn_dgl.errors import ConfigError, DataError, suggest
 

@@ -1,0 +1,69 @@
+"""Whether a POSCAR holds as many positions as it counts: readers of it do not ask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ase.io.formats import open_with_compression
+
+from csgnn_dgl.errors import DataError
+
+__all__ = ["check_poscar"]
+
+
+def check_poscar(path: Path) -> None:
+    """Compare the counts of a POSCAR, plain or compressed, with its symbols and its rows.
+
+    Raises
+    ------
+    DataError
+        They disagree, or there are no counts.
+    """
+    try:
+        with open_with_compression(str(path), "r") as file:
+            lines = file.read().splitlines()
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    number = 5
+    symbols: list[str] | None = None
+    if len(lines) > number and not _integers(lines[number]):
+        symbols = lines[number].split("!")[0].split()
+        number += 1
+    counts = _integers(lines[number]) if len(lines) > number else []
+    if not counts:
+        raise DataError(
+            f"{path} is no POSCAR: line {number + 1} should count the atoms of each element"
+        )
+    if symbols is not None and len(symbols) != len(counts):
+        raise DataError(
+            f"{path}: line {number} names {len(symbols)} elements ({' '.join(symbols)}), but line "
+            f"{number + 1} has {len(counts)} counts ({' '.join(map(str, counts))})"
+        )
+    first = number + 1
+    if len(lines) > first and lines[first].strip()[:1].lower() == "s":
+        first += 1  # Selective dynamics
+    first += 1  # Direct or Cartesian
+    rows = 0
+    # After the positions there may be a blank line, or the heading of velocities.
+    for line in lines[first:]:
+        if not _is_position(line):
+            break
+        rows += 1
+    if rows != sum(counts):
+        raise DataError(
+            f"{path}: line {number + 1} counts {sum(counts)} atoms ({' '.join(map(str, counts))}), "
+            f"but {rows} rows of positions follow; mend the counts or the rows"
+        )
+
+
+def _integers(line: str) -> list[int]:
+    words = line.split("!")[0].split()
+    return [int(word) for word in words] if words and all(w.isdigit() for w in words) else []
+
+
+def _is_position(line: str) -> bool:
+    words = line.split()[:3]
+    try:
+        return len([float(word) for word in words]) == 3
+    except ValueError:
+        return False

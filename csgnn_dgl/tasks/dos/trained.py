@@ -13,6 +13,7 @@ from ase import Atoms
 from torch import Tensor
 
 from csgnn_dgl.errors import CheckpointError, ConfigError
+from csgnn_dgl.mapping.bricks import bricks
 from csgnn_dgl.mapping.neighbors import Neighbors, find_neighbors
 from csgnn_dgl.models import DOSConfig, DOSModel
 from csgnn_dgl.physics import EnergyGrid
@@ -26,6 +27,8 @@ KIND = "dos"
 Floats = npt.NDArray[np.float64]
 # Atoms that go through the network at once: some 100 MB at level 3.
 _CHUNK = 64
+# Atoms whose neighbours are searched at once: some 100 MB in a dense solid.
+_BRICK = 2048
 
 
 @dataclass(frozen=True)
@@ -115,19 +118,31 @@ class TrainedDOS:
             raise ConfigError(f"chunks of {chunk} atoms hold nothing")
         weight = next(self.model.parameters())
         wanted = [None] * len(structures) if centres is None else list(centres)
-        for group in _batches(structures, chunk):
-            found = find_neighbors(
-                [structures[i] for i in group],
-                self.model.config.atoms.cutoff,
-                centres=[wanted[i] for i in group],
-            )
-            rows = []
+        cutoff = self.model.config.atoms.cutoff
+
+        def rows(found: Neighbors) -> Floats:
             with torch.no_grad():
-                for part in found.chunks(chunk):
-                    rows.append(call(part.to(weight.device, weight.dtype)).cpu())
-            values = torch.cat(rows).double().numpy()
+                parts = [
+                    call(part.to(weight.device, weight.dtype)).cpu() for part in found.chunks(chunk)
+                ]
+            return torch.cat(parts).double().numpy()
+
+        for group in _batches(structures, chunk):
+            first = structures[group[0]]
+            if len(first) > _BRICK and wanted[group[0]] is None:
+                pieces, origins = [], []
+                for brick in bricks(first, cutoff, _BRICK):
+                    pieces.append(
+                        rows(find_neighbors([brick.atoms], cutoff, centres=[brick.centres]))
+                    )
+                    origins.append(brick.origin)
+                yield np.concatenate(pieces)[np.argsort(np.concatenate(origins))]
+                continue
+            found = find_neighbors(
+                [structures[i] for i in group], cutoff, centres=[wanted[i] for i in group]
+            )
             counts = torch.bincount(found.structures, minlength=len(group)).tolist()
-            yield from np.split(values, np.cumsum(counts)[:-1])
+            yield from np.split(rows(found), np.cumsum(counts)[:-1])
 
 
 def _batches(structures: Sequence[Atoms], chunk: int) -> Iterator[list[int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +62,46 @@ class Neighbors:
             self.structures.to(device),
             self.n_structures,
         )
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of all tensors [bytes]."""
+        parts = (self.displacements, self.centres, self.numbers)
+        return sum(t.nbytes for t in (*parts, self.centre_numbers, self.structures))
+
+    def select(self, atoms: Tensor) -> Neighbors:
+        """Some of the atoms, ascending, with their neighbours."""
+        place = torch.full((self.n_atoms,), -1)
+        place[atoms] = torch.arange(len(atoms))
+        centres = place[self.centres]
+        kept = centres >= 0
+        return Neighbors(
+            self.displacements[kept],
+            centres[kept],
+            self.numbers[kept],
+            self.centre_numbers[atoms],
+            self.structures[atoms],
+            self.n_structures,
+        )
+
+    @staticmethod
+    def concatenate(parts: Sequence[Neighbors]) -> Neighbors:
+        """Several batches as one, structure after structure."""
+        atoms = np.cumsum([0, *(part.n_atoms for part in parts)]).tolist()
+        counts = np.cumsum([0, *(part.n_structures for part in parts)]).tolist()
+        return Neighbors(
+            torch.cat([part.displacements for part in parts]),
+            torch.cat([part.centres + atoms[i] for i, part in enumerate(parts)]),
+            torch.cat([part.numbers for part in parts]),
+            torch.cat([part.centre_numbers for part in parts]),
+            torch.cat([part.structures + counts[i] for i, part in enumerate(parts)]),
+            counts[-1],
+        )
+
+    def rotated(self, rotations: Tensor) -> Neighbors:
+        """The surroundings of every atom turned by a rotation of its own, shape ``(A, 3, 3)``."""
+        turned = torch.einsum("pxy,py->px", rotations[self.centres], self.displacements)
+        return replace(self, displacements=turned)
 
     def chunks(self, size: int) -> Iterator[Neighbors]:
         """The same atoms in pieces of at most ``size`` atoms.

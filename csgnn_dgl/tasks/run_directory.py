@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from csgnn_dgl._files import (
     atomic_write_json,
     atomic_write_text,
@@ -135,6 +137,12 @@ class RunDirectory:
     def write_summary(self, content: dict[str, Any]) -> None:
         """Replace ``summary.json``."""
         atomic_write_json(self.summary, content)
+
+    def write_table(self, name: str, table: pd.DataFrame) -> Path:
+        """Write a table as ``<name>.csv``; gives its path."""
+        path = self.path / f"{name}.csv"
+        atomic_write_text(path, table.to_csv(index=False))
+        return path
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from csgnn_dgl._files import atomic_write
 from csgnn_dgl.errors import CheckpointError
 
-__all__ = ["SCHEMA_VERSION", "Header", "load_into", "load_weights", "save_weights"]
+__all__ = ["SCHEMA_VERSION", "Header", "load_into", "load_weights", "read_kind", "save_weights"]
 
 SCHEMA_VERSION = 1
 _KEY = "csgnn_dgl"
@@ -110,6 +110,27 @@ def load_weights(path: Path, kind: str) -> tuple[Header, dict[str, Tensor]]:
             f"kind {kind!r}"
         )
     return header, state
+
+
+def read_kind(path: Path) -> str:
+    """Kind of model that a run directory or a file of weights holds.
+
+    Raises
+    ------
+    CheckpointError
+        As :func:`load_weights`, and a folder without weights.
+    """
+    file = path / "model.safetensors" if path.is_dir() else path
+    try:
+        with safetensors.safe_open(file, framework="pt") as content:
+            text = (content.metadata() or {}).get(_KEY)
+    except (safetensors.SafetensorError, OSError):
+        text = None
+    if text is None:
+        # The full reading says what is wrong.
+        header, _ = load_weights(file, "any")
+        return header.kind
+    return _parse_header(file, text).kind
 
 
 def _parse_header(path: Path, text: str) -> Header:

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.data import Dataset
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
+from csgnn_dgl.datasets.shapes import ShapeSplit
 from csgnn_dgl.mapping import (
     Augmentation,
     UpAxis,
@@ -23,7 +25,21 @@ from csgnn_dgl.tasks.seeds import derive_seed, generator
 from csgnn_dgl.tasks.shapes.config import TrainModelNetConfig
 from csgnn_dgl.tasks.training_task import TrainingTask
 
-__all__ = ["ClassificationTask", "classifier_config"]
+__all__ = ["ClassificationTask", "ShapeBatches", "classifier_config"]
+
+
+class ShapeBatches(Dataset[tuple[Tensor, Tensor]]):
+    """A split, indexed a whole batch at a time: points ``(B, P, 3)`` and labels ``(B,)``."""
+
+    def __init__(self, split: ShapeSplit) -> None:
+        self.split = split
+
+    def __len__(self) -> int:
+        return len(self.split.labels)
+
+    def __getitems__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        chosen = list(indices)
+        return self.split.points[chosen], self.split.labels[chosen]
 
 
 def classifier_config(config: TrainModelNetConfig, num_classes: int) -> ClassifierConfig:

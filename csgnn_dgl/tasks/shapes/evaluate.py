@@ -14,9 +14,10 @@ from tqdm import tqdm
 
 from csgnn_dgl.datasets.shapes import load_dataset
 from csgnn_dgl.errors import DataError
+from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.shapes.config import EvaluateConfig, TrainModelNetConfig
-from csgnn_dgl.tasks.shapes.inference import choose_device, vote
+from csgnn_dgl.tasks.shapes.inference import vote
 from csgnn_dgl.tasks.shapes.plots import plot_confusion
 from csgnn_dgl.tasks.shapes.trained import check_classes, load_classifier
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.mapping import (
     RotationProtocol,
     UpAxis,
@@ -18,29 +17,7 @@ from csgnn_dgl.mapping import (
 from csgnn_dgl.models import Classifier
 from csgnn_dgl.tasks.seeds import generator
 
-__all__ = ["choose_device", "vote"]
-
-
-def choose_device(name: str) -> torch.device:
-    """The device called ``name``; ``auto`` is the first GPU if there is one, else the CPU.
-
-    Raises
-    ------
-    ConfigError
-        No such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(
-            f"device {name!r} cannot be used here ({reason}); use 'auto' or 'cpu', or see "
-            f"csgnn-dgl doctor for the devices there are"
-        ) from error
-    return device
+__all__ = ["vote"]
 
 
 @torch.no_grad()

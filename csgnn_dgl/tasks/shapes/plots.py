@@ -1,56 +1,16 @@
-"""Pictures of a run, as PNG."""
+"""Confusion matrices, as PNG."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from csgnn_dgl._files import atomic_write
+from csgnn_dgl.tasks.plots import save_figure
 
-__all__ = ["plot_confusion", "plot_curves"]
-
-_TRAINING, _VALIDATION = "#4477aa", "#cc6677"
-
-
-def plot_curves(table: pd.DataFrame, path: Path) -> None:
-    """Loss, accuracy and learning rate against the epoch.
-
-    Parameters
-    ----------
-    table
-        Columns of :class:`~csgnn_dgl.tasks.history.History`, one row per epoch.
-    path
-        PNG to write.
-    """
-    figure = Figure(figsize=(10, 3.2), layout="constrained")
-    loss, accuracy, rate = figure.subplots(1, 3)
-    epochs = table["epoch"] + 1
-    marker = "o" if len(table) < 3 else None  # a line through one point is invisible
-    for axes, name in ((loss, "loss"), (accuracy, "accuracy")):
-        factor = 100 if name == "accuracy" else 1
-        for split, color in (("train", _TRAINING), ("validation", _VALIDATION)):
-            values = factor * table[f"{split}_{name}"]
-            label = "training (augmented)" if split == "train" else "validation"
-            axes.plot(epochs, values, color=color, label=label, marker=marker)
-    loss.set(title="Loss", ylabel="cross-entropy")
-    loss.set_ylim(bottom=0)
-    accuracy.set(title="Accuracy", ylabel="%", ylim=(0, 102))
-    accuracy.legend(loc="lower right", frameon=False)
-    rate.plot(epochs, table["learning_rate"], color="#444444", marker=marker)
-    rate.set(title="Learning rate, end of epoch")
-    rate.set_ylim(bottom=0)
-    for axes in (loss, accuracy, rate):
-        axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-    _save(figure, path)
+__all__ = ["plot_confusion"]
 
 
 def plot_confusion(
@@ -89,13 +49,4 @@ def plot_confusion(
         axes.set_title(title, fontsize=9)
     bar = figure.colorbar(image, ax=axes, shrink=0.7)
     bar.set_label("% of the true class (numbers: shapes)", fontsize=8)
-    _save(figure, path)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    # Without pyplot: no display, no global state, nothing to close.
-    FigureCanvasAgg(figure)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=130)
-    with atomic_write(path, "wb") as file:
-        file.write(content.getvalue())
+    save_figure(figure, path)

@@ -10,8 +10,9 @@ import torch
 
 from csgnn_dgl.datasets.shapes import load_shape
 from csgnn_dgl.errors import ConfigError, DataError
+from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.shapes.config import PredictConfig
-from csgnn_dgl.tasks.shapes.inference import choose_device, vote
+from csgnn_dgl.tasks.shapes.inference import vote
 from csgnn_dgl.tasks.shapes.trained import load_classifier
 
 __all__ = ["Prediction", "predict"]

@@ -14,13 +14,18 @@ from csgnn_dgl.grid import require_memory
 from csgnn_dgl.models import ClassifierConfig
 from csgnn_dgl.tasks.callbacks import KeepWeights
 from csgnn_dgl.tasks.history import History
+from csgnn_dgl.tasks.loaders import batch_loader
+from csgnn_dgl.tasks.plots import plot_curves
 from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.seeds import derive_seed
-from csgnn_dgl.tasks.shapes.classification import ClassificationTask, classifier_config
+from csgnn_dgl.tasks.shapes.classification import (
+    ClassificationTask,
+    ShapeBatches,
+    classifier_config,
+)
 from csgnn_dgl.tasks.shapes.config import TrainModelNetConfig
 from csgnn_dgl.tasks.shapes.inference import vote
-from csgnn_dgl.tasks.shapes.loaders import shape_loader
-from csgnn_dgl.tasks.shapes.plots import plot_confusion, plot_curves
+from csgnn_dgl.tasks.shapes.plots import plot_confusion
 from csgnn_dgl.tasks.shapes.trained import KIND, load_classifier
 from csgnn_dgl.tasks.training import Echo, begin_run, fit, is_first_process, seed_weights, silent
 from csgnn_dgl.tasks.weights import Header
@@ -139,8 +144,8 @@ def _fit(run: RunDirectory, config: TrainModelNetConfig, dataset: ShapeDataset, 
 
     def make_loaders(rank: int, world_size: int) -> tuple[Any, Any]:
         training_loader, validation_loader = (
-            shape_loader(
-                split,
+            batch_loader(
+                ShapeBatches(split),
                 config.batch_size,
                 seed=derive_seed(config.seed, "order") % 2**32,
                 shuffle=split is training,
@@ -176,7 +181,15 @@ def _report(
     )
     predicted = probabilities.argmax(dim=1)
     matrix = multiclass_confusion_matrix(predicted, validation.labels, len(dataset.class_names))
-    plot_curves(history.table, run.figure("curves"))
+    plot_curves(
+        history.table,
+        run.figure("curves"),
+        loss="cross-entropy",
+        second="accuracy",
+        second_unit="%",
+        factor=100,
+        limits=(0, 102),
+    )
     plot_confusion(matrix.numpy(), dataset.class_names, run.figure("confusion-validation"))
     seconds = history.table["seconds"]
     run.write_summary(

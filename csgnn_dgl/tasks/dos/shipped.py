@@ -1,0 +1,128 @@
+"""The models that come with the package, and what a user's name for weights stands for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import csgnn_dgl
+from csgnn_dgl.errors import CheckpointError, suggest
+from csgnn_dgl.tasks.run_directory import RunDirectory
+from csgnn_dgl.tasks.weights import read_header
+
+__all__ = ["ShippedModel", "find_weights", "read_kind", "shipped_models"]
+
+_FOLDER = Path(csgnn_dgl.__file__).parent / "weights"
+
+
+@dataclass(frozen=True)
+class ShippedModel:
+    """A trained model that comes with the package.
+
+    Parameters
+    ----------
+    name
+        What it is asked for by.
+    path
+        Its weights.
+    description, training_data
+        What it predicts, and what from.
+    figures
+        What it reaches, by name, with units in the names.
+    limits
+        What it cannot do, a sentence each.
+    recipe
+        The command that makes it.
+    """
+
+    name: str
+    path: Path
+    description: str
+    training_data: str
+    figures: Mapping[str, Any]
+    limits: tuple[str, ...]
+    recipe: str
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its weights are installed."""
+        return self.path.is_file()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "name": self.name,
+            "installed": self.is_here,
+            "description": self.description,
+            "training_data": self.training_data,
+            "figures": dict(self.figures),
+            "limits": list(self.limits),
+            "recipe": self.recipe,
+            "file": str(self.path),
+            "bytes": self.path.stat().st_size if self.is_here else None,
+        }
+
+
+@cache
+def shipped_models() -> dict[str, ShippedModel]:
+    """All models of the package, by name.
+
+    Examples
+    --------
+    >>> sorted(shipped_models())
+    ['carbon-tb', 'phonon-dos']
+    """
+    content = json.loads((_FOLDER / "models.json").read_text(encoding="utf-8"))
+    return {
+        name: ShippedModel(
+            name,
+            _FOLDER / entry["file"],
+            entry["description"],
+            entry["training_data"],
+            entry["figures"],
+            tuple(entry["limits"]),
+            entry["recipe"],
+        )
+        for name, entry in content.items()
+    }
+
+
+def find_weights(weights: str | Path) -> Path:
+    """The file or run directory that ``weights`` names: what lies at the path, else a shipped one.
+
+    Raises
+    ------
+    CheckpointError
+        Neither; names the nearest shipped model.
+    """
+    path = Path(weights)
+    if path.exists():
+        return path
+    model = shipped_models().get(str(weights))
+    if model is None:
+        raise CheckpointError(
+            f"there are no weights {str(weights)!r}: {suggest(str(weights), shipped_models())}; or "
+            f"give a run directory or a .safetensors file"
+        )
+    if not model.is_here:
+        raise CheckpointError(
+            f"the weights of {model.name} are not part of this installation ({model.path} is "
+            f"missing); install csgnn-dgl again, or make them: {model.recipe}"
+        )
+    return model.path
+
+
+def read_kind(path: Path) -> str:
+    """Kind of model in a run directory or a ``.safetensors`` file, from its header alone.
+
+    Raises
+    ------
+    CheckpointError
+        Nothing there, damaged, or without a header.
+    """
+    file = path if path.is_file() else RunDirectory.open(path).model
+    return read_header(file).kind

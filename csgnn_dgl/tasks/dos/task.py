@@ -1,0 +1,193 @@
+"""Training on densities of states, as Lightning sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchmetrics import MeanMetric
+
+from csgnn_dgl.datasets.atoms.base import DOSDataset, DOSRecord
+from csgnn_dgl.mapping import random_rotations
+from csgnn_dgl.mapping.neighbors import Neighbors, find_neighbors
+from csgnn_dgl.models import AtomEncoderConfig, DOSConfig, DOSModel
+from csgnn_dgl.tasks.dos.config import TrainDOSConfig
+from csgnn_dgl.tasks.seeds import generator
+from csgnn_dgl.tasks.training_task import TrainingTask
+
+__all__ = ["DOSBatch", "DOSTask", "StructureBatches", "dos_config", "random_turns", "target_tensor"]
+
+# Neighbours are kept in memory up to this size, and searched for again beyond it [bytes].
+_CACHE = 4 << 30
+
+
+def dos_config(config: TrainDOSConfig, dataset: DOSDataset) -> DOSConfig:
+    """Sizes of the network that ``config`` asks for."""
+    atoms = AtomEncoderConfig(
+        dataset.elements,
+        level=config.level,
+        n_spheres=config.n_spheres,
+        channels=config.channels,
+        r_min=config.r_min,
+        cutoff=config.cutoff,
+        assignment=config.assignment,
+        base_width=config.base_width,
+        kernel_size=config.kernel_size,
+        pooling=config.pooling,
+        features=config.features,
+        embedding=config.embedding,
+    )
+    return DOSConfig(atoms, dataset.grid.size, tuple(config.hidden))
+
+
+def target_tensor(records: Sequence[DOSRecord]) -> Tensor:
+    """Curves of structures, shape ``(n, E)``, float32; NaN where a bin is not defined."""
+    return torch.stack([torch.as_tensor(record.dos, dtype=torch.float32) for record in records])
+
+
+@dataclass(frozen=True, eq=False)
+class DOSBatch:
+    """Some structures with their curves, shape ``(n, E)``."""
+
+    neighbors: Neighbors
+    curves: Tensor
+
+    def to(self, device: torch.device | str, **kwargs: bool) -> DOSBatch:
+        """The same on another device."""
+        return DOSBatch(self.neighbors.to(device), self.curves.to(device, **kwargs))
+
+
+class StructureBatches(Dataset[DOSBatch]):
+    """Structures of a split, indexed a whole batch at a time.
+
+    Neighbours are searched for once, and kept while there is room.
+
+    Parameters
+    ----------
+    records
+        The structures.
+    cutoff
+        Of the neighbours [Å].
+    """
+
+    def __init__(self, records: Sequence[DOSRecord], cutoff: float) -> None:
+        self.records, self.cutoff = records, cutoff
+        self.curves = target_tensor(records)
+        self._found: dict[int, Neighbors] = {}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitems__(self, indices: Sequence[int]) -> DOSBatch:
+        found = [self._neighbors(int(index)) for index in indices]
+        return DOSBatch(Neighbors.concatenate(found), self.curves[list(indices)])
+
+    def _neighbors(self, index: int) -> Neighbors:
+        known = self._found.get(index)
+        if known is not None:
+            return known
+        found = find_neighbors([self.records[index].atoms], self.cutoff).to("cpu", torch.float32)
+        if self._bytes + found.nbytes <= _CACHE:
+            self._found[index] = found
+            self._bytes += found.nbytes
+        return found
+
+
+def random_turns(neighbors: Neighbors, generator: torch.Generator) -> Neighbors:
+    """The surroundings of every atom in a random orientation of its own."""
+    displacements = neighbors.displacements
+    turns = random_rotations(
+        neighbors.n_atoms, "so3", "z", generator, displacements.dtype, displacements.device
+    )
+    return neighbors.rotated(turns)
+
+
+def _some_atoms(neighbors: Neighbors, count: int, generator: torch.Generator) -> Neighbors:
+    """At most ``count`` atoms of each structure, at random."""
+    structures = neighbors.structures.cpu()
+    order = torch.rand(neighbors.n_atoms, generator=generator)
+    # By structure, and within it by a random number: the first few of each are taken.
+    ranked = torch.argsort(structures.double() + order.double() * 0.999)
+    sizes = torch.bincount(structures, minlength=neighbors.n_structures)
+    starts = torch.cumsum(sizes, 0) - sizes
+    rank = torch.arange(neighbors.n_atoms) - starts[structures[ranked]]
+    return neighbors.select(ranked[rank < count].sort().values)
+
+
+class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
+    r"""A model of densities of states with its loss, its augmentation and its figures.
+
+    The loss is :math:`\alpha\,L(g) + (1-\alpha)\,L(\Delta\varepsilon \sum g)` (Sec. 4.2 of
+    the paper); bins that are not defined (NaN) count in neither.
+
+    Parameters
+    ----------
+    config
+        The run's options.
+    model
+        What is trained.
+    step
+        Distance of energies [the grid's unit].
+    """
+
+    def __init__(self, config: TrainDOSConfig, model: DOSModel, step: float) -> None:
+        super().__init__(config, model)
+        self.step = step
+        self.train_loss = MeanMetric(nan_strategy="disable")
+        self.validation_loss = MeanMetric(nan_strategy="disable")
+        self.train_error = MeanMetric(nan_strategy="disable")
+        self.validation_error = MeanMetric(nan_strategy="disable")
+
+    def training_step(self, batch: DOSBatch, batch_idx: int) -> Tensor:
+        place = (self.current_epoch, batch_idx, self.global_rank)
+        neighbors = batch.neighbors
+        if self.config.atoms_per_structure is not None:
+            neighbors = _some_atoms(
+                neighbors,
+                self.config.atoms_per_structure,
+                generator(self.config.seed, "atoms", *place),
+            )
+        if self.config.rotate:
+            neighbors = random_turns(neighbors, generator(self.config.seed, "turns", *place))
+        loss, error = self._losses(self.model(self._typed(neighbors)), batch.curves)
+        self.train_loss.update(loss.detach(), len(batch.curves))
+        self.train_error.update(error, len(batch.curves))
+        self.log("train_loss", self.train_loss, on_epoch=True, on_step=False, prog_bar=True)
+        self.log("train_error", self.train_error, on_epoch=True, on_step=False)
+        return loss
+
+    def validation_step(self, batch: DOSBatch, batch_idx: int) -> None:
+        loss, error = self._losses(self.kept(self._typed(batch.neighbors)), batch.curves)
+        self.validation_loss.update(loss, len(batch.curves))
+        self.validation_error.update(error, len(batch.curves))
+        self.log("validation_loss", self.validation_loss, on_epoch=True)
+        self.log("validation_error", self.validation_error, on_epoch=True, prog_bar=True)
+
+    def _typed(self, neighbors: Neighbors) -> Neighbors:
+        return neighbors.to(self.device, next(self.model.parameters()).dtype)
+
+    def _losses(self, predicted: Tensor, curves: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss, and mean absolute error of the curves."""
+        defined = ~curves.isnan()
+        difference = torch.where(defined, predicted - curves.nan_to_num(), 0)
+        summed = torch.where(defined, self.step * difference.cumsum(dim=1), 0)
+        alpha, count = self.config.dos_weight, defined.sum()
+        error = difference.abs().sum() / count
+        if self.config.loss == "absolute":
+            loss = alpha * error + (1 - alpha) * summed.abs().sum() / count
+        else:
+            loss = (alpha * difference.square() + (1 - alpha) * summed.square()).sum() / count
+        return loss, error.detach()
+
+    def validation_score(self, metrics: Mapping[str, Tensor]) -> tuple[float, ...]:
+        return (-float(metrics["validation_loss"]),)
+
+    def epoch_line(self, row: Mapping[str, float]) -> str:
+        return (
+            f"training loss {row['train_loss']:.3g}, error {row['train_error']:.3g}; "
+            f"validation {row['validation_loss']:.3g}, {row['validation_error']:.3g}"
+        )

@@ -1,0 +1,88 @@
+"""Pictures that every run has, as PNG."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from csgnn_dgl._files import atomic_write
+
+__all__ = ["plot_curves", "save_figure", "tidy"]
+
+_TRAINING, _VALIDATION = "#4477aa", "#cc6677"
+
+
+def plot_curves(
+    table: pd.DataFrame,
+    path: Path,
+    *,
+    loss: str,
+    second: str,
+    second_unit: str,
+    factor: float = 1,
+    limits: tuple[float, float] | None = None,
+    log: bool = False,
+) -> None:
+    """Loss, a second figure and the learning rate against the epoch.
+
+    Parameters
+    ----------
+    table
+        Columns of :class:`~csgnn_dgl.tasks.history.History`, one row per epoch.
+    path
+        PNG to write.
+    loss
+        What the loss is, for its axis.
+    second, second_unit, factor, limits
+        The other figure: its name in the table after ``train_`` and ``validation_``, its unit,
+        what to multiply it by, and the range of its axis.
+    log
+        Logarithmic axes for the two.
+    """
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    epochs = table["epoch"] + 1
+    marker = "o" if len(table) < 3 else None  # a line through one point is invisible
+    for axes, name, times in ((left, "loss", 1.0), (middle, second, factor)):
+        for split, color in (("train", _TRAINING), ("validation", _VALIDATION)):
+            label = "training (augmented)" if split == "train" else "validation"
+            values = times * table[f"{split}_{name}"]
+            axes.plot(epochs, values, color=color, label=label, marker=marker)
+        if log:
+            axes.set_yscale("log")
+        else:
+            axes.set_ylim(bottom=0)
+    left.set(title="Loss", ylabel=loss)
+    middle.set(title=second.replace("_", " ").capitalize(), ylabel=second_unit)
+    if limits is not None:
+        middle.set_ylim(*limits)
+    middle.legend(frameon=False)
+    right.plot(epochs, table["learning_rate"], color="#444444", marker=marker)
+    right.set(title="Learning rate, end of epoch")
+    right.set_ylim(bottom=0)
+    for axes in (left, middle, right):
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        tidy(axes)
+    save_figure(figure, path)
+
+
+def tidy(axes: Axes) -> None:
+    """A faint grid, and no frame above and on the right."""
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    # Without pyplot: no display, no global state, nothing to close.
+    FigureCanvasAgg(figure)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=130)
+    with atomic_write(path, "wb") as file:
+        file.write(content.getvalue())

@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 
 REQUIRES = [
-    "click>=8.1",
+    "click>=8.2",
     "dgl>=2.1",
     "ase>=3.22",
     "gemmi>=0.6.5",

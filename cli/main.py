@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import os
 import sys
@@ -19,7 +18,8 @@ from csgnn_dgl.errors import CSGNNError, suggest
 __all__ = ["cli", "main"]
 
 _STATUS_USER_ERROR = 2
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+# PyTorch has no class for these that could be named without importing it.
+_OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
 
 
 class LazyGroup(click.Group):
@@ -99,6 +99,9 @@ def _run(words: list[str], debug: bool) -> int:
     try:
         status = cli.main(words, prog_name="csgnn-dgl", standalone_mode=False)
         return status if isinstance(status, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return _STATUS_USER_ERROR
     except click.ClickException as error:
         if isinstance(error, click.UsageError) and error.ctx is not None:
             click.echo(f"try: {error.ctx.command_path} --help", err=True)
@@ -115,10 +118,13 @@ def _run(words: list[str], debug: bool) -> int:
             traceback.print_exc()
         return _fail(str(error))
     except OSError as error:
-        if debug or error.errno not in _DISK_ERRORS:
+        if debug:
             traceback.print_exc()
-        return _fail(str(resource_error(error, error.filename or "a file", "write")))
-    except MemoryError:
+        return _fail(str(resource_error(error, error.filename or "a file", "use")))
+    except (MemoryError, RuntimeError) as error:
+        memory = isinstance(error, MemoryError) or any(t in str(error) for t in _OUT_OF_MEMORY)
+        if not memory:
+            raise
         if debug:
             traceback.print_exc()
         return _fail("not enough memory; choose a smaller --batch-size, --level or --n-spheres")

@@ -39,7 +39,9 @@ class CommandConfig(BaseModel):
     names sets of other defaults.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
 
     presets: ClassVar[dict[str, Preset]] = {}
 
@@ -67,8 +69,8 @@ class CommandConfig(BaseModel):
         values: dict[str, Any] = {}
         origin: dict[str, str] = {}
         if preset is not None:
-            if preset not in cls.presets:
-                raise ConfigError(f"unknown preset {preset!r}: {suggest(preset, cls.presets)}")
+            if not isinstance(preset, str) or preset not in cls.presets:
+                raise ConfigError(f"unknown preset {preset!r}: {suggest(str(preset), cls.presets)}")
             values |= cls.presets[preset].values
             origin |= dict.fromkeys(cls.presets[preset].values, f"preset {preset}")
         values |= from_file
@@ -131,9 +133,25 @@ def _in_words(error: ValidationError, values: Mapping[str, Any], origin: Mapping
     return "; ".join(lines)
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that stands twice is an error, not the last one's value."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} stands twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
         raise ConfigError(f"there is no configuration file {path}") from None
     except (OSError, UnicodeDecodeError) as error:

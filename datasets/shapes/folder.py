@@ -85,6 +85,7 @@ def load_shape_folder(
     loaded = _load(splits, pool, seed, cache)
     missing = [c.name for i, c in enumerate(classes) if i not in splits["test"].labels]
     warnings = overlap_warnings(loaded["train"], loaded["test"])
+    warnings += _left_out(classes)
     if missing:
         warnings.append(f"no test shapes in: {', '.join(missing)}")
     return ShapeDataset(
@@ -100,6 +101,11 @@ def load_shape_folder(
 
 def _class_folders(path: Path) -> list[Path]:
     folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if {folder.name for folder in folders} <= {*_SPLITS} and len(folders) == 2:
+        raise DataError(
+            f"{path} holds train and test; classes come first here: move the files to "
+            f"CLASS/train and CLASS/test"
+        )
     if len(folders) >= 2:
         return folders
     if len(folders) == 1 and _shape_files(folders[0]) == []:
@@ -114,7 +120,26 @@ def _class_folders(path: Path) -> list[Path]:
 
 
 def _shape_files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_file() and p.suffix.lower() in SHAPE_SUFFIXES)
+    return [file for file in _visible_files(folder) if file.suffix.lower() in SHAPE_SUFFIXES]
+
+
+def _visible_files(folder: Path) -> list[Path]:
+    # Hidden ones are the system's: .DS_Store, and ._chair.off beside chair.off.
+    return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+
+
+def _left_out(classes: list[Path]) -> list[str]:
+    """A warning if some files are not of a kind that is read."""
+    folders = [f for c in classes for f in (c, *(c / which for which in _SPLITS)) if f.is_dir()]
+    others = [
+        file
+        for folder in folders
+        for file in _visible_files(folder)
+        if file.suffix.lower() not in SHAPE_SUFFIXES
+    ]
+    if not others:
+        return []
+    return [f"{len(others)} files are of other kinds and were left out ({others[0]}, …)"]
 
 
 def _find_files(

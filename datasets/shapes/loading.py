@@ -67,8 +67,13 @@ def load_dataset(
         )
     if not path.is_dir():
         raise DataError(f"{path} is a file; --data takes a folder (csgnn-dgl data info --help)")
-    if is_modelnet_hdf5(path):
-        return load_modelnet_hdf5(path, points=points, pool=pool, up_axis=up_axis)
-    return load_shape_folder(
-        path, points=points, pool=pool, up_axis=up_axis, seed=seed, cache_dir=cache_dir
-    )
+    try:
+        if is_modelnet_hdf5(path):
+            return load_modelnet_hdf5(path, points=points, pool=pool, up_axis=up_axis)
+        return load_shape_folder(
+            path, points=points, pool=pool, up_axis=up_axis, seed=seed, cache_dir=cache_dir
+        )
+    except PermissionError as error:
+        raise DataError(
+            f"{error.filename or path} may not be read: change its permissions"
+        ) from error

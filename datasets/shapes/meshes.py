@@ -183,7 +183,7 @@ def _read_off(path: Path) -> Mesh:
     try:
         vertices = np.loadtxt(body[:n_vertices], ndmin=2, usecols=(0, 1, 2))
         faces = _triangles(body[n_vertices:])
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise DataError(f"{path}: a vertex or face cannot be read ({error})") from error
     return Mesh(vertices, faces)
 

@@ -55,7 +55,7 @@ def load_modelnet_hdf5(
     names_file = path / "shape_names.txt"
     class_names: tuple[str, ...] = ()
     if names_file.is_file():
-        class_names = tuple(names_file.read_text(encoding="utf-8").split())
+        class_names = tuple(_lines(names_file))
     splits = {
         which: _read_split(path, path / list_name, points if pool is None else pool)
         for which, list_name in _LISTS.items()
@@ -76,16 +76,23 @@ def load_modelnet_hdf5(
     )
 
 
+def _lines(file: Path) -> list[str]:
+    """The lines of a text file that are not blank, without the blanks around them."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is not text: {error}") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
 def _read_split(folder: Path, list_file: Path, pool: int) -> ShapeSplit:
     if not list_file.is_file():
         raise DataError(f"{folder} has no {list_file.name}; both lists of files are needed")
     clouds: list[np.ndarray] = []
     labels: list[int] = []
     names: list[str] = []
-    for line in list_file.read_text(encoding="utf-8").split("\n"):
-        if not line.strip():
-            continue
-        file = folder / Path(line.strip()).name
+    for line in _lines(list_file):
+        file = folder / Path(line).name
         if not file.is_file():
             raise DataError(f"{list_file} names {file.name}, but {folder} has no such file")
         data, label = _read_file(file, pool)
@@ -104,8 +111,12 @@ def _read_file(path: Path, pool: int) -> tuple[np.ndarray, np.ndarray]:
                         f"{path} has no array {key!r}; it holds: {', '.join(file) or 'nothing'}"
                     )
             shape = file["data"].shape
-            if len(shape) != 3 or shape[-1] != 3:
-                raise DataError(f"{path}: 'data' has shape {shape}, but (n, P, 3) is needed")
+            dtype = file["data"].dtype
+            if len(shape) != 3 or shape[-1] != 3 or dtype.kind not in "fiu":
+                raise DataError(
+                    f"{path}: 'data' is {dtype} of shape {shape}, but numbers of shape "
+                    f"(n, P, 3) are needed"
+                )
             if shape[1] < pool:
                 raise DataError(
                     f"{path}: clouds have {shape[1]} points, but {pool} are asked for; lower "

@@ -99,6 +99,38 @@ def test_yaml_keys_are_checked(run: Callable[..., Any], tmp_path: Path) -> None:
     assert f"unknown key 'epoch' in {file}: did you mean 'epochs'?" in result.err
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("preset: 3\n", "unknown preset 3"),
+        ("preset: [quick]\n", "unknown preset ['quick']"),
+        ("epochs: 3\nseed: 1\nepochs: 4\n", "the key 'epochs' stands twice"),
+        ("epochs: [3\n", "is not YAML"),
+        ("- epochs\n", "must hold 'key: value' lines, but it holds a list"),
+        ("jitter: .inf\n", "jitter = inf (from"),
+        ("epochs: 2.5\n", "epochs = 2.5 (from"),
+        ("? [a, b]\n: 3\n", "is not YAML"),
+    ],
+)
+def test_unusable_yaml_is_named(
+    text: str, message: str, run: Callable[..., Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_text(text)
+    result = run("train", "modelnet", "--config", file, "--print-config")
+    assert (result.status, result.out) == (2, "")
+    assert message in result.err
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize("words", [[], ["train"], ["data"]])
+def test_without_a_command_there_is_help(words: list[str], run: Callable[..., Any]) -> None:
+    result = run(*words)
+    assert result.status == 2
+    assert result.err.startswith("Usage: csgnn-dgl")
+    assert "error:" not in result.err
+
+
 def test_printed_configuration_reads_back(run: Callable[..., Any], tmp_path: Path) -> None:
     first = run("train", "modelnet", "--preset", "z", "--hidden", "8,4", "--print-config")
     assert first.status == 0

@@ -222,6 +222,27 @@ def test_a_file_is_not_a_data_set(clouds: Path) -> None:
         load_dataset(clouds / "rod" / "test" / "rod0.npy")
 
 
+def test_a_folder_that_may_not_be_read_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:  # not by chmod: root may read anything
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(DataError, match="data may not be read: change its permissions"):
+        load_dataset(folder, points=64)
+
+
+def test_files_of_other_kinds_are_reported(folder: Path) -> None:
+    (folder / "rod" / "train" / ".rod0.npy").write_text("what a file system keeps beside rod0.npy")
+    assert not load_dataset(folder, points=64).warnings
+    (folder / "rod" / "train" / "rod9.step").write_text("x")
+    (folder / "rod" / "notes.md").write_text("x")
+    (warning,) = load_dataset(folder, points=64).warnings
+    assert warning.startswith("2 files are of other kinds and were left out")
+    assert "notes.md" in warning
+
+
 def test_leaks_and_gaps_are_reported(folder: Path) -> None:
     shutil.copy(folder / "rod" / "train" / "rod0.npy", folder / "rod" / "test" / "rod0.npy")
     shutil.rmtree(folder / "disc" / "test")

@@ -49,6 +49,11 @@ def test_files_are_joined_in_order(folder: Path) -> None:
     assert load_dataset(folder, points=32, up_axis="z").up_axis == "z"
 
 
+def test_a_name_is_a_line(folder: Path) -> None:
+    (folder / "shape_names.txt").write_text("night stand\n\n  bed \r\ntv\n")
+    assert load_dataset(folder, points=32).class_names == ("night stand", "bed", "tv")
+
+
 def test_flat_labels_and_absent_names(folder: Path) -> None:
     (folder / "shape_names.txt").unlink()
     write(folder / "ply_data_test0.h5", 6, 2, label=np.arange(6) % 3)
@@ -115,7 +120,7 @@ def empty_list(folder: Path) -> None:
     [
         (no_data, "ply_data_train1.h5 has no array 'data'; it holds: label"),
         (no_labels, "ply_data_train1.h5 has no array 'label'; it holds: data"),
-        (other_shape, "'data' has shape (6, 40), but (n, P, 3) is needed"),
+        (other_shape, "'data' is float64 of shape (6, 40), but numbers"),
         (label_outside, "test shape ply_data_test0.h5[3] has label 3, but there are 3 class names"),
         (label_count, "6 integers are needed"),
         (label_type, "'label' is float64"),

@@ -19,8 +19,9 @@ from torch.optim.lr_scheduler import (
 )
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from csgnn_dgl.errors import CSGNNError
+from csgnn_dgl.errors import CheckpointError, CSGNNError
 from csgnn_dgl.tasks.config import TrainingConfig
+from csgnn_dgl.tasks.weights import differences
 
 __all__ = ["TrainingTask"]
 
@@ -89,6 +90,11 @@ class TrainingTask(LightningModule, Generic[Model, Config]):
             checkpoint["plateau"] = self._plateau.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if wrong := differences(self, checkpoint["state_dict"]):
+            raise CheckpointError(
+                f"the run's last.ckpt is that of another model: {wrong}; put back the run's own, "
+                f"or remove it to start the run from the beginning"
+            )
         self._resumed_plateau = checkpoint.get("plateau")
 
     def on_fit_start(self) -> None:

@@ -18,7 +18,15 @@ from torch import Tensor, nn
 from csgnn_dgl._files import atomic_write
 from csgnn_dgl.errors import CheckpointError
 
-__all__ = ["SCHEMA_VERSION", "Header", "load_into", "load_weights", "read_kind", "save_weights"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "Header",
+    "differences",
+    "load_into",
+    "load_weights",
+    "read_kind",
+    "save_weights",
+]
 
 SCHEMA_VERSION = 1
 _KEY = "csgnn_dgl"
@@ -164,6 +172,21 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None
     CheckpointError
         Names or shapes disagree; the first few are listed.
     """
+    if wrong := differences(model, state):
+        raise CheckpointError(
+            f"the weights in {path} do not fit the model their header describes: {wrong}"
+        )
+    model.load_state_dict(dict(state))
+
+
+def differences(model: nn.Module, state: Mapping[str, Tensor]) -> str:
+    """The first few names and shapes in which ``state`` differs from what ``model`` has.
+
+    Examples
+    --------
+    >>> differences(nn.Linear(2, 3), {"weight": torch.zeros(3, 4), "bias": torch.zeros(3)})
+    'weight has shape (3, 4) instead of (3, 2)'
+    """
     own = model.state_dict()
     wrong = [f"{name} is missing" for name in own if name not in state]
     wrong += [f"{name} is not part of the model" for name in state if name not in own]
@@ -172,10 +195,5 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None
         for name, tensor in own.items()
         if name in state and state[name].shape != tensor.shape
     ]
-    if wrong:
-        more = f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
-        raise CheckpointError(
-            f"the weights in {path} do not fit the model their header describes: "
-            f"{'; '.join(wrong[:4])}{more}"
-        )
-    model.load_state_dict(dict(state))
+    more = f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
+    return "; ".join(wrong[:4]) + more

@@ -13,6 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import torch
 
 Run = Callable[..., Any]
 Damage = Callable[[Path], None]
@@ -219,11 +220,20 @@ def replaced(name: str, content: bytes) -> Damage:
     return lambda path: (path / name).write_bytes(content)  # type: ignore[return-value]
 
 
+def another_checkpoint(path: Path) -> None:
+    content = torch.load(path / "last.ckpt", weights_only=True)
+    state = content["state_dict"]
+    name = next(name for name in state if name.endswith("weight"))
+    state[name] = torch.zeros(7, 5)
+    torch.save(content, path / "last.ckpt")
+
+
 BAD_RUNS: dict[str, tuple[Damage, str, str]] = {
     "no run to resume": (shutil.rmtree, "resume", "there is no run"),
     "no run to evaluate": (shutil.rmtree, "evaluate", "there is no run"),
     "no configuration": (without("config.yaml"), "evaluate", "it holds no config.yaml"),
     "no weights": (without("model.safetensors"), "evaluate", "there are no weights"),
+    "checkpoint of another model": (another_checkpoint, "resume", "last.ckpt is that of another"),
     "no checkpoint": (replaced("last.ckpt", b"words"), "resume", "last.ckpt is damaged"),
     "empty checkpoint": (replaced("last.ckpt", b""), "resume", "last.ckpt is damaged"),
     "another schema": (

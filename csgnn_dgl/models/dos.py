@@ -150,16 +150,26 @@ class DOSConfig:
         Energies of the curve.
     hidden
         Widths of the head's hidden layers.
+    dropout
+        Probability, before each linear layer of the head.
+
+    Raises
+    ------
+    ConfigError
+        Sizes that make no head.
     """
 
     atoms: AtomEncoderConfig
     bins: int
     hidden: tuple[int, ...] = (512, 512)
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(int(width) for width in self.hidden))
         if self.bins < 2 or any(width < 1 for width in self.hidden):
             raise ConfigError(f"{self.bins} bins and hidden layers of {self.hidden} make no head")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout is {self.dropout}, but it must be within 0 … 1")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for headers."""
@@ -169,7 +179,7 @@ class DOSConfig:
     def from_dict(cls, values: dict[str, Any]) -> DOSConfig:
         """Read back what :meth:`to_dict` gave, also after a trip through JSON."""
         atoms = {**values["atoms"], "elements": tuple(values["atoms"]["elements"])}
-        return cls(AtomEncoderConfig(**atoms), values["bins"], tuple(values["hidden"]))
+        return cls(**{**values, "atoms": AtomEncoderConfig(**atoms)})
 
 
 class DOSModel(nn.Module):
@@ -206,6 +216,8 @@ class DOSModel(nn.Module):
         layers: list[nn.Module] = []
         width = config.atoms.features
         for out in (*config.hidden, config.bins):
+            if config.dropout:
+                layers.append(nn.Dropout(config.dropout))
             layers += [nn.Linear(width, out), nn.BatchNorm1d(out), nn.ReLU(inplace=True)]
             width = out
         self.head = nn.Sequential(*layers)

@@ -78,6 +78,7 @@ class TrainDOSConfig(TrainingConfig):
     features: int = option(512, "Length of an atom's descriptor.", "Network", ge=1)
     embedding: int = option(8, "Length of the embedding of a neighbour's element.", "Network", ge=1)
     hidden: list[int] = option([512, 512], "Widths of the head's hidden layers.", "Network")
+    dropout: float = option(0.0, "Dropout before each layer of the head.", "Network", ge=0, lt=1)
     calibrate: bool = option(
         False,
         "Start from the mean curve of the training structures and their spread.",
@@ -92,6 +93,9 @@ class TrainDOSConfig(TrainingConfig):
         "Take so many atoms of a structure at random in each step. Default: all.",
         "Augmentation",
         ge=1,
+    )
+    jitter: float = option(
+        0.0, "Standard deviation of noise on the positions of neighbours [Å].", "Augmentation", ge=0
     )
     # Optimisation, where the defaults differ from those of other trainings
     epochs: int = option(1500, "Epochs, at most.", "Optimisation", ge=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from csgnn_dgl.mapping import random_rotations
 from csgnn_dgl.mapping.neighbors import Neighbors, find_neighbors
 from csgnn_dgl.models import AtomEncoderConfig, DOSConfig, DOSModel
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
-from csgnn_dgl.tasks.seeds import generator
+from csgnn_dgl.tasks.seeds import derive_seed, generator
 from csgnn_dgl.tasks.training_task import TrainingTask
 
 __all__ = ["DOSBatch", "DOSTask", "StructureBatches", "dos_config", "random_turns", "target_tensor"]
@@ -40,7 +40,7 @@ def dos_config(config: TrainDOSConfig, dataset: DOSDataset) -> DOSConfig:
         features=config.features,
         embedding=config.embedding,
     )
-    return DOSConfig(atoms, dataset.grid.size, tuple(config.hidden))
+    return DOSConfig(atoms, dataset.grid.size, tuple(config.hidden), config.dropout)
 
 
 def target_tensor(records: Sequence[DOSRecord]) -> Tensor:
@@ -118,6 +118,13 @@ def _some_atoms(neighbors: Neighbors, count: int, generator: torch.Generator) ->
     return neighbors.select(ranked[rank < count].sort().values)
 
 
+def _shaken(neighbors: Neighbors, spread: float, generator: torch.Generator) -> Neighbors:
+    """Noise of ``spread`` Å on every neighbour, never so much that it meets the centre."""
+    displacements = neighbors.displacements
+    noise = torch.randn(displacements.shape, generator=generator).to(displacements)
+    return replace(neighbors, displacements=displacements + spread * noise.clamp(-3, 3))
+
+
 class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
     r"""A model of densities of states with its loss, its augmentation and its figures.
 
@@ -144,6 +151,8 @@ class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
 
     def training_step(self, batch: DOSBatch, batch_idx: int) -> Tensor:
         place = (self.current_epoch, batch_idx, self.global_rank)
+        # Dropout draws from the global generator, as PyTorch's modules do.
+        torch.manual_seed(derive_seed(self.config.seed, "dropout", *place))
         neighbors = batch.neighbors
         if self.config.atoms_per_structure is not None:
             neighbors = _some_atoms(
@@ -153,6 +162,9 @@ class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
             )
         if self.config.rotate:
             neighbors = random_turns(neighbors, generator(self.config.seed, "turns", *place))
+        if self.config.jitter:
+            noise = generator(self.config.seed, "jitter", *place)
+            neighbors = _shaken(neighbors, self.config.jitter, noise)
         loss, error = self._losses(self.model(self._typed(neighbors)), batch.curves)
         self.train_loss.update(loss.detach(), len(batch.curves))
         self.train_error.update(error, len(batch.curves))

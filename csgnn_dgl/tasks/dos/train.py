@@ -11,10 +11,12 @@ from csgnn_dgl.datasets.atoms.base import DOSDataset, DOSRecord
 from csgnn_dgl.datasets.atoms.loading import load_dos_dataset
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.models import DOSConfig, DOSModel
+from csgnn_dgl.tasks.callbacks import KeepWeights
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
 from csgnn_dgl.tasks.dos.plots import plot_examples
 from csgnn_dgl.tasks.dos.task import DOSTask, StructureBatches, dos_config, target_tensor
 from csgnn_dgl.tasks.dos.trained import KIND, load_dos_model
+from csgnn_dgl.tasks.history import History
 from csgnn_dgl.tasks.loaders import batch_loader
 from csgnn_dgl.tasks.plots import plot_curves
 from csgnn_dgl.tasks.run_directory import RunDirectory
@@ -22,7 +24,7 @@ from csgnn_dgl.tasks.seeds import derive_seed
 from csgnn_dgl.tasks.training import Echo, begin_run, fit, is_first_process, seed_weights, silent
 from csgnn_dgl.tasks.weights import Header
 
-__all__ = ["dos_header", "resume", "train"]
+__all__ = ["dos_header", "fit_model", "resume", "train"]
 
 
 def train(config: TrainDOSConfig, echo: Echo = silent) -> RunDirectory:
@@ -87,12 +89,15 @@ def dos_header(dataset: DOSDataset, network: DOSConfig) -> Header:
     )
 
 
-def _fit(run: RunDirectory, config: TrainDOSConfig, dataset: DOSDataset, echo: Echo) -> None:
+def fit_model(
+    run: RunDirectory,
+    config: TrainDOSConfig,
+    dataset: DOSDataset,
+    model: DOSModel,
+    echo: Echo = silent,
+) -> tuple[DOSTask, History, KeepWeights] | None:
+    """Train a given model in a run directory; None in further processes of a distributed run."""
     training, validation = dataset.split_validation(config.validation_fraction, config.seed)
-    network = dos_config(config, dataset)
-    header = dos_header(dataset, network)
-    seed_weights(config.seed)
-    model = DOSModel(network)
     if config.calibrate:
         curves = target_tensor(training)
         spread = (curves - curves.nanmean(dim=0)).square().nanmean(dim=0).sqrt()
@@ -111,7 +116,7 @@ def _fit(run: RunDirectory, config: TrainDOSConfig, dataset: DOSDataset, echo: E
             f"{run.path}: {len(training)} training and {len(validation)} validation structures of "
             f"{len(dataset.elements)} elements, {parameters:,} parameters"
         )
-    cutoff = network.atoms.cutoff
+    cutoff = model.config.atoms.cutoff
     batches = [StructureBatches(split, cutoff) for split in (training, validation)]
 
     def make_loaders(rank: int, world_size: int) -> tuple[Any, Any]:
@@ -128,10 +133,18 @@ def _fit(run: RunDirectory, config: TrainDOSConfig, dataset: DOSDataset, echo: E
         )
         return training_loader, validation_loader
 
+    header = dos_header(dataset, model.config)
     done = fit(run, task, header, make_loaders, command="dos", echo=echo)
+    return None if done is None else (task, *done)
+
+
+def _fit(run: RunDirectory, config: TrainDOSConfig, dataset: DOSDataset, echo: Echo) -> None:
+    seed_weights(config.seed)
+    done = fit_model(run, config, dataset, DOSModel(dos_config(config, dataset)), echo)
     if done is None:
         return
-    history, keep = done
+    _, history, keep = done
+    training, validation = dataset.split_validation(config.validation_fraction, config.seed)
     plot_curves(
         history.table,
         run.figure("curves"),
@@ -151,7 +164,7 @@ def _fit(run: RunDirectory, config: TrainDOSConfig, dataset: DOSDataset, echo: E
             **run.read_summary(),
             "command": "train dos",
             "data": {
-                **{key: header.data[key] for key in ("name", "source", "fingerprint", "grid")},
+                **{k: trained.header.data[k] for k in ("name", "source", "fingerprint", "grid")},
                 "quantity": dataset.quantity,
                 "dos_unit": dataset.dos_unit,
                 "elements": list(dataset.elements),

@@ -67,10 +67,15 @@ setup(
         *(f"csgnn_dgl.datasets.{name}" for name in find_packages("datasets")),
     ],
     package_dir={"csgnn_dgl.cli": "cli", "csgnn_dgl.datasets": "datasets"},
-    package_data={"csgnn_dgl": ["py.typed"]},
+    package_data={"csgnn_dgl": ["py.typed", "weights/*"]},
     python_requires=">=3.10,<3.13",
     install_requires=REQUIRES,
-    extras_require={"dev": DEV, "docs": ["sphinx>=7.3", "furo", "myst-parser"]},
+    extras_require={
+        "dev": DEV,
+        "docs": ["sphinx>=7.3", "furo", "myst-parser"],
+        "parquet": ["pyarrow>=14"],
+        "bench": ["dscribe>=2.1"],
+    },
     entry_points={"console_scripts": ["csgnn-dgl = csgnn_dgl.cli.main:main"]},
     classifiers=[
         "Development Status :: 3 - Alpha",

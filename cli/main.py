@@ -72,7 +72,15 @@ cli = _group(
         "data": ("csgnn_dgl.cli.data:data", "Look at data, or download them."),
         "train": ("csgnn_dgl.cli.train:train_group", "Train a model: train modelnet."),
         "evaluate": ("csgnn_dgl.cli.evaluate:evaluate_command", "Test a trained model."),
-        "predict": ("csgnn_dgl.cli.predict:predict_command", "Classify mesh or cloud files."),
+        "predict": (
+            "csgnn_dgl.cli.predict:predict_command",
+            "Classes of shapes, or densities of states of atoms.",
+        ),
+        "describe-atoms": (
+            "csgnn_dgl.cli.describe_atoms:describe_atoms_command",
+            "A descriptor for every atom of structure files.",
+        ),
+        "models": ("csgnn_dgl.cli.models:models_command", "Trained models that come along."),
     },
 )
 cli.params += [

@@ -166,7 +166,9 @@ def _option(name: str, field: FieldInfo) -> click.Option:
         raise ConfigError(f"option {name} has the type {kind}, which has no flag")
     if shown is True:
         settings["default"] = default
-    return click.Option([flag], show_default=shown, **settings)
+    extra = field.json_schema_extra
+    short = [str(extra["short"])] if isinstance(extra, dict) and "short" in extra else []
+    return click.Option([*short, flag], show_default=shown, **settings)
 
 
 def _without_none(annotation: Any) -> Any:

@@ -19,7 +19,7 @@ class PredictFilesConfig(PredictConfig):
 
     #: Options that mean something to one kind of model only.
     only: ClassVar[dict[str, tuple[str, ...]]] = {
-        "classifier": ("votes", "top", "seed"),
+        "classifier": ("top",),
         "dos": ("electrons", "occupancy", "strict", "output", "plot", "progress"),
     }
 

@@ -11,10 +11,8 @@ from typing import Any
 
 import csgnn_dgl
 from csgnn_dgl.errors import CheckpointError, suggest
-from csgnn_dgl.tasks.run_directory import RunDirectory
-from csgnn_dgl.tasks.weights import read_header
 
-__all__ = ["ShippedModel", "find_weights", "read_kind", "shipped_models"]
+__all__ = ["ShippedModel", "find_weights", "shipped_models"]
 
 _FOLDER = Path(csgnn_dgl.__file__).parent / "weights"
 
@@ -114,15 +112,3 @@ def find_weights(weights: str | Path) -> Path:
             f"missing); install csgnn-dgl again, or make them: {model.recipe}"
         )
     return model.path
-
-
-def read_kind(path: Path) -> str:
-    """Kind of model in a run directory or a ``.safetensors`` file, from its header alone.
-
-    Raises
-    ------
-    CheckpointError
-        Nothing there, damaged, or without a header.
-    """
-    file = path if path.is_file() else RunDirectory.open(path).model
-    return read_header(file).kind

@@ -1,0 +1,94 @@
+"""``csgnn-dgl describe-atoms``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from csgnn_dgl.cli.options import config_options
+from csgnn_dgl.cli.outcome import finish_files
+from csgnn_dgl.tasks.dos.describe_config import DescribeConfig
+
+if TYPE_CHECKING:
+    from csgnn_dgl.datasets.atoms.structures import Structure
+    from csgnn_dgl.tasks.dos.describe import Description
+    from csgnn_dgl.tasks.dos.files import FileResult
+
+__all__ = ["describe_atoms_command"]
+
+# Atoms whose numbers are shown, and how many numbers of each.
+_ROWS, _COLUMNS = 8, 6
+
+
+@config_options(DescribeConfig)
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+def describe_atoms_command(
+    config: DescribeConfig, given: set[str], files: tuple[Path, ...], as_json: bool
+) -> int:
+    """Describe every atom in structure FILES: CIF, POSCAR, extxyz, xyz and what else ASE reads.
+
+    Prints what was understood of each file. With --output the descriptors are written with symbols,
+    positions and units; without it the first few are shown. A file that cannot be used is named
+    at the end and does not stop the rest: exit status 1, or 2 if none can be used.
+    """
+    from tqdm import tqdm
+
+    from csgnn_dgl.tasks.dos.describe import describe_files
+
+    hidden = not config.progress or not sys.stderr.isatty() or len(files) < 3
+    with tqdm(total=len(files), unit="file", leave=False, disable=hidden) as bar:
+        results = describe_files(files, config, done=bar.update)
+    if as_json:
+        click.echo(json.dumps([_plain(r) for r in results], indent=2, ensure_ascii=False))
+    else:
+        for result in results:
+            _show(result, with_numbers=config.output is None)
+        atoms = sum(len(value.features) for result in results for value in result.values)
+        structures = sum(len(result.structures) for result in results)
+        where = f", written to {config.output}" if config.output is not None and atoms else ""
+        click.echo(f"{atoms} atoms of {structures} structures described by {config.weights}{where}")
+    return finish_files([(r.file, r.error) for r in results])
+
+
+def _notes(structure: Structure, value: Description) -> tuple[str, ...]:
+    return (*structure.warnings, *value.notes)
+
+
+def _show(result: FileResult[Description], *, with_numbers: bool) -> None:
+    if result.error is not None:
+        click.echo(f"{result.file}: cannot be used")
+    for structure, value in zip(result.structures, result.values, strict=True):
+        click.echo(f"{structure.source}: {structure.summary}")
+        for note in _notes(structure, value):
+            click.echo(f"  warning: {note}")
+        if not with_numbers:
+            continue
+        symbols = structure.atoms.get_chemical_symbols()
+        for atom, row in enumerate(value.features[:_ROWS]):
+            numbers = " ".join(f"{number:8.4f}" for number in row[:_COLUMNS])
+            click.echo(f"  {atom:>5} {symbols[atom]:<2} {numbers} …")
+        shape = f"{len(symbols)} atoms × {value.features.shape[1]} numbers"
+        click.echo(f"  {shape}; write all of them with -o FILE")
+
+
+def _plain(result: FileResult[Description]) -> dict[str, object]:
+    return {
+        "file": str(result.file),
+        "error": result.error,
+        "structures": [
+            {
+                "source": structure.source,
+                "formula": structure.atoms.get_chemical_formula(),
+                "sites": len(structure.atoms),
+                "reader": structure.reader,
+                "warnings": list(_notes(structure, value)),
+                "features": value.features.shape[1],
+            }
+            for structure, value in zip(result.structures, result.values, strict=True)
+        ],
+    }

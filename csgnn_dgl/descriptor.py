@@ -1,0 +1,254 @@
+"""Descriptors and densities of states of atoms, in a call: ASE in, NumPy out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from ase import Atoms
+
+from csgnn_dgl.errors import ConfigError, DataError, suggest
+from csgnn_dgl.tasks.device import choose_device
+from csgnn_dgl.tasks.dos.files import UnseenElements
+from csgnn_dgl.tasks.dos.predict import DOSPrediction, predict_structures
+from csgnn_dgl.tasks.dos.shipped import find_weights
+from csgnn_dgl.tasks.dos.trained import load_dos_model
+
+__all__ = ["AtomDescriptor", "DOSPrediction", "UnseenElementWarning", "predict_dos"]
+
+Array = npt.NDArray[Any]
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+# Atoms that are gathered from an iterator before they are described.
+_GATHERED = 512
+
+
+class UnseenElementWarning(UserWarning):
+    """An element that a model was not trained on."""
+
+
+class AtomDescriptor:
+    """A learned descriptor of every atom, from its surroundings on concentric spheres.
+
+    It is what the encoder of a trained density-of-states model makes of an atom's neighbours
+    (Sec. 4.2 of "Concentric Spherical GNN for 3D Representation Learning"). Any element will do;
+    one that the model was not trained on is warned about once. Structures of any size are
+    described in bounded memory.
+
+    Parameters
+    ----------
+    weights
+        A shipped model by name (``csgnn-dgl models``), a run directory, or a ``.safetensors`` file.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"``, …
+    dtype
+        ``"float32"`` or ``"float64"``, of the computation and the result.
+
+    Raises
+    ------
+    CheckpointError
+        No such weights, or weights of another kind of model.
+    ConfigError
+        No such device or dtype.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        descriptor = AtomDescriptor("phonon-dos")
+        features = descriptor.create(ase.io.read("salt.cif"))  # (N, features)
+    """
+
+    def __init__(
+        self,
+        weights: str | Path = "phonon-dos",
+        *,
+        device: str = "auto",
+        dtype: str | npt.DTypeLike = "float32",
+    ) -> None:
+        try:
+            name = np.dtype(dtype).name
+        except TypeError:
+            name = str(dtype)
+        if name not in _DTYPES:
+            raise ConfigError(f"unknown dtype {name!r}: {suggest(name, _DTYPES)}")
+        self.weights = str(weights)
+        self.dtype = np.dtype(name)
+        self._trained = load_dos_model(find_weights(weights), choose_device(device))
+        self._trained.model.to(_DTYPES[name])
+        self._unseen = UnseenElements(self._trained.elements, self.weights)
+
+    @property
+    def elements(self) -> tuple[int, ...]:
+        """Atomic numbers that the model was trained on."""
+        return self._trained.elements
+
+    @property
+    def cutoff(self) -> float:
+        """Radius of the surroundings [Å]."""
+        return self._trained.model.config.atoms.cutoff
+
+    def get_number_of_features(self) -> int:
+        """Length of the descriptor of an atom."""
+        return self._trained.model.config.atoms.features
+
+    @overload
+    def create(self, system: Atoms, centers: Sequence[int] | None = None) -> Array: ...
+    @overload
+    def create(
+        self, system: Iterable[Atoms], centers: Sequence[Sequence[int] | None] | None = None
+    ) -> list[Array]: ...
+    def create(self, system: Atoms | Iterable[Atoms], centers: Any = None) -> Array | list[Array]:
+        """Descriptors of atoms.
+
+        Parameters
+        ----------
+        system
+            One structure, or a list or iterator of them.
+        centers
+            Atoms to describe, by number, in the order of the rows: for one structure a list, for
+            many a list of lists. All by default.
+
+        Returns
+        -------
+        numpy.ndarray or list of numpy.ndarray
+            Shape ``(N, features)``; for many structures one array each.
+
+        Raises
+        ------
+        DataError
+            Atoms at one place, positions that are not finite, a singular cell, or centers that do
+            not exist.
+        """
+        if isinstance(system, Atoms):
+            return self._create([system], [centers], 0)[0]
+        wanted = None if centers is None else list(centers)
+        results: list[Array] = []
+        waiting: list[Atoms] = []
+        atoms = 0
+        for structure in system:
+            if not isinstance(structure, Atoms):
+                raise DataError(
+                    f"structure {len(results) + len(waiting)} is a {type(structure).__name__}, not "
+                    f"ASE Atoms; read files with ase.io.read or read_structures"
+                )
+            waiting.append(structure)
+            atoms += len(structure)
+            if atoms >= _GATHERED:
+                results += self._create(waiting, wanted, len(results))
+                waiting, atoms = [], 0
+        results += self._create(waiting, wanted, len(results))
+        if wanted is not None and len(wanted) != len(results):
+            raise DataError(f"{len(wanted)} lists of centers for {len(results)} structures")
+        return results
+
+    def _create(
+        self, structures: Sequence[Atoms], centers: list[Any] | None, first: int
+    ) -> list[Array]:
+        for atoms in structures:
+            for note in self._unseen.notes(atoms):
+                warnings.warn(note, UnseenElementWarning, stacklevel=3)
+        own = None if centers is None else centers[first : first + len(structures)]
+        if own is None or all(entry is None for entry in own):
+            return [found.astype(self.dtype) for found in self._trained.describe(structures)]
+        if len(own) < len(structures):
+            raise DataError(f"{len(centers or [])} lists of centers for more structures than that")
+        pairs = zip(own, structures, strict=True)
+        chosen = [_indices(entry, atoms, first + i) for i, (entry, atoms) in enumerate(pairs)]
+        found = self._trained.describe(structures, centres=[np.unique(rows) for rows in chosen])
+        return [
+            values[np.searchsorted(np.unique(rows), rows)].astype(self.dtype)
+            for values, rows in zip(found, chosen, strict=True)
+        ]
+
+
+def _indices(centers: Any, atoms: Atoms, structure: int) -> npt.NDArray[np.int64]:
+    if centers is None:
+        return np.arange(len(atoms))
+    values = np.asarray(centers)
+    if values.ndim != 1 or (values.size and not np.issubdtype(values.dtype, np.integer)):
+        raise DataError(
+            f"centers of structure {structure} have shape {values.shape} and type {values.dtype}: "
+            f"numbers of atoms are wanted; points in space are not described"
+        )
+    wrong = values[(values < 0) | (values >= len(atoms))] if values.size else values
+    if len(wrong):
+        raise DataError(
+            f"structure {structure} has atoms 0 to {len(atoms) - 1}; center {wrong[0]} is none"
+        )
+    return values.astype(np.int64)
+
+
+@overload
+def predict_dos(
+    atoms: Atoms,
+    weights: str | Path = ...,
+    *,
+    electrons: float | None = ...,
+    votes: int = ...,
+    device: str = ...,
+) -> DOSPrediction: ...
+@overload
+def predict_dos(
+    atoms: Iterable[Atoms],
+    weights: str | Path = ...,
+    *,
+    electrons: float | None = ...,
+    votes: int = ...,
+    device: str = ...,
+) -> list[DOSPrediction]: ...
+def predict_dos(
+    atoms: Atoms | Iterable[Atoms],
+    weights: str | Path = "carbon-tb",
+    *,
+    electrons: float | None = None,
+    votes: int = 1,
+    device: str = "auto",
+) -> DOSPrediction | list[DOSPrediction]:
+    """The density of states of one structure or of many.
+
+    Parameters
+    ----------
+    atoms
+        One structure, or a list or iterator of them.
+    weights
+        As for :class:`AtomDescriptor`.
+    electrons
+        Per atom; by default what the training data say of the elements.
+    votes
+        Orientations to average over.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"``, …
+
+    Returns
+    -------
+    DOSPrediction or list of DOSPrediction
+        Curve, energies, units, Fermi level, band energy, gap, and each atom's own curve.
+
+    Raises
+    ------
+    CheckpointError
+        No such weights, or weights of another kind of model.
+    DataError
+        A structure that cannot be used, or more electrons than the energy window holds.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        found = predict_dos(ase.build.bulk("C", "diamond", 3.57))
+        found.dos, found.unit, found.fermi_level, found.band_energy
+    """
+    trained = load_dos_model(find_weights(weights), choose_device(device))
+    one = isinstance(atoms, Atoms)
+    structures = [atoms] if isinstance(atoms, Atoms) else list(atoms)
+    unseen = UnseenElements(trained.elements, str(weights))
+    found = predict_structures(trained, structures, electrons=electrons, votes=votes)
+    for structure in structures:
+        for note in unseen.notes(structure):
+            warnings.warn(note, UnseenElementWarning, stacklevel=2)
+    return found[0] if one else found

@@ -1,0 +1,187 @@
+"""Descriptors of atoms as files: NumPy, CSV, extended XYZ, Parquet."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import io
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from csgnn_dgl import __version__
+from csgnn_dgl._files import atomic_write, resource_error
+from csgnn_dgl.datasets.atoms.structures import Structure
+from csgnn_dgl.errors import ConfigError, MissingDependencyError, suggest
+from csgnn_dgl.tasks.dos.trained import TrainedDOS
+
+__all__ = ["check_output", "write_atoms"]
+
+#: File, number of the structure in it, the structure, and descriptors ``(N, features)``.
+Described = tuple[Path, int, Structure, npt.NDArray[np.float32]]
+
+
+def check_output(path: Path, endings: Sequence[str]) -> None:
+    """Refuse a file that could not be written, before hours are spent on what goes into it.
+
+    Raises
+    ------
+    ConfigError
+        An ending that is none of ``endings``.
+    MissingDependencyError
+        Parquet without pyarrow.
+    ResourceError
+        No such folder, or no permission.
+    """
+    ending = path.suffix.lower()
+    if ending not in endings:
+        raise ConfigError(
+            f"cannot write {path} as {ending or 'nothing'}: {suggest(ending, endings)}"
+        )
+    if ending == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise MissingDependencyError(
+            f"writing {path} needs pyarrow, which is not installed: pip install "
+            f"'csgnn-dgl[parquet]', or write .csv or .npz"
+        )
+    code = None
+    if path.is_dir():
+        code = errno.EISDIR
+    elif not path.parent.exists():
+        code = errno.ENOENT
+    elif not path.parent.is_dir():
+        code = errno.ENOTDIR
+    elif not os.access(path.parent, os.W_OK):
+        code = errno.EACCES
+    if code is not None:
+        raise resource_error(OSError(code, os.strerror(code)), path, "write")
+
+
+def write_atoms(
+    path: Path, described: Sequence[Described], weights: str, trained: TrainedDOS
+) -> None:
+    """Write descriptors of atoms, with what they are of and from, by the ending of ``path``.
+
+    ============  ==================================================================
+    ``.npz``      arrays over atoms and over structures, and ``metadata`` as JSON
+    ``.csv``      a row per atom
+    ``.parquet``  a row per atom; metadata in ``DataFrame.attrs``
+    ``.extxyz``   the structures, with the descriptor as a column of their atoms
+    ============  ==================================================================
+
+    Parameters
+    ----------
+    path
+        The file.
+    described
+        One entry per structure.
+    weights, trained
+        The model by name, and itself.
+
+    Raises
+    ------
+    ResourceError
+        It cannot be written; an older file stays as it was.
+    """
+    metadata = {
+        "descriptor": "concentric spherical atom encoder",
+        "weights": weights,
+        "features": trained.model.config.atoms.features,
+        "cutoff_angstrom": trained.model.config.atoms.cutoff,
+        "elements_trained_on": list(trained.elements),
+        "trained_for": f"{trained.quantity} density of states [{trained.dos_unit}]",
+        "units": {"position": "angstrom", "cell": "angstrom", "features": "1"},
+        "csgnn_dgl": __version__,
+    }
+    ending = path.suffix.lower()
+    content: bytes
+    if ending == ".npz":
+        content = _npz(described, metadata)
+    elif ending == ".extxyz":
+        content = _extxyz(described, weights)
+    else:
+        table = _table(described, weights)
+        if ending == ".parquet":
+            table.attrs["csgnn_dgl"] = metadata
+            buffer = io.BytesIO()
+            table.to_parquet(buffer, index=False)
+            content = buffer.getvalue()
+        else:
+            content = table.to_csv(index=False).encode()
+    with atomic_write(path, "wb") as file:
+        file.write(content)
+
+
+def _npz(described: Sequence[Described], metadata: dict[str, Any]) -> bytes:
+    atoms = [structure.atoms for _, _, structure, _ in described]
+    counts = np.array([len(a) for a in atoms])
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        features=np.concatenate([features for *_, features in described]),
+        feature_names=np.array(_names(metadata["features"])),
+        structure=np.repeat(np.arange(len(atoms)), counts),
+        atom=np.concatenate([np.arange(count) for count in counts]),
+        number=np.concatenate([a.numbers for a in atoms]),
+        symbol=np.concatenate([np.array(a.get_chemical_symbols()) for a in atoms]),
+        position=np.concatenate([a.positions for a in atoms]),
+        cell=np.array([a.cell.array for a in atoms]),
+        pbc=np.array([a.pbc for a in atoms]),
+        first_atom=np.concatenate([[0], np.cumsum(counts)]),
+        source_file=np.array([str(file) for file, *_ in described]),
+        frame=np.array([frame for _, frame, *_ in described]),
+        formula=np.array([a.get_chemical_formula() for a in atoms]),
+        metadata=np.array(json.dumps(metadata)),
+    )
+    return buffer.getvalue()
+
+
+def _table(described: Sequence[Described], weights: str) -> pd.DataFrame:
+    parts = []
+    for file, frame, structure, features in described:
+        atoms = structure.atoms
+        head = pd.DataFrame(
+            {
+                "file": str(file),
+                "frame": frame,
+                "formula": atoms.get_chemical_formula(),
+                "atom": np.arange(len(atoms)),
+                "symbol": atoms.get_chemical_symbols(),
+                **{f"{x}_angstrom": atoms.positions[:, k] for k, x in enumerate("xyz")},
+                "weights": weights,
+            }
+        )
+        columns = pd.DataFrame(features, columns=_names(features.shape[1]))
+        parts.append(pd.concat([head, columns], axis=1))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _names(count: int) -> list[str]:
+    width = len(str(count - 1))
+    return [f"f{index:0{width}d}" for index in range(count)]
+
+
+def _extxyz(described: Sequence[Described], weights: str) -> bytes:
+    frames = []
+    for file, frame, structure, features in described:
+        atoms = structure.atoms.copy()
+        # Only what belongs to the descriptor: readers leave all sorts of objects here.
+        atoms.info = {"file": str(file), "frame": frame, "weights": weights}
+        atoms.arrays = {name: atoms.arrays[name] for name in ("numbers", "positions")}
+        atoms.set_array("descriptor", features.astype(np.float64))
+        frames.append(atoms)
+    text = io.StringIO()
+    ase.io.write(
+        text,
+        frames,
+        format="extxyz",
+        columns=["symbols", "positions", "descriptor"],
+        write_results=False,
+    )
+    return text.getvalue().encode()

@@ -1,0 +1,114 @@
+"""Predicted densities of states as files: NumPy, CSV."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from csgnn_dgl import __version__
+from csgnn_dgl._files import atomic_write
+from csgnn_dgl.tasks.dos.predict import DOSPrediction
+
+__all__ = ["write_curves"]
+
+#: File, number of the structure in it, and what was predicted.
+Predicted = tuple[Path, int, DOSPrediction]
+
+
+def write_curves(path: Path, predicted: Sequence[Predicted], model: str) -> None:
+    """Write curves with their energies, by the ending of ``path``.
+
+    ``.npz`` has arrays over structures, energies and atoms, and ``metadata`` as JSON; ``.csv`` a
+    row for each structure and energy. Units are in the names of columns, or in the metadata.
+
+    Parameters
+    ----------
+    path
+        The file.
+    predicted
+        One entry per structure, all by one model.
+    model
+        What predicted them.
+
+    Raises
+    ------
+    ResourceError
+        It cannot be written; an older file stays as it was.
+    """
+    content = _npz(predicted, model) if path.suffix.lower() == ".npz" else _csv(predicted)
+    with atomic_write(path, "wb") as file:
+        file.write(content)
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def _npz(predicted: Sequence[Predicted], model: str) -> bytes:
+    found = [prediction for *_, prediction in predicted]
+    grid = found[0].grid
+    atoms = [prediction.atoms for prediction in found]
+    counts = np.array([len(a) for a in atoms])
+    metadata = {
+        "model": model,
+        "quantity": found[0].quantity,
+        "zero_of_energy": grid.zero,
+        "units": {
+            "energies": grid.unit,
+            "dos": found[0].unit,
+            "atom_dos": found[0].unit,
+            "fermi_level": grid.unit,
+            "gap": grid.unit,
+            "band_energy": f"{grid.unit}/atom",
+            "electrons": "1/atom",
+        },
+        "csgnn_dgl": __version__,
+    }
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        energies=grid.energies,
+        dos=np.array([prediction.dos for prediction in found]),
+        electrons=np.array([_number(prediction.electrons) for prediction in found]),
+        fermi_level=np.array([_number(prediction.fermi_level) for prediction in found]),
+        band_energy=np.array([_number(prediction.band_energy) for prediction in found]),
+        gap=np.array([_number(prediction.gap) for prediction in found]),
+        source_file=np.array([str(file) for file, *_ in predicted]),
+        frame=np.array([frame for _, frame, _ in predicted]),
+        formula=np.array([prediction.formula for prediction in found]),
+        atom_dos=np.concatenate([p.per_atom for p in found]).astype(np.float32),
+        structure=np.repeat(np.arange(len(found)), counts),
+        symbol=np.concatenate([np.array(a.get_chemical_symbols()) for a in atoms]),
+        metadata=np.array(json.dumps(metadata)),
+    )
+    return buffer.getvalue()
+
+
+def _csv(predicted: Sequence[Predicted]) -> bytes:
+    parts = []
+    for file, frame, found in predicted:
+        energy = found.grid.unit
+        columns = {
+            "file": str(file),
+            "frame": frame,
+            "formula": found.formula,
+            f"energy [{energy}]": found.energies,
+            f"dos [{found.unit}]": found.dos,
+        }
+        if found.reference is not None:
+            columns[f"reference dos [{found.unit}]"] = found.reference
+        if found.quantity == "electronic":
+            columns |= {
+                "electrons [1/atom]": _number(found.electrons),
+                f"fermi level [{energy}]": _number(found.fermi_level),
+                f"band energy [{energy}/atom]": _number(found.band_energy),
+                f"gap [{energy}]": _number(found.gap),
+            }
+        columns["zero of energy"] = found.grid.zero
+        parts.append(pd.DataFrame(columns))
+    return pd.concat(parts, ignore_index=True).to_csv(index=False).encode()

@@ -1,0 +1,100 @@
+"""Descriptors of the atoms in structure files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from csgnn_dgl.datasets.atoms.structures import Structure
+from csgnn_dgl.errors import ConfigError
+from csgnn_dgl.tasks.device import choose_device
+from csgnn_dgl.tasks.dos.atom_files import check_output, write_atoms
+from csgnn_dgl.tasks.dos.describe_config import DescribeConfig
+from csgnn_dgl.tasks.dos.files import FileResult, UnseenElements, work_on_files
+from csgnn_dgl.tasks.dos.shipped import find_weights
+from csgnn_dgl.tasks.dos.trained import load_dos_model
+
+__all__ = ["Description", "describe_files"]
+
+
+@dataclass(frozen=True, eq=False)
+class Description:
+    """Descriptors of the atoms of one structure.
+
+    Parameters
+    ----------
+    features
+        Shape ``(N, features)``, float32.
+    notes
+        What a user should know, a sentence each.
+    """
+
+    features: npt.NDArray[np.float32]
+    notes: tuple[str, ...] = ()
+
+
+def describe_files(
+    files: Sequence[Path],
+    config: DescribeConfig,
+    *,
+    done: Callable[[int], object] | None = None,
+) -> list[FileResult[Description]]:
+    """Describe all atoms of all structures in files, and write what is asked for.
+
+    Parameters
+    ----------
+    files
+        CIF, POSCAR, extxyz and whatever else ASE reads.
+    config
+        Model, treatment of occupancies, output.
+    done
+        Called with numbers of finished files.
+
+    Returns
+    -------
+    list of FileResult
+        In the order of the files; one that cannot be used has an error.
+
+    Raises
+    ------
+    CheckpointError
+        No usable weights.
+    ConfigError
+        No files, or an output of no known kind.
+    DataError
+        With ``strict``, the first file that cannot be used.
+    ResourceError
+        The output cannot be written.
+    """
+    if not files:
+        raise ConfigError("no files were given")
+    if config.output is not None:
+        check_output(config.output, (".npz", ".csv", ".extxyz", ".parquet"))
+    trained = load_dos_model(find_weights(config.weights), choose_device(config.device))
+    unseen = UnseenElements(trained.elements, config.weights)
+
+    def work(structures: Sequence[Structure]) -> list[Description]:
+        found = trained.describe([structure.atoms for structure in structures])
+        return [
+            Description(features.astype(np.float32), tuple(unseen.notes(structure.atoms)))
+            for features, structure in zip(found, structures, strict=True)
+        ]
+
+    results = list(
+        work_on_files(files, work, occupancy=config.occupancy, strict=config.strict, done=done)
+    )
+    if config.output is not None:
+        described = [
+            (result.file, frame, structure, value.features)
+            for result in results
+            for frame, (structure, value) in enumerate(
+                zip(result.structures, result.values, strict=True)
+            )
+        ]
+        if described:
+            write_atoms(config.output, described, config.weights, trained)
+    return results

@@ -1,0 +1,102 @@
+"""Pictures of predicted densities of states, as PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from csgnn_dgl._files import resource_error
+from csgnn_dgl.errors import ConfigError
+from csgnn_dgl.tasks.dos.predict import DOSPrediction
+from csgnn_dgl.tasks.plots import save_figure, tidy
+
+__all__ = ["picture_paths", "plot_prediction"]
+
+_REFERENCE, _PREDICTED, _FERMI = "#222222", "#cc6677", "#4477aa"
+
+
+def plot_prediction(found: DOSPrediction, path: Path, title: str) -> None:
+    """A curve with its Fermi level, the reference and the error below it if there is one.
+
+    Parameters
+    ----------
+    found
+        What was predicted.
+    path
+        PNG to write.
+    title
+        Heading.
+    """
+    has_reference = found.reference is not None
+    figure = Figure(figsize=(7, 4.4 if has_reference else 3.4), layout="constrained")
+    if found.reference is not None:
+        axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        axes.plot(found.energies, found.reference, color=_REFERENCE, lw=1.4, label="reference")
+        below.fill_between(
+            found.energies, found.dos - np.asarray(found.reference), color=_PREDICTED, lw=0
+        )
+        below.axhline(0, color=_REFERENCE, lw=0.8)
+        below.set_ylabel("error")
+        tidy(below)
+    else:
+        axes = below = figure.subplots()
+    axes.plot(found.energies, found.dos, color=_PREDICTED, lw=1.3, label="predicted")
+    if found.fermi_level is not None:
+        label = f"E_F = {found.fermi_level:.2f} {found.grid.unit}"
+        axes.axvline(found.fermi_level, color=_FERMI, ls="--", lw=1.2, label=label)
+        filled = found.energies <= found.fermi_level
+        axes.fill_between(
+            found.energies[filled], found.dos[filled], color=_PREDICTED, alpha=0.2, lw=0
+        )
+    error = "" if found.error is None else f": mean absolute error {found.error:.3g} {found.unit}"
+    axes.set_title(f"{title}{error}", fontsize=9)
+    axes.set_ylabel(f"{found.quantity} DOS [{found.unit}]")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, fontsize=8)
+    tidy(axes)
+    below.set_xlabel(f"energy [{found.grid.unit}], zero: {found.grid.zero}")
+    save_figure(figure, path)
+
+
+def picture_paths(place: Path, sources: Sequence[tuple[Path, int, int]]) -> list[Path]:
+    """Where the picture of each structure goes: ``place`` itself, or files in that folder.
+
+    Parameters
+    ----------
+    place
+        A ``.png``, or a folder, which is made.
+    sources
+        For each structure its file, its number in the file, and how many the file holds.
+
+    Raises
+    ------
+    ConfigError
+        One picture for several structures, or an ending that is not drawn.
+    ResourceError
+        The folder cannot be made.
+    """
+    if place.suffix and not place.is_dir():
+        if place.suffix.lower() != ".png":
+            raise ConfigError(f"pictures are drawn as .png, not {place.suffix}: {place}")
+        if len(sources) > 1:
+            raise ConfigError(
+                f"{len(sources)} structures do not fit into the one picture {place}: name a folder"
+            )
+        return [place] * len(sources)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise resource_error(error, place, "make") from error
+    taken: set[str] = set()
+    paths = []
+    for file, frame, frames in sources:
+        stem = f"{file.stem}-{frame}" if frames > 1 else file.stem
+        name, number = stem, 2
+        while name in taken:  # files of one name in different folders
+            name, number = f"{stem}_{number}", number + 1
+        taken.add(name)
+        paths.append(place / f"{name}.png")
+    return paths

@@ -1,0 +1,183 @@
+"""The layout of the paper's carbon data: folders with a ``POSCAR`` and a ``doscar_s``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from ase import Atoms
+
+from csgnn_dgl.datasets.atoms.base import DOSDataset
+from csgnn_dgl.datasets.atoms.gathering import Gathering, Split
+from csgnn_dgl.datasets.atoms.numbers_in_text import parse_numbers
+from csgnn_dgl.datasets.atoms.structures import read_structures
+from csgnn_dgl.errors import DataError
+from csgnn_dgl.physics import EnergyGrid
+
+__all__ = ["PAPER_GRID", "is_paper_folder", "load_paper_folder"]
+
+Floats = npt.NDArray[np.float64]
+
+PAPER_GRID = EnergyGrid(-30.0, 0.1, 310, "eV", "vacuum level")
+_CURVE, _STRUCTURE = "doscar_s", "POSCAR"
+_CARBON, _ELECTRONS = 6, 4.0
+# Splits by the name of any folder on the way.
+_SPLITS: dict[str, Split] = {
+    **dict.fromkeys(("test", "tests", "test_set", "testing"), "test"),
+    **dict.fromkeys(("validation", "val", "valid"), "validation"),
+    **dict.fromkeys(("train", "training"), "train"),
+}
+# Energies in the first column may be the centres of bins, half a step from their edges.
+_OFF = 0.6 * PAPER_GRID.step
+# A window holds all electrons but for what its broadening loses.
+_WHOLE = 0.98
+
+
+@dataclass(frozen=True, eq=False)
+class _Snapshot:
+    name: str
+    split: Split
+    group: str
+    atoms: Atoms
+    curve: Floats
+
+    @property
+    def states(self) -> float:
+        """In the whole window, as the file has it."""
+        return float(np.nansum(self.curve) * PAPER_GRID.step)
+
+
+def is_paper_folder(path: Path) -> bool:
+    """Whether a ``doscar_s`` lies somewhere below."""
+    return next(path.rglob(_CURVE), None) is not None
+
+
+def load_paper_folder(path: Path) -> DOSDataset:
+    """Carbon snapshots as ``<structure>/<T>K/<name>/POSCAR`` with ``doscar_s`` beside it.
+
+    A ``doscar_s`` has 311 rows of columns: energy, total density of states, and whatever more. The
+    last row is dropped, which leaves 310 values in steps of 0.1 eV from −30 eV, zero at the vacuum
+    level (Section 4.3 of the paper). Whether they are per atom or of the whole structure is not
+    documented, so it is found out: curves that hold four electrons for each atom are of the whole
+    structure, and are divided by their atoms. The warnings say which it was.
+
+    A folder ``test`` (or ``validation``) anywhere on the way marks the split.
+
+    Parameters
+    ----------
+    path
+        The folder.
+
+    Raises
+    ------
+    DataError
+        Nothing usable, or some curves per atom and others of whole structures.
+    """
+    gathering = Gathering(PAPER_GRID, "electronic")
+    found = []
+    places = {p.parent for pattern in (_CURVE, _STRUCTURE) for p in path.rglob(pattern)}
+    for place in sorted(places):
+        try:
+            found.append(_read(path, place))
+        except DataError as error:
+            gathering.reject(str(place.relative_to(path)), error)
+    per_structure = _per_structure(path, found, gathering)
+    for snapshot in found:
+        atoms = snapshot.atoms
+        carbon = bool((atoms.numbers == _CARBON).all())
+        if not carbon:
+            gathering.remark(
+                "electrons are known for carbon alone (4 per atom); not given for others",
+                snapshot.name,
+            )
+        gathering.add(
+            snapshot.split,
+            snapshot.name,
+            atoms,
+            snapshot.curve / len(atoms) if per_structure else snapshot.curve,
+            group=snapshot.group,
+            electrons=_ELECTRONS if carbon else None,
+        )
+    return gathering.dataset("carbon-dft", f"the paper's layout in {path}", "states/eV/atom")
+
+
+def _read(root: Path, place: Path) -> _Snapshot:
+    parts = place.relative_to(root).parts
+    splits = [_SPLITS[part.lower()] for part in parts if part.lower() in _SPLITS]
+    names = [part for part in parts if part.lower() not in _SPLITS]
+    curve = _read_curve(place / _CURVE)
+    return _Snapshot(
+        name=str(place.relative_to(root)),
+        split=splits[0] if splits else "train",
+        group=names[0] if names else "all",
+        atoms=read_structures(place / _STRUCTURE)[0].atoms,
+        curve=curve,
+    )
+
+
+def _read_curve(path: Path) -> Floats:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise DataError(f"there is no {path.name}: a structure without its label") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path.name} cannot be read ({error})") from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        if len(words) < 2:
+            raise DataError(
+                f"{path.name} line {number} has {len(words)} columns; energy and density of "
+                f"states are needed"
+            )
+        try:
+            rows.append(parse_numbers(words[:2]))
+        except DataError as error:
+            raise DataError(f"{path.name} line {number}: {error}") from error
+    size = PAPER_GRID.size
+    if len(rows) != size + 1:
+        raise DataError(
+            f"{path.name} has {len(rows)} rows, but {size + 1} are expected: one for each 0.1 eV "
+            f"from -30 to 1 eV"
+        )
+    energies, values = np.array(rows[:size]).T
+    # The layout has no way to say that a value is not defined, so this is damage.
+    if not np.isfinite(values).all():
+        bad = int((~np.isfinite(values)).argmax())
+        raise DataError(f"{path.name} has {values[bad]} at {PAPER_GRID.energies[bad]:.1f} eV")
+    off = energies - PAPER_GRID.energies
+    if not np.abs(off).max() <= _OFF:
+        raise DataError(
+            f"{path.name} has energies {energies[0]:g} … {energies[-1]:g} eV, but "
+            f"{PAPER_GRID.start:g} … {PAPER_GRID.stop:g} eV in steps of {PAPER_GRID.step:g} are "
+            f"expected"
+        )
+    return np.asarray(values)
+
+
+def _per_structure(path: Path, found: list[_Snapshot], gathering: Gathering) -> bool:
+    """Whether curves are of whole structures, by the electrons that they hold."""
+    verdicts: dict[bool, str] = {}
+    for snapshot in found:
+        needed = _WHOLE * _ELECTRONS
+        n_atoms = len(snapshot.atoms)
+        if n_atoms > 1 and snapshot.states >= needed:
+            verdicts.setdefault(snapshot.states >= needed * n_atoms, snapshot.name)
+    if len(verdicts) > 1:
+        raise DataError(
+            f"{path}: the curve of {verdicts[True]} holds the electrons of its whole structure, "
+            f"that of {verdicts[False]} those of an atom; all must be alike"
+        )
+    per_structure = verdicts.get(True) is not None
+    if verdicts:
+        gathering.remark(
+            "curves hold four electrons for each atom, so they are of whole structures, and were "
+            "divided by their atoms"
+            if per_structure
+            else "curves hold the electrons of one atom, and were taken as they are"
+        )
+    return per_structure

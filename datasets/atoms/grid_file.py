@@ -1,0 +1,255 @@
+"""``grid.json``: energies, unit and meaning of the curves that lie beside it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers
+
+from csgnn_dgl._files import atomic_write_json
+from csgnn_dgl.errors import CSGNNError, DataError, nearest_name
+from csgnn_dgl.physics import EnergyGrid
+
+__all__ = ["GRID_FILE", "GridFile", "read_grid_file", "write_grid_file"]
+
+GRID_FILE = "grid.json"
+_ENERGIES = ("energies", "start", "step", "size")
+_SYNONYMS = {"units": "unit", "energy_unit": "unit", "normalization": "normalisation"}
+_KEYS = (
+    *("quantity", *_ENERGIES, "unit", "units", "energy_unit", "zero", "dos_unit"),
+    *("normalisation", "normalization", "electrons", "name", "source", "note"),
+)
+_PER_CELL = ("/cell", "/unit cell", "/structure", " per cell", " per unit cell", " per structure")
+
+
+@dataclass(frozen=True)
+class GridFile:
+    """What a ``grid.json`` says.
+
+    Parameters
+    ----------
+    grid
+        Energies with unit and zero.
+    quantity
+        ``"electronic"`` or ``"phonon"``.
+    dos_unit
+        Unit of the curves per atom, after division by :attr:`per_cell`.
+    per_cell
+        The curves in the files are of whole cells, to be divided by their atoms.
+    electrons
+        Electrons that an atom of each element brings, by symbol.
+    name, source
+        Of the data set, if given.
+    warnings
+        What was not said, and taken how.
+    """
+
+    grid: EnergyGrid
+    quantity: str
+    dos_unit: str
+    per_cell: bool = False
+    electrons: dict[str, float] | None = None
+    name: str | None = None
+    source: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    def electrons_of(self, atoms: Atoms) -> float | None:
+        """Electrons per atom by the elements' shares; None if an element is not listed."""
+        if self.electrons is None:
+            return None
+        counts = [self.electrons.get(symbol) for symbol in atoms.symbols]
+        known = [count for count in counts if count is not None]
+        return sum(known) / len(counts) if counts and len(known) == len(counts) else None
+
+
+def read_grid_file(path: Path) -> GridFile:
+    """Read ``grid.json``.
+
+    Parameters
+    ----------
+    path
+        The file. Needed in it: ``energies``, or ``start``, ``step`` and ``size``. What else it may
+        say (``quantity``, ``unit``, ``zero``, ``dos_unit``, ``normalisation``, ``electrons``,
+        ``name``, ``source``) is warned of if it matters and is absent.
+
+    Raises
+    ------
+    DataError
+        Missing, not JSON, without energies, energies that are not even, a quantity that is neither
+        electronic nor phonon, electrons that are not numbers by element.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "grid.json"
+    ...     _ = path.write_text('{"energies": [0, 1, 2], "units": "THz"}')
+    ...     found = read_grid_file(path)
+    >>> found.quantity, found.grid.unit
+    ('phonon', 'THz')
+    >>> found.warnings[0]
+    "grid.json gives no quantity; phonon taken, because energies are in THz"
+    """
+    said = _read(path)
+    notes: list[str] = []
+    for key in said.keys() - set(_KEYS):
+        nearest = nearest_name(key, _KEYS)
+        hint = f" (is {nearest!r} meant?)" if nearest else ""
+        notes.append(f"{path.name} has an unknown entry {key!r}, which was ignored{hint}")
+    said = {_SYNONYMS.get(key, key): value for key, value in said.items()}
+    unit = _text(said, "unit", path)
+    quantity = _quantity(said, unit, path, notes)
+    if unit is None:
+        notes.append(f"{path.name} gives no unit of the energies")
+    zero = _text(said, "zero", path)
+    if zero is None:
+        zero = "zero frequency" if quantity == "phonon" else "unspecified"
+        if quantity == "electronic":
+            notes.append(f"{path.name} does not say where the zero of energy is")
+    dos_unit, per_cell = _dos_unit(said, path, notes)
+    return GridFile(
+        _grid(said, path, unit or "unspecified", zero),
+        quantity,
+        dos_unit,
+        per_cell,
+        _electrons(said, path),
+        _text(said, "name", path),
+        _text(said, "source", path),
+        tuple(notes),
+    )
+
+
+def write_grid_file(path: Path, content: GridFile) -> None:
+    """Write ``grid.json`` so that :func:`read_grid_file` gives the same.
+
+    Raises
+    ------
+    ResourceError
+        It cannot be written.
+    """
+    grid = content.grid
+    said: dict[str, Any] = {
+        "quantity": content.quantity,
+        "start": grid.start,
+        "step": grid.step,
+        "size": grid.size,
+        "unit": grid.unit,
+        "zero": grid.zero,
+        "dos_unit": content.dos_unit,
+        "electrons": content.electrons,
+        "name": content.name,
+        "source": content.source,
+    }
+    atomic_write_json(path, {key: value for key, value in said.items() if value is not None})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(
+            f"there is no {path.name} in {path.parent}; it gives the energies of the curves: "
+            f'{{"quantity": "electronic", "start": -10.0, "step": 0.1, "size": 201, "unit": "eV", '
+            f'"zero": "Fermi level", "dos_unit": "states/eV/atom"}}'
+        ) from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is not JSON, or cannot be read ({error})") from error
+    if not isinstance(said, dict):
+        raise DataError(f"{path} holds a {type(said).__name__}, not named entries {{…}}")
+    return said
+
+
+def _text(said: dict[str, Any], key: str, path: Path) -> str | None:
+    value = said.get(key)
+    if value is not None and not isinstance(value, str):
+        raise DataError(f"{path}: {key} is {value!r}; it must be text")
+    return value.strip() or None if value else None
+
+
+def _quantity(said: dict[str, Any], unit: str | None, path: Path, notes: list[str]) -> str:
+    text = _text(said, "quantity", path)
+    if text is not None:
+        found = [
+            name
+            for name, words in (("phonon", ("phonon", "vibration")), ("electronic", ("electron",)))
+            if any(word in text.lower() for word in words)
+        ]
+        if len(found) == 1:
+            return found[0]
+        raise DataError(f'{path}: quantity is {text!r}; say "electronic" or "phonon"')
+    by_unit = {"ev": "electronic", "cm^-1": "phonon", "cm-1": "phonon", "thz": "phonon"}
+    guess = by_unit.get((unit or "").lower())
+    if guess is None:
+        raise DataError(f'{path} gives no quantity; say "electronic" or "phonon"')
+    notes.append(f"{path.name} gives no quantity; {guess} taken, because energies are in {unit}")
+    return guess
+
+
+def _dos_unit(said: dict[str, Any], path: Path, notes: list[str]) -> tuple[str, bool]:
+    unit, scale = _text(said, "dos_unit", path), _text(said, "normalisation", path)
+    if unit is None and scale is None:
+        notes.append(f"{path.name} gives no dos_unit; curves are taken to be per atom")
+        return "unspecified, per atom", False
+    if unit is None:
+        return f"arbitrary: {scale}", False
+    for ending in _PER_CELL:
+        if unit.lower().endswith(ending):
+            return unit[: -len(ending)] + "/atom", True
+    if not unit.lower().endswith(("/atom", " per atom")) and "arb" not in unit.lower():
+        notes.append(f"dos_unit is {unit!r}, neither per atom nor per cell; per atom was taken")
+    return unit, False
+
+
+def _grid(said: dict[str, Any], path: Path, unit: str, zero: str) -> EnergyGrid:
+    try:
+        if "energies" in said:
+            try:
+                energies = np.asarray(said["energies"], dtype=np.float64)
+            except (TypeError, ValueError):
+                raise DataError("energies are not all numbers") from None
+            grid = EnergyGrid.from_energies(energies, unit=unit, zero=zero)
+            for key, value in (("start", grid.start), ("step", grid.step), ("size", grid.size)):
+                if key in said and not np.isclose(_number(said, key), value, rtol=1e-6):
+                    raise DataError(f"{key} is {said[key]}, but that of energies is {value:g}")
+            return grid
+        missing = [key for key in _ENERGIES[1:] if key not in said]
+        if missing:
+            raise DataError(
+                f"it gives no energies: neither a list of them, nor start, step and size "
+                f"(without {', '.join(missing)})"
+            )
+        start, step, size = (_number(said, key) for key in _ENERGIES[1:])
+        if size != int(size):
+            raise DataError(f"size is {size}; it must be a whole number")
+        return EnergyGrid(start, step, int(size), unit, zero)
+    except CSGNNError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _number(said: dict[str, Any], key: str) -> float:
+    value = said[key]
+    if not isinstance(value, int | float) or isinstance(value, bool) or not np.isfinite(value):
+        raise DataError(f"{key} is {value!r}; it must be a number")
+    return float(value)
+
+
+def _electrons(said: dict[str, Any], path: Path) -> dict[str, float] | None:
+    given = said.get("electrons")
+    if given is None:
+        return None
+    if not isinstance(given, dict):
+        raise DataError(
+            f'{path}: electrons is {given!r}; give those of an atom by element, as {{"C": 4}}'
+        )
+    for symbol in given:
+        if symbol not in atomic_numbers or symbol == "X":
+            raise DataError(f"{path}: electrons are given for {symbol!r}, which is no element")
+    try:
+        return {symbol: _number(given, symbol) for symbol in given}
+    except DataError as error:
+        raise DataError(f"{path}: electrons of {error}") from error

@@ -1,0 +1,55 @@
+"""Numbers as Fortran programs print them."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import numpy.typing as npt
+
+from csgnn_dgl.errors import DataError
+
+__all__ = ["parse_numbers"]
+
+# An exponent of three digits pushes the letter out of Fortran's field: 1.0-103 is 1.0E-103.
+_LETTERLESS = re.compile(r"^([+-]?\d*\.?\d+|[+-]?\d+\.)([+-]\d{2,3})$")
+
+
+def parse_numbers(words: list[str]) -> npt.NDArray[np.float64]:
+    """Words → numbers, Fortran's ways of writing exponents included.
+
+    Parameters
+    ----------
+    words
+        Such as ``["0.1E+01", "1.0D-5", "0.4-103", "nan"]``.
+
+    Raises
+    ------
+    DataError
+        A word that is no number; asterisks are explained.
+
+    Examples
+    --------
+    >>> parse_numbers(["1.5", "2.0D-1", "0.4-103"]).tolist()
+    [1.5, 0.2, 4e-104]
+    """
+    try:
+        return np.array(words, dtype=np.float64)
+    except ValueError:
+        return np.array([_number(word) for word in words], dtype=np.float64)
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        pass
+    match = _LETTERLESS.match(word)
+    text = f"{match[1]}E{match[2]}" if match else word.upper().replace("D", "E", 1)
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    if "*" in word:
+        raise DataError(f"{word!r} stands where a number was too large for Fortran's field")
+    raise DataError(f"{word!r} is no number")

@@ -1,0 +1,168 @@
+"""``grid.json``, and what is asked of a curve."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+
+from csgnn_dgl.datasets.atoms.gathering import Gathering, checked_curve
+from csgnn_dgl.datasets.atoms.grid_file import GridFile, read_grid_file, write_grid_file
+from csgnn_dgl.errors import DataError
+from csgnn_dgl.physics import EnergyGrid
+
+GRID = EnergyGrid(0.0, 1.0, 4, "eV", "Fermi level")
+WHOLE: dict[str, Any] = {
+    "quantity": "electronic",
+    "start": 0,
+    "step": 1,
+    "size": 4,
+    "unit": "eV",
+    "zero": "Fermi level",
+    "dos_unit": "states/eV/atom",
+}
+
+
+def _read(folder: Path, **said: object) -> GridFile:
+    path = folder / "grid.json"
+    path.write_text(json.dumps({key: v for key, v in said.items() if v is not None}))
+    return read_grid_file(path)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    about = GridFile(GRID, "electronic", "states/eV/atom", electrons={"C": 4.0}, name="a")
+    write_grid_file(tmp_path / "grid.json", about)
+    assert read_grid_file(tmp_path / "grid.json") == about
+    assert about.electrons_of(Atoms("C2")) == 4.0
+    assert about.electrons_of(Atoms("CH")) is None
+
+
+def test_a_whole_file_needs_no_warning(tmp_path: Path) -> None:
+    assert _read(tmp_path, **WHOLE).warnings == ()
+
+
+def test_curves_of_cells_are_known(tmp_path: Path) -> None:
+    about = _read(tmp_path, **{**WHOLE, "dos_unit": "states/eV/cell"})
+    assert (about.per_cell, about.dos_unit) == (True, "states/eV/atom")
+
+
+@pytest.mark.parametrize(
+    ("change", "warning"),
+    [
+        ({"quantity": None}, "gives no quantity; electronic taken, because energies are in eV"),
+        ({"unit": None}, "gives no unit of the energies"),
+        ({"zero": None}, "does not say where the zero of energy is"),
+        ({"dos_unit": None}, "gives no dos_unit; curves are taken to be per atom"),
+        ({"dos_unit": "states/eV"}, "neither per atom nor per cell; per atom was taken"),
+        ({"elektrons": {}}, "unknown entry 'elektrons', which was ignored (is 'electrons' meant?)"),
+    ],
+)
+def test_what_is_not_said_is_warned_of(
+    change: dict[str, Any], warning: str, tmp_path: Path
+) -> None:
+    assert any(warning in text for text in _read(tmp_path, **{**WHOLE, **change}).warnings)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"energies": [0, 1, 3], "start": None}, "not ascending in even steps"),
+        ({"energies": [0, 1, 2]}, "size is 4, but that of energies is 3"),
+        ({"energies": ["a", 1]}, "energies are not all numbers"),
+        ({"start": None, "step": None}, r"gives no energies: .* \(without start, step\)"),
+        ({"step": -1}, "is no energy grid"),
+        ({"step": "one"}, "step is 'one'; it must be a number"),
+        ({"size": 3.5}, "size is 3.5; it must be a whole number"),
+        ({"quantity": "magnetic"}, 'quantity is \'magnetic\'; say "electronic" or "phonon"'),
+        ({"quantity": None, "unit": "meV"}, "gives no quantity; say"),
+        ({"unit": 3}, "unit is 3; it must be text"),
+        ({"electrons": 4}, r"give those of an atom by element, as \{\"C\": 4\}"),
+        ({"electrons": {"Xx": 4}}, "'Xx', which is no element"),
+        ({"electrons": {"C": None}}, "electrons of C is None; it must be a number"),
+    ],
+)
+def test_mistakes_are_named(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=message):
+        _read(tmp_path, **{**WHOLE, **change})
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{"])
+def test_other_files_are_named(content: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"there is no grid.json in .*; it gives the energies"):
+        read_grid_file(tmp_path / "grid.json")
+    (tmp_path / "grid.json").write_text(content)
+    with pytest.raises(DataError, match=r"grid.json (is not JSON|holds a list)"):
+        read_grid_file(tmp_path / "grid.json")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([1, 2, 3], "3 values, but the grid has 4 energies"),
+        ([1, 2, 3, np.inf], "value 4 is infinite"),
+        ([np.nan] * 4, "every value is nan"),
+        ([0, 0, 0, 0], "zero everywhere, as if it were missing"),
+        ([0, np.nan, 0, 0], "zero everywhere"),
+        ([1, -0.5, 1, 1], "is negative, down to -0.5"),
+    ],
+)
+def test_bad_curves(values: list[float], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        checked_curve(values, GRID)
+
+
+def test_undefined_energies_stay_undefined() -> None:
+    np.testing.assert_array_equal(checked_curve([1, np.nan, 0, 2], GRID)[0], [1, np.nan, 0, 2])
+
+
+@pytest.mark.parametrize(
+    ("electrons", "kept", "reason"),
+    [
+        (3.0, 3.0, None),
+        (3.01, 3.0, None),
+        (4.0, None, r"holds 3 states per atom up to 3 eV, but there are 4 electrons: the Fermi"),
+        (0.0, None, "the number of electrons is 0; it must be positive"),
+        (np.nan, None, "the number of electrons is nan"),
+    ],
+)
+def test_electrons_fit_the_curve(electrons: float, kept: float | None, reason: str | None) -> None:
+    gathering = Gathering(GRID, "electronic")
+    gathering.add("train", "a", bulk("C"), [1.0, 1, 1, 1], electrons=electrons)
+    if reason is not None:
+        with pytest.raises(DataError, match=f"a: .*{reason}"):
+            gathering.dataset("n", "s", "u")
+        return
+    found = gathering.dataset("n", "s", "u")
+    assert found.train[0].electrons == kept
+    assert any("lowered" in text for text in found.warnings) == (kept != electrons)
+
+
+@pytest.mark.parametrize(
+    ("atoms", "reason"),
+    [
+        (Atoms("C2", [[0, 0, 0], [0, 0, 0]]), "0.000 Å apart, at one place"),
+        (Atoms("C", [[0, 0, np.nan]]), "the position of atom 0 is NaN"),
+        (Atoms(), "has no atoms"),
+        (Atoms("C", cell=[[1, 0, 0], [1, 0, 0], [0, 0, 1]], pbc=True), "is singular"),
+    ],
+)
+def test_structures_that_cannot_be_are_set_aside(atoms: Atoms, reason: str) -> None:
+    gathering = Gathering(GRID, "electronic")
+    gathering.add("train", "good", bulk("C"), [1.0, 1, 1, 1])
+    gathering.add("train", "bad", atoms, [1.0, 1, 1, 1])
+    found = gathering.dataset("n", "s", "u")
+    assert len(found.train) == 1
+    assert [entry.name for entry in found.rejected] == ["bad"]
+    assert reason in found.rejected[0].reason
+
+
+def test_test_structures_that_are_trained_on_are_warned_of() -> None:
+    gathering = Gathering(GRID, "electronic")
+    gathering.add("train", "a", bulk("C"), [1.0, 1, 1, 1])
+    gathering.add("test", "b", bulk("C"), [1.0, 1, 1, 1])
+    assert "1 validation or test structures" in gathering.dataset("n", "s", "u").warnings[0]

@@ -1,0 +1,306 @@
+"""Training and evaluating small models of densities of states."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from ase.build import bulk
+
+from csgnn_dgl.cli.main import main
+from csgnn_dgl.datasets.atoms.base import DOSRecord
+from csgnn_dgl.errors import CheckpointError, ConfigError, DataError
+from csgnn_dgl.mapping.neighbors import find_neighbors
+from csgnn_dgl.models import AtomEncoderConfig, DOSConfig, DOSModel
+from csgnn_dgl.physics import EnergyGrid
+from csgnn_dgl.tasks.dos.config import TrainDOSConfig
+from csgnn_dgl.tasks.dos.evaluate import compare_curves, evaluate_dos, summarize
+from csgnn_dgl.tasks.dos.task import DOSBatch, DOSTask, StructureBatches, random_turns
+from csgnn_dgl.tasks.dos.train import resume, train
+from csgnn_dgl.tasks.dos.trained import load_dos_model
+from csgnn_dgl.tasks.run_directory import RunDirectory
+from csgnn_dgl.tasks.seeds import generator
+from csgnn_dgl.tasks.training import fit
+from csgnn_dgl.tasks.weights import load_weights
+
+SMALL: dict[str, Any] = {
+    "level": 1,
+    "channels": 4,
+    "base_width": 4,
+    "features": 8,
+    "hidden": [8],
+    "cutoff": 4.0,
+    "epochs": 3,
+    "batch_size": 4,
+    "learning_rate": 1e-2,
+    "validation_fraction": 0.25,
+    "rotate": True,
+    "atoms_per_structure": 1,
+    "dropout": 0.1,
+    "jitter": 0.01,
+    "accelerator": "cpu",
+}
+GRID = {"start": -10.0, "step": 0.5, "size": 41, "unit": "eV", "zero": "vacuum level"}
+
+
+def _write(folder: Path, name: str, count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    energies = -10 + 0.5 * np.arange(41)
+    frames = []
+    for _ in range(count):
+        lattice = rng.uniform(3.3, 3.9)
+        atoms = bulk("C", "diamond", lattice)
+        atoms.rattle(0.05, rng=rng)
+        centre = -8 + 4 * (lattice - 3.3)
+        atoms.info["dos"] = 4 * np.exp(-((energies - centre) ** 2) / 2) / np.sqrt(2 * np.pi)
+        atoms.info["electrons"] = 2.0
+        frames.append(atoms)
+    ase.io.write(folder / name, frames, format="extxyz")
+
+
+@pytest.fixture(scope="session")
+def curves_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Diamonds whose curve follows their lattice constant."""
+    folder = tmp_path_factory.mktemp("curves")
+    _write(folder, "train.extxyz", 16, 0)
+    _write(folder, "test.extxyz", 4, 1)
+    content = {
+        "quantity": "electronic density of states",
+        "energies": (-10 + 0.5 * np.arange(41)).tolist(),
+        "unit": "eV",
+        "zero": "vacuum level",
+        "dos_unit": "states/eV/atom",
+    }
+    (folder / "grid.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dos_run(curves_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """A finished run that no test changes."""
+    output = tmp_path_factory.mktemp("dos") / "run"
+    return train(TrainDOSConfig.resolve(flags={**SMALL, "data": curves_folder, "output": output}))
+
+
+def _weights(run: RunDirectory) -> dict[str, torch.Tensor]:
+    return load_weights(run.model, "dos")[1]
+
+
+def test_run_directory_is_complete(dos_run: RunDirectory) -> None:
+    assert list(pd.read_csv(dos_run.metrics)["epoch"]) == [0, 1, 2]
+    for name in ("curves", "examples-validation"):
+        assert dos_run.figure(name).read_bytes().startswith(b"\x89PNG")
+    summary = json.loads(dos_run.summary.read_text())
+    assert summary["data"]["training_structures"] == 12
+    assert summary["data"]["validation_structures"] == 4
+    assert summary["data"]["grid"]["unit"] == "eV"
+    assert summary["validation_error"] > 0
+    trained = load_dos_model(dos_run.path)
+    assert trained.grid.size == 41
+    assert trained.elements == (6,)
+    assert trained.dos_unit == "states/eV/atom"
+
+
+def test_an_interrupted_run_ends_with_the_same_weights(
+    curves_folder: Path, dos_run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+    step = DOSTask.training_step
+
+    def broken(self: DOSTask, batch: DOSBatch, batch_idx: int) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 5:  # in the middle of the second epoch
+            raise MemoryError
+        return step(self, batch, batch_idx)
+
+    output = tmp_path / "run"
+    options = TrainDOSConfig.resolve(flags={**SMALL, "data": curves_folder, "output": output})
+    with monkeypatch.context() as patch:
+        patch.setattr(DOSTask, "training_step", broken)
+        with pytest.raises(MemoryError):
+            train(options)
+    resumed = _weights(resume(output))
+    whole = _weights(dos_run)
+    assert resumed.keys() == whole.keys()
+    assert all(torch.equal(resumed[key], whole[key]) for key in whole)
+
+
+def test_evaluate(dos_run: RunDirectory, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(dos_run.path, copy)
+    result = evaluate_dos(copy, votes=2)
+    assert result.split == "test"
+    assert len(result.structures) == 4
+    assert {"dos_mae", "fdos_mae", "band_energy_mae", "fermi_level_mae"} <= set(result.table)
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in result.pictures)
+    assert len(pd.read_csv(copy / "evaluation-test.csv")) == 4
+    evaluate_dos(copy, votes=2)
+    entries = json.loads((copy / "summary.json").read_text())["evaluation"]
+    assert len(entries) == 1  # in place of the earlier one
+
+
+def test_changed_data_are_refused(
+    curves_folder: Path, dos_run: RunDirectory, tmp_path: Path
+) -> None:
+    moved = tmp_path / "data"
+    shutil.copytree(curves_folder, moved)
+    copy = tmp_path / "run"
+    shutil.copytree(dos_run.path, copy)
+    config = copy / "config.yaml"
+    config.write_text(config.read_text().replace(str(curves_folder), str(moved)))
+    _write(moved, "test.extxyz", 4, 7)
+    with pytest.raises(DataError, match="has changed since"):
+        evaluate_dos(copy)
+    with pytest.raises(CheckpointError, match="the data have changed since"):
+        resume(copy)
+
+
+def _task(**options: Any) -> DOSTask:
+    config = TrainDOSConfig.resolve(flags={**SMALL, **options})
+    sizes = AtomEncoderConfig((6,), level=1, channels=4, base_width=4, features=8, cutoff=4.0)
+    return DOSTask(config, DOSModel(DOSConfig(sizes, 3, (8,))), step=0.5)
+
+
+def test_loss_is_that_of_the_paper() -> None:
+    predicted, curves = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[0.0, 2.0, 5.0]])
+    loss, error = _task(dos_weight=0.1)._losses(predicted, curves)
+    # Differences 1, 0, −2; their sums, times the step: 0.5, 0.5, −0.5.
+    assert float(loss) == pytest.approx(0.1 * 5 / 3 + 0.9 * 0.75 / 3)
+    assert float(error) == pytest.approx(1.0)
+    loss, _ = _task(dos_weight=0.1, loss="absolute")._losses(predicted, curves)
+    assert float(loss) == pytest.approx(0.1 * 1.0 + 0.9 * 0.5)
+
+
+def test_undefined_bins_count_in_neither_part() -> None:
+    predicted = torch.tensor([[1.0, 7.0, 3.0]], requires_grad=True)
+    curves = torch.tensor([[0.0, float("nan"), 5.0]])
+    loss, error = _task()._losses(predicted, curves)
+    assert float(error) == pytest.approx(1.5)
+    loss.backward()
+    assert predicted.grad is not None
+    assert predicted.grad[0, 1] == 0
+    assert torch.isfinite(predicted.grad).all()
+
+
+def test_batches_are_the_structures() -> None:
+    records = [DOSRecord(bulk("C", "diamond", a), np.full(3, a), str(a)) for a in (3.4, 3.5, 3.6)]
+    batches = StructureBatches(records, 4.0)
+    batch = batches.__getitems__([2, 0])
+    expected = find_neighbors([records[2].atoms, records[0].atoms], 4.0)
+    assert torch.equal(batch.neighbors.centres, expected.centres)
+    assert torch.equal(batch.neighbors.structures, expected.structures)
+    torch.testing.assert_close(batch.neighbors.displacements, expected.displacements.float())
+    assert batch.curves[:, 0].tolist() == pytest.approx([3.6, 3.4])
+
+
+def test_turns_keep_lengths_and_angles_of_each_atom() -> None:
+    found = find_neighbors([bulk("C", "diamond", 3.5)], 4.0)
+    turned = random_turns(found, generator(0, "turns"))
+    assert not torch.allclose(turned.displacements, found.displacements)
+    for atom in range(2):
+        before = found.displacements[found.centres == atom]
+        after = turned.displacements[turned.centres == atom]
+        torch.testing.assert_close(before @ before.T, after @ after.T)
+
+
+def test_calibrated_models_start_at_the_mean() -> None:
+    sizes = AtomEncoderConfig((6,), level=1, channels=4, base_width=4, features=8, cutoff=4.0)
+    model = DOSModel(DOSConfig(sizes, 41, (8,)))
+    mean = torch.sin(torch.linspace(0, 3, 41)) + 1
+    model.calibrate(mean, torch.full((41,), 1e-3))
+    found = find_neighbors([bulk("C", "diamond", a) for a in (3.4, 3.5, 3.6)], 4.0)
+    curves = model(found.to("cpu", torch.float32))
+    torch.testing.assert_close(curves.mean(dim=0)[1:-1], mean[1:-1], atol=0.05, rtol=0)
+
+
+def test_levels_of_a_perfect_prediction() -> None:
+    grid = EnergyGrid(0.0, 0.1, 101)
+    curve = np.full(101, 2.0)
+    record = DOSRecord(bulk("C"), curve, "x", electrons=5.0, band_energy=6.0)
+    table = compare_curves([record], curve[None], grid)
+    assert table["band_energy"][0] == pytest.approx(6.25)
+    assert table["band_energy_error"][0] == 0
+    assert table["exact_band_energy_error"][0] == pytest.approx(0.25)
+    empty = summarize(compare_curves([record], np.zeros((1, 101)), grid)).iloc[-1]
+    assert empty["without_level"] == 1  # too few states: counted, not an error of zero
+
+
+def test_electrons_beyond_the_window_are_named() -> None:
+    record = DOSRecord(bulk("C"), np.full(101, 2.0), "file.vasp", electrons=50.0)
+    with pytest.raises(DataError, match=r"file\.vasp: the density of states holds 20"):
+        compare_curves([record], np.full((1, 101), 2.0), EnergyGrid(0.0, 0.1, 101))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kernel_size": 2}, "kernel_size is 2, but it must be odd"),
+        ({"r_min": 5.0, "cutoff": 4.0}, "no shells between r_min = 5.0 Å and cutoff = 4.0 Å"),
+        ({"hidden": [0]}, "widths must be positive"),
+    ],
+)
+def test_impossible_sizes(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TrainDOSConfig.resolve(flags=options)
+
+
+def test_the_paper_preset_has_its_parameters() -> None:
+    config = TrainDOSConfig.resolve(preset="paper")
+    sizes = AtomEncoderConfig((6,), level=config.level, channels=config.channels)
+    model = DOSModel(DOSConfig(sizes, 310, tuple(config.hidden)))
+    assert sum(p.numel() for p in model.parameters()) == 1_061_998
+
+
+def test_the_command_line(
+    curves_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = [
+        part
+        for key, value in SMALL.items()
+        for part in (
+            [f"--{key.replace('_', '-')}"] if value is True else
+            [f"--{key.replace('_', '-')}", str(value).strip("[]")]
+        )
+    ]  # fmt: skip
+
+    def call(*words: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main(list(words))
+        captured = capsys.readouterr()
+        return int(stop.value.code or 0), captured.out, captured.err
+
+    run = tmp_path / "run"
+    status, out, err = call(
+        "train", "dos", "--data", str(curves_folder), "--output", str(run), *flags
+    )
+    assert status == 0, err
+    assert "mean absolute validation error" in out
+    assert "states/eV/atom" in out
+    status, out, err = call("evaluate", str(run))
+    assert status == 0, err
+    assert "band_energy_mae" in out
+    status, _, err = call("evaluate", str(run), "--rotation", "z")
+    assert status == 2
+    assert "--rotation means nothing here" in err
+    status, _, err = call("train", "modelnet", "--resume", str(run))
+    assert status == 2
+    assert "unknown key" in err or "another kind" in err
+
+
+def test_fit_refuses_weights_of_other_data(
+    dos_run: RunDirectory, tmp_path: Path, curves_folder: Path
+) -> None:
+    header, _ = load_weights(dos_run.model, "dos")
+    other = header.__class__(**{**header.__dict__, "data": {**header.data, "fingerprint": "x"}})
+    never: Callable[[int, int], tuple[Any, Any]] = lambda rank, size: ([], [])  # noqa: E731
+    with pytest.raises(CheckpointError, match="the data have changed"):
+        fit(dos_run, _task(), other, never, command="dos")

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -180,10 +181,11 @@ def _trainer(run: RunDirectory, config: TrainingConfig, callbacks: list[Callback
             num_sanity_val_steps=0,
             log_every_n_steps=1,
         )
-    except (ValueError, RuntimeError, ImportError) as error:  # Lightning's words for bad devices
+    # Lightning's words for bad devices.
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
         raise ConfigError(
             f"Lightning cannot use accelerator {config.accelerator!r} with devices "
-            f"{config.devices!r}: {error}"
+            f"{config.devices!r}: {error}; csgnn-dgl doctor lists the devices there are"
         ) from error
 
 

@@ -169,9 +169,14 @@ def test_impossible_sizes_say_what_they_need(small: dict[str, Any], tmp_path: Pa
     assert not (tmp_path / "run").exists()
 
 
-def test_unusable_devices_are_named(small: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="accelerator 'warp'"):
-        trained(small, tmp_path / "run", accelerator="warp")
+@pytest.mark.parametrize(
+    ("accelerator", "devices"), [("warp", "auto"), ("cpu", "some"), ("cpu", "-1"), ("gpu", "99")]
+)
+def test_unusable_devices_are_named(
+    accelerator: str, devices: str, small: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=f"accelerator '{accelerator}' with devices '{devices}'"):
+        trained(small, tmp_path / "run", accelerator=accelerator, devices=devices)
 
 
 def test_a_class_of_one_shape_is_named(small: dict[str, Any], tmp_path: Path, clouds: Path) -> None:

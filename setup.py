@@ -67,7 +67,10 @@ setup(
         *(f"csgnn_dgl.datasets.{name}" for name in find_packages("datasets")),
     ],
     package_dir={"csgnn_dgl.cli": "cli", "csgnn_dgl.datasets": "datasets"},
-    package_data={"csgnn_dgl": ["py.typed", "weights/*"]},
+    package_data={
+        "csgnn_dgl": ["py.typed", "weights/*"],
+        "csgnn_dgl.datasets.atoms": ["files/carbon-tb-small/*"],
+    },
     python_requires=">=3.10,<3.13",
     install_requires=REQUIRES,
     extras_require={

@@ -10,28 +10,15 @@ from importlib import metadata
 from pathlib import Path
 
 import click
+from packaging.requirements import Requirement
 
 from csgnn_dgl import __version__
-from csgnn_dgl.errors import CSGNNError
+from csgnn_dgl.errors import CSGNNError, MissingDependencyError
 
 __all__ = ["doctor"]
 
-_PACKAGES = (
-    "torch",
-    "dgl",
-    "lightning",
-    "torchmetrics",
-    "numpy",
-    "networkx",
-    "ase",
-    "pandas",
-    "h5py",
-    "safetensors",
-    "matplotlib",
-    "tensorboard",
-    "click",
-    "pydantic",
-)
+# Any distribution of open3d will do: whether it loads is looked at below.
+_OPEN3D = ("open3d", "open3d-cpu", "libusb-package")
 Finding = tuple[bool, str, str]
 
 
@@ -43,16 +30,21 @@ def doctor() -> None:
     """
     click.echo(f"csgnn-dgl {__version__}")
     click.echo(
-        f"  Python      {platform.python_version()} ({sys.executable}), {platform.platform()}"
+        f"  Python            {platform.python_version()} ({sys.executable}), {platform.platform()}"
     )
-    missing = []
-    for name in _PACKAGES:
+    failed = False
+    for requirement in _requirements():
+        name = requirement.name
+        remedy = f"pip install '{name}{requirement.specifier}'"
         try:
-            click.echo(f"  {name:<11} {metadata.version(name)}")
+            version = metadata.version(name)
         except metadata.PackageNotFoundError:
-            missing.append(name)
-            click.echo(f"  {name:<11} MISSING: pip install {name}")
-    failed = bool(missing)
+            failed = True
+            click.echo(f"  {name:<17} MISSING: {remedy}")
+            continue
+        fits = requirement.specifier.contains(version, prereleases=True)
+        failed |= not fits
+        click.echo(f"  {name:<17} {version}{'' if fits else f', DOES NOT FIT: {remedy}'}")
     for heading, check in (
         ("DGL", _dgl),
         ("devices", _devices),
@@ -70,6 +62,20 @@ def doctor() -> None:
             click.echo(f"  MISSING {error}")
     if failed:
         raise CSGNNError("training will not work before the above is installed")
+
+
+def _requirements() -> list[Requirement]:
+    """What this package needs on this system, as its installation says."""
+    try:
+        texts = metadata.requires("csgnn-dgl") or []
+    except metadata.PackageNotFoundError:
+        raise MissingDependencyError(
+            "csgnn-dgl itself is not installed, only its files are here: pip install -e ."
+        ) from None
+    found = [Requirement(text) for text in texts]
+    # Extras are the developers'.
+    needed = [r for r in found if r.marker is None or r.marker.evaluate({"extra": ""})]
+    return sorted((r for r in needed if r.name not in _OPEN3D), key=lambda r: r.name)
 
 
 def _dgl() -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -154,5 +155,36 @@ def test_flags_go_before_file_and_preset(run: Callable[..., Any], tmp_path: Path
 def test_doctor(run: Callable[..., Any]) -> None:
     result = run("doctor")
     assert result.status == 0
-    for word in ("torch", "dgl", "graphbolt", "CPU", "open3d", "cache"):
+    for word in ("torch", "dgl", "graphbolt", "CPU", "open3d", "cache", "vesin", "tqdm"):
         assert word in result.out
+    assert "mypy" not in result.out, "what only developers need is left out"
+
+
+@pytest.mark.parametrize(
+    ("versions", "message"),
+    [
+        ({"torch": "2.1.0"}, "2.1.0, DOES NOT FIT: pip install 'torch>=2.4'"),
+        ({"torch": "2.4.0+cpu"}, None),
+        ({"tqdm": None}, "MISSING: pip install 'tqdm>=4.66'"),
+        ({"csgnn-dgl": None}, "csgnn-dgl itself is not installed"),
+    ],
+)
+def test_doctor_finds_what_is_wrong(
+    versions: dict[str, str | None],
+    message: str | None,
+    run: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def pretend(real: Callable[[str], Any]) -> Callable[[str], Any]:
+        def look_up(name: str) -> Any:
+            if versions.get(name, name) is None:
+                raise metadata.PackageNotFoundError(name)
+            return versions.get(name) or real(name)
+
+        return look_up
+
+    for function in ("version", "requires"):
+        monkeypatch.setattr(metadata, function, pretend(getattr(metadata, function)))
+    result = run("doctor")
+    assert result.status == (0 if message is None else 2)
+    assert message is None or message in result.out + result.err

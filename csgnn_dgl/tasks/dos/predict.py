@@ -149,8 +149,7 @@ def predict_structures(
     for index, atoms in enumerate(structures):
         _check_elements(trained, atoms, index)
     curves = trained.per_atom(structures)
-    turns = random_rotations(votes - 1, "so3", "z", generator(seed, "votes")) if votes > 1 else []
-    for turn in turns:
+    for turn in random_rotations(max(votes - 1, 0), "so3", "z", generator(seed, "votes")):
         turned = trained.per_atom([_turned(atoms, turn) for atoms in structures])
         curves = [total + more for total, more in zip(curves, turned, strict=True)]
     return [

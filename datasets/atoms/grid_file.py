@@ -93,7 +93,7 @@ def read_grid_file(path: Path) -> GridFile:
     >>> found.quantity, found.grid.unit
     ('phonon', 'THz')
     >>> found.warnings[0]
-    "grid.json gives no quantity; phonon taken, because energies are in THz"
+    'grid.json gives no quantity; phonon taken, because energies are in THz'
     """
     said = _read(path)
     notes: list[str] = []

@@ -13,11 +13,12 @@ import click
 
 from csgnn_dgl import __version__
 from csgnn_dgl._files import resource_error
-from csgnn_dgl.errors import CSGNNError, suggest
+from csgnn_dgl.errors import CSGNNError, StoppedError, suggest
 
 __all__ = ["cli", "main"]
 
 _STATUS_USER_ERROR = 2
+_STATUS_STOPPED = 130
 # PyTorch has no class for these that could be named without importing it.
 _OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
 
@@ -95,7 +96,7 @@ def _fail(message: str) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 is success, 2 an error that the user can mend."""
+    """Run the command line, and exit: 0 is success, 2 an error to mend, 130 a stop from outside."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     # Taken off by hand, so that it may stand anywhere.
     debug = "--debug" in words
@@ -116,7 +117,7 @@ def _run(words: list[str], debug: bool) -> int:
         return _fail(error.format_message())
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
-        return 130
+        return _STATUS_STOPPED
     except BrokenPipeError:
         # The reader of our output went away (head, less): nobody is left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -124,7 +125,8 @@ def _run(words: list[str], debug: bool) -> int:
     except CSGNNError as error:
         if debug:
             traceback.print_exc()
-        return _fail(str(error))
+        _fail(str(error))
+        return _STATUS_STOPPED if isinstance(error, StoppedError) else _STATUS_USER_ERROR
     except OSError as error:
         if debug:
             traceback.print_exc()

@@ -12,6 +12,7 @@ __all__ = [
     "DataError",
     "MissingDependencyError",
     "ResourceError",
+    "StoppedError",
     "nearest_name",
     "suggest",
 ]
@@ -35,6 +36,10 @@ class CheckpointError(CSGNNError):
 
 class ResourceError(CSGNNError):
     """Not enough memory or disk, or no permission."""
+
+
+class StoppedError(CSGNNError):
+    """Ended from outside, by Ctrl-C or a signal; the message says how to go on."""
 
 
 class MissingDependencyError(CSGNNError, ImportError):

@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from csgnn_dgl.errors import CheckpointError, ConfigError, CSGNNError, ResourceError
+from csgnn_dgl.errors import CheckpointError, ConfigError, ResourceError, StoppedError
 from csgnn_dgl.tasks.callbacks import KeepWeights
 from csgnn_dgl.tasks.checkpoint_io import AtomicCheckpointIO
 from csgnn_dgl.tasks.config import TrainingConfig
@@ -109,8 +109,9 @@ def fit(
     Raises
     ------
     CSGNNError
-        Changed data, a damaged checkpoint, a full disk, an interruption; all complete epochs are
-        saved.
+        Changed data, a damaged checkpoint, a full disk; all complete epochs are saved.
+    StoppedError
+        Ctrl-C or SIGTERM; the same.
     """
     _check_unchanged(run, header)
     first = is_first_process()
@@ -126,12 +127,15 @@ def fit(
             _run(trainer, task, loaders, run.last_checkpoint)
     except ResourceError as error:
         raise ResourceError(f"{error}. Every epoch before is saved; then {go_on}") from error
+    except SystemExit as stop:
+        # So Lightning ends after Ctrl-C and SIGTERM, without a word and with status 1 and 0.
+        if not (first and trainer.interrupted):
+            raise
+        raise StoppedError(
+            f"stopped in epoch {trainer.current_epoch + 1}; every epoch before is saved; {go_on}"
+        ) from stop
     finally:
         os.environ.pop(_RUN_VARIABLE, None)
-    if trainer.interrupted:
-        raise CSGNNError(
-            f"interrupted after {len(history.rows)} epochs, all of them saved; {go_on}"
-        )
     return (history, keep) if first else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import pytest
 import safetensors.torch
 import torch
 
@@ -26,8 +28,12 @@ FLAGS = [
 ]
 
 
-def start(*words: object, largest_file: int | None = None) -> subprocess.Popen[bytes]:
+def start(
+    *words: object, largest_file: int | None = None, listen: bool = False
+) -> subprocess.Popen[bytes]:
     def limit() -> None:
+        # Whoever started the tests may have it ignored.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         if largest_file is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 
@@ -36,7 +42,7 @@ def start(*words: object, largest_file: int | None = None) -> subprocess.Popen[b
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [*command, *map(str, words)],
-        stderr=subprocess.PIPE if largest_file else subprocess.DEVNULL,
+        stderr=subprocess.PIPE if largest_file or listen else subprocess.DEVNULL,
         env=environment,
         preexec_fn=limit,
     )
@@ -84,6 +90,32 @@ def test_killed_and_resumed(clouds: Path, tmp_path: Path) -> None:
     tables = [pd.read_csv(p / "metrics.csv").drop(columns="seconds") for p in (whole, cut)]
     pd.testing.assert_frame_equal(tables[0], tables[1])
     assert not [p for p in cut.rglob("*") if ".partial" in p.name], "leftovers are removed"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_says_how_to_go_on(number: signal.Signals, clouds: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    process = start("--data", clouds, "--output", path, *FLAGS, "--epochs", 2000, listen=True)
+    deadline = time.monotonic() + 120
+    while epochs_done(path) < 2:
+        assert process.poll() is None, "it ended before it could be stopped"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said.decode()
+    assert b"Traceback" not in said
+    last = said.decode().splitlines()[-1]
+    found = re.fullmatch(
+        r"error: stopped in epoch (\d+); every epoch before is saved; "
+        rf"go on with: csgnn-dgl train modelnet --resume {re.escape(str(path))}",
+        last,
+    )
+    assert found, last
+    check_that_files_are_whole(path)
+    saved = torch.load(path / "last.ckpt", weights_only=True)["epoch"] + 1
+    # The stop may come just after an epoch was saved and before the next is counted.
+    assert 0 <= saved - (int(found[1]) - 1) <= 1
 
 
 def test_a_disk_that_refuses_loses_nothing(clouds: Path, tmp_path: Path) -> None:

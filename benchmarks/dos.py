@@ -31,7 +31,7 @@ from csgnn_dgl.tasks.dos.evaluate import compare_curves, predict_curves, summari
 from csgnn_dgl.tasks.dos.task import dos_config
 from csgnn_dgl.tasks.dos.train import dos_header, fit_model
 from csgnn_dgl.tasks.dos.trained import TrainedDOS
-from csgnn_dgl.tasks.training import begin_run, seed_weights
+from csgnn_dgl.tasks.training import new_run, seed_weights
 
 
 class AGNIEncoder(nn.Module):
@@ -127,7 +127,8 @@ def main(config: TrainDOSConfig, given: set[str], votes: int) -> None:
         click.echo(f"== {name}")
         chosen = options.model_copy(update={"output": config.output / f"model-{number}"})
         started = time.perf_counter()
-        done = fit_model(begin_run(chosen, "dos"), chosen, dataset, model, click.echo)
+        with new_run(chosen, "dos") as run:
+            done = fit_model(run, chosen, dataset, model, click.echo)
         assert done is not None
         seconds[name] = time.perf_counter() - started
         trained = TrainedDOS(done[0].kept.eval(), dos_header(dataset, model.config), config.output)

@@ -28,6 +28,7 @@ def option(default: Any, description: str, group: str, **limits: Any) -> Any:
 class TrainingConfig(CommandConfig):
     """How a network is trained, whatever it learns."""
 
+    data: Path | None = option(None, "Folder with the data.", "Data")
     validation_fraction: float = option(
         0.1, "Share of the training data held out for validation, by class.", "Data", gt=0, lt=1
     )

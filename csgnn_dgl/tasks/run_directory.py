@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,6 +92,37 @@ class RunDirectory:
         run = cls(_next_free(command) if path is None else _claim(path))
         atomic_write_text(run.config, config_yaml)
         return run
+
+    @staticmethod
+    def require_free(path: Path) -> None:
+        """Refuse a place where :meth:`create` could make nothing.
+
+        Raises
+        ------
+        ResourceError
+            A file is there.
+        CSGNNError
+            The folder exists and is not empty.
+        """
+        if path.exists() and not path.is_dir():
+            raise ResourceError(f"{path} is a file, not a folder for a run; choose another path")
+        if path.is_dir() and any(path.iterdir()):
+            what = "holds a run" if (path / "config.yaml").is_file() else "is not empty"
+            raise CSGNNError(
+                f"{path} exists and {what}; nothing was changed. Choose another --output, or go "
+                f"on with that run: --resume {path}"
+            )
+
+    def discard_unused(self) -> None:
+        """Remove the folder again if no epoch was ever finished in it."""
+        if any(path.exists() for path in (self.metrics, self.model, self.last_checkpoint)):
+            return
+        for path in (self.config, self.path / ".lock"):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
+        # Whatever else is in it is not ours to remove.
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
@@ -179,14 +212,7 @@ class RunDirectory:
 
 
 def _claim(path: Path) -> Path:
-    if path.exists() and not path.is_dir():
-        raise ResourceError(f"{path} is a file, not a folder for a run; choose another path")
-    if path.is_dir() and any(path.iterdir()):
-        what = "holds a run" if (path / "config.yaml").is_file() else "is not empty"
-        raise CSGNNError(
-            f"{path} exists and {what}; nothing was changed. Choose another --output, or go "
-            f"on with that run: --resume {path}"
-        )
+    RunDirectory.require_free(path)
     return _make(path)
 
 

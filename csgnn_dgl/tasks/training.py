@@ -7,8 +7,8 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,13 @@ from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from csgnn_dgl.errors import CheckpointError, ConfigError, ResourceError, StoppedError
+from csgnn_dgl.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    ResourceError,
+    StoppedError,
+)
 from csgnn_dgl.tasks.callbacks import KeepWeights
 from csgnn_dgl.tasks.checkpoint_io import AtomicCheckpointIO
 from csgnn_dgl.tasks.config import TrainingConfig
@@ -28,7 +34,7 @@ from csgnn_dgl.tasks.seeds import derive_seed
 from csgnn_dgl.tasks.training_task import TrainingTask
 from csgnn_dgl.tasks.weights import Header, load_weights, save_weights
 
-__all__ = ["Echo", "begin_run", "fit", "is_first_process", "seed_weights", "silent"]
+__all__ = ["Echo", "fit", "is_first_process", "new_run", "require_free", "seed_weights", "silent"]
 
 # Lightning starts further processes by running the same command again; they find the run here.
 _RUN_VARIABLE = "CSGNN_RUN_DIRECTORY"
@@ -48,16 +54,47 @@ def is_first_process() -> bool:
     return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
-def begin_run(config: TrainingConfig, command: str) -> RunDirectory:
-    """Make a run directory; in further processes, find that of the first.
+def require_free(config: TrainingConfig) -> None:
+    """Look at the place for the run before anything that takes time.
+
+    Raises
+    ------
+    CSGNNError
+        A run is there already, or another file.
+    """
+    if config.output is not None and is_first_process() and _RUN_VARIABLE not in os.environ:
+        RunDirectory.require_free(config.output)
+
+
+@contextmanager
+def new_run(config: TrainingConfig, command: str) -> Iterator[RunDirectory]:
+    """A new run directory; in further processes, that of the first.
+
+    If the data or the options turn out to be unusable before the first epoch, it is removed again,
+    so that the same command may be given once they are mended.
 
     Raises
     ------
     CSGNNError
         It exists, or cannot be made, or the first process made none.
     """
+    run = _begin_run(config, command)
+    try:
+        yield run
+    except (ConfigError, DataError):
+        if is_first_process():
+            run.discard_unused()
+        raise
+    finally:
+        os.environ.pop(_RUN_VARIABLE, None)
+
+
+def _begin_run(config: TrainingConfig, command: str) -> RunDirectory:
     if is_first_process():
-        run = RunDirectory.create(config.output, command, config.to_yaml())
+        # A run is to be evaluated from any folder.
+        data = None if config.data is None else config.data.expanduser().resolve()
+        saved = config.model_copy(update={"data": data})
+        run = RunDirectory.create(config.output, command, saved.to_yaml())
         os.environ[_RUN_VARIABLE] = str(run.path.resolve())
         return run
     place = os.environ.get(_RUN_VARIABLE) or config.output
@@ -134,8 +171,6 @@ def fit(
         raise StoppedError(
             f"stopped in epoch {trainer.current_epoch + 1}; every epoch before is saved; {go_on}"
         ) from stop
-    finally:
-        os.environ.pop(_RUN_VARIABLE, None)
     return (history, keep) if first else None
 
 

@@ -90,7 +90,7 @@ class TrainDOSConfig(TrainingConfig):
     )
     atoms_per_structure: int | None = option(
         None,
-        "Take so many atoms of a structure at random in each step. Default: all.",
+        "Take so many atoms of a structure, at random in each step. Default: all.",
         "Augmentation",
         ge=1,
     )

@@ -153,13 +153,7 @@ class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
         place = (self.current_epoch, batch_idx, self.global_rank)
         # Dropout draws from the global generator, as PyTorch's modules do.
         torch.manual_seed(derive_seed(self.config.seed, "dropout", *place))
-        neighbors = batch.neighbors
-        if self.config.atoms_per_structure is not None:
-            neighbors = _some_atoms(
-                neighbors,
-                self.config.atoms_per_structure,
-                generator(self.config.seed, "atoms", *place),
-            )
+        neighbors = self._some_atoms(batch.neighbors, "atoms", *place)
         if self.config.rotate:
             neighbors = random_turns(neighbors, generator(self.config.seed, "turns", *place))
         if self.config.jitter:
@@ -173,11 +167,19 @@ class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
         return loss
 
     def validation_step(self, batch: DOSBatch, batch_idx: int) -> None:
-        loss, error = self._losses(self.kept(self._typed(batch.neighbors)), batch.curves)
+        # The same atoms in every epoch: epochs are compared with each other.
+        neighbors = self._some_atoms(batch.neighbors, "validation", batch_idx, self.global_rank)
+        loss, error = self._losses(self.kept(self._typed(neighbors)), batch.curves)
         self.validation_loss.update(loss, len(batch.curves))
         self.validation_error.update(error, len(batch.curves))
         self.log("validation_loss", self.validation_loss, on_epoch=True)
         self.log("validation_error", self.validation_error, on_epoch=True, prog_bar=True)
+
+    def _some_atoms(self, neighbors: Neighbors, purpose: str, *place: int) -> Neighbors:
+        count = self.config.atoms_per_structure
+        if count is None:
+            return neighbors
+        return _some_atoms(neighbors, count, generator(self.config.seed, purpose, *place))
 
     def _typed(self, neighbors: Neighbors) -> Neighbors:
         return neighbors.to(self.device, next(self.model.parameters()).dtype)

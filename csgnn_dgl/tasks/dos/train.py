@@ -21,7 +21,15 @@ from csgnn_dgl.tasks.loaders import batch_loader
 from csgnn_dgl.tasks.plots import plot_curves
 from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.seeds import derive_seed
-from csgnn_dgl.tasks.training import Echo, begin_run, fit, is_first_process, seed_weights, silent
+from csgnn_dgl.tasks.training import (
+    Echo,
+    fit,
+    is_first_process,
+    new_run,
+    require_free,
+    seed_weights,
+    silent,
+)
 from csgnn_dgl.tasks.weights import Header
 
 __all__ = ["dos_header", "fit_model", "resume", "train"]
@@ -42,11 +50,12 @@ def train(config: TrainDOSConfig, echo: Echo = silent) -> RunDirectory:
     CSGNNError
         The data, the options or the place to write cannot be used; nothing was overwritten.
     """
+    require_free(config)
     if config.data is None and is_first_process():
         echo("no --data given: training on the built-in carbon set")
     dataset = load_dos_dataset(config.data, seed=config.seed)
-    run = begin_run(config, "dos")
-    _fit(run, config, dataset, echo)
+    with new_run(config, "dos") as run:
+        _fit(run, config, dataset, echo)
     return run
 
 

@@ -27,7 +27,15 @@ from csgnn_dgl.tasks.shapes.config import TrainModelNetConfig
 from csgnn_dgl.tasks.shapes.inference import vote
 from csgnn_dgl.tasks.shapes.plots import plot_confusion
 from csgnn_dgl.tasks.shapes.trained import KIND, load_classifier
-from csgnn_dgl.tasks.training import Echo, begin_run, fit, is_first_process, seed_weights, silent
+from csgnn_dgl.tasks.training import (
+    Echo,
+    fit,
+    is_first_process,
+    new_run,
+    require_free,
+    seed_weights,
+    silent,
+)
 from csgnn_dgl.tasks.weights import Header
 
 __all__ = ["resume", "train"]
@@ -49,11 +57,12 @@ def train(config: TrainModelNetConfig, echo: Echo = silent) -> RunDirectory:
         The data, the options or the place to write cannot be used; nothing was overwritten.
     """
     _require_training_memory(config)
+    require_free(config)
     if config.data is None and is_first_process():
         echo("no --data given: training on the built-in solids")
     dataset = _load(config)
-    run = begin_run(config, "modelnet")
-    _fit(run, config, dataset, echo)
+    with new_run(config, "modelnet") as run:
+        _fit(run, config, dataset, echo)
     return run
 
 

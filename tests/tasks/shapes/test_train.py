@@ -203,3 +203,32 @@ def test_a_damaged_checkpoint_is_named(
     copy.last_checkpoint.write_bytes(content)
     with pytest.raises(CheckpointError, match=message):
         resume(copy.path)
+
+
+def test_a_refusal_before_the_first_epoch_leaves_the_place_free(
+    small: dict[str, Any], tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(small["data"], data)
+    for path in list((data / "rod" / "train").iterdir())[1:]:
+        path.unlink()
+    output = tmp_path / "run"
+    with pytest.raises(DataError, match="has one training shape only"):
+        trained({**small, "data": data}, output)
+    assert not output.exists()
+
+
+def test_a_taken_place_is_refused_before_the_data_are_read(
+    small: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "something").write_text("mine")
+    with pytest.raises(CSGNNError, match="exists and is not empty"):
+        trained({**small, "data": tmp_path / "absent"}, tmp_path)
+
+
+def test_data_are_found_from_any_folder(
+    small: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(small["data"].parent)
+    run = trained({**small, "epochs": 1, "data": Path(small["data"].name)}, tmp_path / "run")
+    assert TrainModelNetConfig.from_yaml(run.config).data == small["data"].resolve()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from csgnn_dgl.errors import ConfigError
+
 __all__ = ["data"]
 
 
@@ -17,21 +19,51 @@ def data() -> None:
 
 @data.command("info")
 @click.argument("path", required=False, type=click.Path(path_type=Path))
-@click.option("--points", default=1024, show_default=True, help="Points per cloud.")
-@click.option("--up-axis", type=click.Choice(["x", "y", "z"]), help="If the default is wrong.")
-def info(path: Path | None, points: int, up_axis: str | None) -> None:
-    """Read the data at PATH, and say what they hold. Without PATH: the built-in solids.
+@click.option(
+    "--kind",
+    type=click.Choice(["shapes", "dos"]),
+    help="What is at PATH, if it is not found out rightly; without PATH, which built-in data.",
+)
+@click.option("--points", type=int, help="Points per cloud of shapes.  [default: 1024]")
+@click.option("--up-axis", type=click.Choice(["x", "y", "z"]), help="Of shapes, if it is another.")
+@click.option("--seed", default=0, show_default=True, help="Of splits that are not given.")
+def info(
+    path: Path | None, kind: str | None, points: int | None, up_axis: str | None, seed: int
+) -> None:
+    """Read the data at PATH, and say what they hold. Without PATH: the built-in solids, or with
+    --kind dos the built-in carbon set.
 
     \b
-    PATH is a folder of one of these kinds:
+    Shapes; PATH is a folder of one of these kinds:
       train_files.txt, test_files.txt, shape_names.txt, *.h5   as modelnet40_ply_hdf5_2048
       CLASS/train/*, CLASS/test/*                              as ModelNet's meshes
       CLASS/*                                                  split by seed
     with meshes (.off .obj .ply .stl) or clouds (.npy .npz .ply .xyz .pts .txt).
+
+    \b
+    Densities of states; PATH is a folder of one of these kinds:
+      grid.json, train.extxyz [validation, test]    a dos in each frame
+      grid.json, id_prop.csv [validation, test]     a table beside CIF or POSCAR files
+      STRUCTURE/TEMPERATURE/NAME/POSCAR, doscar_s   as the paper's carbon data
+      recipe.json, *.npz                            made by data make carbon-tb
     """
+    from csgnn_dgl.datasets.atoms.loading import is_dos_folder, load_dos_dataset
     from csgnn_dgl.datasets.shapes import load_dataset
 
-    click.echo(load_dataset(path, points=points, up_axis=up_axis).summary())  # type: ignore[arg-type]
+    if kind is None:
+        kind = "dos" if path is not None and is_dos_folder(path) else "shapes"
+    if kind == "dos":
+        if points is not None or up_axis is not None:
+            raise ConfigError("--points and --up-axis are of shapes; densities of states have none")
+        click.echo(load_dos_dataset(path, seed=seed).summary())
+        return
+    shapes = load_dataset(
+        path,
+        points=1024 if points is None else points,
+        up_axis=up_axis,  # type: ignore[arg-type]
+        seed=seed,
+    )
+    click.echo(shapes.summary())
 
 
 @data.command("download")
@@ -82,6 +114,7 @@ def make() -> None:
 @click.option("--structure", "structures", multiple=True, help="Only this one; may be repeated.")
 @click.option("--snapshots", default=100, show_default=True, help="Per structure and temperature.")
 @click.option("--test-snapshots", default=20, show_default=True, help="Per structure.")
+@click.option("--interval", default=10, show_default=True, help="Steps between snapshots.")
 @click.option("--seed", default=0, show_default=True, help="Of velocities and noise.")
 @click.option("--processes", type=int, help="How many at a time. Default: one per core.")
 def make_carbon_command(
@@ -89,6 +122,7 @@ def make_carbon_command(
     structures: tuple[str, ...],
     snapshots: int,
     test_snapshots: int,
+    interval: int,
     seed: int,
     processes: int | None,
 ) -> None:
@@ -96,6 +130,8 @@ def make_carbon_command(
 
     With the defaults it is the experiment of the paper: 1,600 snapshots and 160 for testing. A run
     that was stopped goes on with the trajectories that are missing.
+
+    The small set that comes with the package was made with --snapshots 20 --test-snapshots 10.
     """
     from tqdm import tqdm
 
@@ -106,6 +142,7 @@ def make_carbon_command(
         structures=structures or ALLOTROPES,
         snapshots=snapshots,
         test_snapshots=test_snapshots,
+        interval=interval,
         seed=seed,
     )
     total = len(list(recipe.jobs()))
@@ -114,3 +151,64 @@ def make_carbon_command(
             recipe, destination, processes=processes, progress=lambda path: bar.update()
         )
     click.echo(f"{destination}: {len(paths)} trajectories of {len(recipe.structures)} structures")
+
+
+@data.command("import-vasp")
+@click.argument("paths", nargs=-1, required=True, metavar="DIR...", type=click.Path(path_type=Path))
+@click.option(
+    "--to",
+    "destination",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder to make.",
+)
+@click.option("--start", type=float, help="First energy of all, from the zero chosen [eV].")
+@click.option("--stop", type=float, help="Last energy of all [eV].")
+@click.option("--step", type=float, help="Distance of energies [eV].")
+@click.option(
+    "--zero",
+    type=click.Choice(["fermi", "as-given"]),
+    default="fermi",
+    show_default=True,
+    help="The Fermi level of each calculation, or VASP's own zero.",
+)
+@click.option("--width", default=0.0, help="Broaden by a Gaussian of this standard deviation [eV].")
+@click.option("--strict", is_flag=True, help="Stop at the first calculation that cannot be used.")
+@click.pass_context
+def import_vasp_command(
+    context: click.Context,
+    paths: tuple[Path, ...],
+    destination: Path,
+    start: float | None,
+    stop: float | None,
+    step: float | None,
+    zero: str,
+    width: float,
+    strict: bool,
+) -> None:
+    """Structures and densities of states from VASP's results, to train on.
+
+    DIR holds vasprun.xml[.gz], or POSCAR and DOSCAR; or folders that do. Calculations that cannot
+    be used are listed at the end, and make the exit status 1.
+    """
+    from tqdm import tqdm
+
+    from csgnn_dgl.datasets.atoms.vasp_import import energy_window, import_vasp
+
+    with tqdm(unit="calculation", disable=not sys.stderr.isatty()) as bar:
+        result = import_vasp(
+            paths,
+            destination,
+            window=energy_window(start, stop, step),
+            zero=zero,  # type: ignore[arg-type]
+            width=width,
+            strict=strict,
+            progress=lambda name: bar.update(),
+        )
+    for note in result.notes:
+        click.echo(f"note: {note}", err=True)
+    click.echo(f"{destination}: {len(result.imported)} calculations")
+    for entry in result.rejected:
+        click.echo(f"rejected: {entry.name}: {entry.reason}", err=True)
+    if result.rejected:
+        context.exit(1)

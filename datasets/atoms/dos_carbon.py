@@ -1,0 +1,126 @@
+"""Carbon trajectories with tight-binding densities of states: a folder, or the built-in ones."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from csgnn_dgl.datasets.atoms.base import DOSDataset
+from csgnn_dgl.datasets.atoms.carbon_md import CARBON_GRID, Trajectory, read_trajectory
+from csgnn_dgl.datasets.atoms.gathering import Gathering, Split
+from csgnn_dgl.errors import DataError
+from csgnn_dgl.physics.carbon_tb import VALENCE_ELECTRONS
+
+__all__ = ["BUILT_IN", "is_carbon_folder", "load_built_in_carbon", "load_carbon_folder"]
+
+#: Made by ``csgnn-dgl data make carbon-tb --snapshots 20 --test-snapshots 10``.
+BUILT_IN = Path(__file__).parent / "files" / "carbon-tb-small"
+_SPLITS: dict[str, Split] = {"train": "train", "test": "test"}
+
+
+def is_carbon_folder(path: Path) -> bool:
+    """Whether ``csgnn-dgl data make carbon-tb`` wrote there."""
+    return (path / "recipe.json").is_file() and any(path.glob("*.npz"))
+
+
+def load_built_in_carbon() -> DOSDataset:
+    """The small carbon set that comes with the package.
+
+    Raises
+    ------
+    DataError
+        The package was installed without its data files.
+
+    Examples
+    --------
+    >>> carbon = load_built_in_carbon()
+    >>> len(carbon.train), len(carbon.test), carbon.electrons_per_element
+    (320, 80, {6: 4.0})
+    """
+    if not is_carbon_folder(BUILT_IN):
+        raise DataError(
+            f"the built-in carbon set is missing at {BUILT_IN}; install the package again, or "
+            f"make a set: csgnn-dgl data make carbon-tb"
+        )
+    return _load(BUILT_IN, "carbon-tb-small", "the built-in carbon set, by tight binding")
+
+
+def load_carbon_folder(path: Path) -> DOSDataset:
+    """Trajectories that ``csgnn-dgl data make carbon-tb`` wrote.
+
+    Training and test structures come from trajectories of their own. The band energies are the
+    exact sums of filled eigenvalues, and the Fermi levels lie between the exact levels.
+
+    Parameters
+    ----------
+    path
+        The folder, with ``recipe.json`` and ``*.npz``.
+
+    Raises
+    ------
+    DataError
+        No trajectory for training can be read.
+    """
+    return _load(path, "carbon-tb", f"tight-binding carbon in {path}")
+
+
+def _load(path: Path, name: str, source: str) -> DOSDataset:
+    gathering = Gathering(CARBON_GRID, "electronic")
+    for file in sorted(path.glob("*.npz")):
+        try:
+            _add(gathering, file.stem, read_trajectory(file))
+        except DataError as error:
+            gathering.reject(file.name, error)
+    expected = _expected(path / "recipe.json")
+    missing = sorted(expected - {file.name for file in path.glob("*.npz")})
+    if missing:
+        gathering.remark(
+            f"{len(missing)} of the {len(expected)} trajectories of recipe.json are not there; "
+            f"make them by running csgnn-dgl data make carbon-tb again",
+            missing[0],
+        )
+    return gathering.dataset(name, source, "states/eV/atom")
+
+
+def _add(gathering: Gathering, name: str, trajectory: Trajectory) -> None:
+    count, n_atoms = trajectory.positions.shape[:2]
+    shapes = {
+        "dos": (count, CARBON_GRID.size),
+        "band_energy": (count,),
+        "fermi_level": (count,),
+        "positions": (count, n_atoms, 3),
+    }
+    for key, shape in shapes.items():
+        values = getattr(trajectory, key)
+        if values.shape != shape:
+            raise DataError(f"{key} has shape {values.shape}, but {shape} is expected")
+        if not np.isfinite(values).all():
+            raise DataError(f"{key} holds values that are NaN or infinite")
+    if trajectory.split not in _SPLITS:
+        raise DataError(f"its split is {trajectory.split!r}, neither train nor test")
+    for index in range(count):
+        gathering.add(
+            _SPLITS[trajectory.split],
+            f"{name}[{index}]",
+            trajectory.atoms(index),
+            trajectory.dos[index],
+            group=trajectory.structure,
+            electrons=float(VALENCE_ELECTRONS),
+            band_energy=float(trajectory.band_energy[index]),
+            fermi_level=float(trajectory.fermi_level[index]),
+            checked=True,
+        )
+
+
+def _expected(path: Path) -> set[str]:
+    """File names that the recipe asks for."""
+    try:
+        recipe: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        kinds = product(recipe["structures"], recipe["temperatures"], _SPLITS)
+        return {f"{name}-{temperature:g}K-{split}.npz" for name, temperature, split in kinds}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is no recipe, or cannot be read ({error!r})") from error

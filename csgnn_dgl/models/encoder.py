@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any, Literal, get_args
 
 import torch
@@ -12,8 +13,10 @@ from torch import Tensor, nn
 from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.grid import ConcentricGrid
 from csgnn_dgl.nn import IntraBlock, RadialBlock, VertexPool
+from csgnn_dgl.nn.blocks import radial_stack
+from csgnn_dgl.nn.structure import Prepared, prepare
 from csgnn_dgl.nn.vertex_pool import PoolMode
-from csgnn_dgl.ops import global_max
+from csgnn_dgl.ops import global_max, global_max_beside
 
 __all__ = ["CSGNN", "EncoderConfig", "Output"]
 
@@ -141,6 +144,19 @@ class EncoderConfig:
         return asdict(self)
 
 
+@cache
+def _structure(
+    level: int, n_spheres: int, coarsest: int, device: torch.device
+) -> tuple[Prepared, ...]:
+    """Of every level the graph, and before it the coarsening that leads there; finest first."""
+    grid, found = ConcentricGrid(level, n_spheres, coarsest=coarsest), []
+    for at in range(level, coarsest - 1, -1):
+        if at < level:
+            found.append(prepare(grid.coarsening(at + 1), device))
+        found.append(prepare(grid.graph(at), device, radial="radial"))
+    return tuple(found)
+
+
 class _Level(nn.Module):
     """The convolutions at one level."""
 
@@ -157,9 +173,9 @@ class _Level(nn.Module):
             in_feats = width
 
     def forward(self, graph: Any, feat: Tensor) -> Tensor:
-        for block in [*self.intra, *self.radial]:
+        for block in self.intra:
             feat = block(graph, feat)
-        return feat
+        return radial_stack(list(self.radial), graph, feat)  # type: ignore[arg-type]
 
 
 class CSGNN(nn.Module):
@@ -199,6 +215,11 @@ class CSGNN(nn.Module):
         )
         self.pool = VertexPool(config.pooling)
 
+    # A constant to the compiler: it cannot look into a graph, and need not.
+    @torch.compiler.assume_constant_result
+    def _structure(self, device: torch.device) -> tuple[Prepared, ...]:
+        return _structure(self.grid.level, self.grid.n_spheres, self.grid.coarsest, device)
+
     def forward(self, feat: Tensor, output: Output = "global") -> Tensor:
         """Encode site features; see the class for what ``output`` chooses."""
         if output not in get_args(Output):
@@ -209,15 +230,19 @@ class CSGNN(nn.Module):
                 f"site features must have shape ({expected[0]}, B, {expected[1]}), "
                 f"not {tuple(feat.shape)}"
             )
-        level = self.config.level
+        structure = self._structure(feat.device)
         pooled = []
         for index, layers in enumerate(self.levels):
             if index:
-                feat = self.pool(self.grid.coarsening(level), feat)
-                level -= 1
-            feat = layers(self.grid.graph(level), feat)
+                feat = self.pool(structure[2 * index - 1], feat)
+            feat = layers(structure[2 * index], feat)
             if output == "finest":
                 return feat
-            if output == "global" and (self.config.concatenate or index == len(self.levels) - 1):
-                pooled.append(_GLOBAL[self.config.global_pooling](feat))
+            last = index == len(self.levels) - 1
+            if output == "global" and (self.config.concatenate or last):
+                if self.config.global_pooling == "max" and not last:
+                    feat, best = global_max_beside(feat)
+                    pooled.append(best)
+                else:
+                    pooled.append(_GLOBAL[self.config.global_pooling](feat))
         return torch.cat(pooled, dim=-1) if output == "global" else feat

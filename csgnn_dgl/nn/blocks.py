@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from csgnn_dgl.nn.affine import folded, of_batch_norm
 from csgnn_dgl.nn.intra_conv import IntraConv
 from csgnn_dgl.nn.radial_conv import RadialConv
+from csgnn_dgl.nn.structure import chain
+from csgnn_dgl.ops import radial_conv_regular
 
-__all__ = ["IntraBlock", "RadialBlock"]
+__all__ = ["IntraBlock", "RadialBlock", "radial_stack"]
+
+# Of the widest features of a piece; a few of them together fit the last cache.
+_PIECE_BYTES = 8 * 2**20
 
 
-def _normalise(norm: nn.BatchNorm1d, feat: Tensor) -> Tensor:
-    """Batch norm over all sites and samples, then ReLU."""
-    rows = norm(feat.reshape(-1, feat.shape[-1]))
+def _activated(
+    conv: IntraConv | RadialConv, norm: nn.BatchNorm1d, graph: Any, feat: Tensor
+) -> Tensor:
+    """Convolution, batch norm over all sites and samples, ReLU."""
+    then = of_batch_norm(norm)
+    if then is not None:
+        return F.relu(conv(graph, feat, then=then), inplace=True)
+    out = conv(graph, feat)
+    rows = norm(out.reshape(-1, out.shape[-1]))
     # In place: batch norm's backward pass does not look at its output.
-    return F.relu(rows, inplace=True).view(feat.shape)
+    return F.relu(rows, inplace=True).view(out.shape)
 
 
 class IntraBlock(nn.Module):
@@ -47,8 +61,11 @@ class IntraBlock(nn.Module):
 
     def forward(self, graph: Any, feat: Tensor) -> Tensor:
         """Apply the block to ``feat`` on ``graph``."""
-        out = _normalise(self.norm, self.conv(graph, feat))
-        return out + feat if self.residual else out
+        out = _activated(self.conv, self.norm, graph, feat)
+        if not self.residual:
+            return out
+        # ReLU's backward pass does look at its output.
+        return out + feat if out.requires_grad else out.add_(feat)
 
 
 class RadialBlock(nn.Module):
@@ -73,4 +90,50 @@ class RadialBlock(nn.Module):
 
     def forward(self, graph: Any, feat: Tensor) -> Tensor:
         """Apply the block to ``feat`` on ``graph``."""
-        return _normalise(self.norm, self.conv(graph, feat))
+        return _activated(self.conv, self.norm, graph, feat)
+
+
+def radial_stack(blocks: Sequence[RadialBlock], graph: Any, feat: Tensor) -> Tensor:
+    """Several radial blocks one after the other.
+
+    Vertices do not see each other here. So without gradients, in evaluation on a CPU, all blocks
+    are applied to some vertices, then to the next ones: nothing but the result is as large as
+    ``feat``, and what lies between stays in the cache.
+
+    Parameters
+    ----------
+    blocks
+        The blocks.
+    graph, feat
+        As for one block.
+
+    Returns
+    -------
+    Tensor
+        Shape ``(num_nodes, B, F)``.
+    """
+    affine = [of_batch_norm(block.norm) for block in blocks]
+    spheres = chain(graph, blocks[0].conv.etype).n_spheres if blocks else None
+    if spheres is None or None in affine or not _in_pieces(feat):
+        for block in blocks:
+            feat = block(graph, feat)
+        return feat
+    weights = [
+        folded(b.conv.weight, b.conv.bias, then) for b, then in zip(blocks, affine, strict=True)
+    ]
+    nodes, batch = feat.shape[:2]
+    widest = max(len(weight) for weight, _ in weights)
+    step = spheres * max(1, _PIECE_BYTES // (spheres * batch * widest * feat.element_size() or 1))
+    out = feat.new_empty(nodes, batch, len(weights[-1][0]))
+    for start in range(0, nodes, step):
+        piece = feat[start : start + step]
+        for weight, bias in weights:
+            piece = F.relu(radial_conv_regular(piece, weight, bias, spheres), inplace=True)
+        out[start : start + step] = piece
+    return out
+
+
+def _in_pieces(feat: Tensor) -> bool:
+    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
+        return False
+    return feat.device.type == "cpu" and not torch.is_grad_enabled()

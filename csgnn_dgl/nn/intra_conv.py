@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from csgnn_dgl.errors import DataError
+from csgnn_dgl.nn.affine import Affine, folded
 from csgnn_dgl.nn.structure import relation, source_features
-from csgnn_dgl.ops import neighbor_sum
+from csgnn_dgl.ops import neighbor_sum, node_linear
 
 __all__ = ["IntraConv"]
 
@@ -73,19 +73,25 @@ class IntraConv(nn.Module):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
-    def forward(self, graph: Any, feat: Tensor | tuple[Tensor, Tensor]) -> Tensor:
-        """Convolve ``feat`` over ``graph``; the graph is only read."""
+    def forward(
+        self, graph: Any, feat: Tensor | tuple[Tensor, Tensor], *, then: Affine | None = None
+    ) -> Tensor:
+        """Convolve ``feat`` over ``graph``, which is only read.
+
+        ``then`` is applied to the channels of the result, by way of the weights.
+        """
         feat = source_features(feat)
         if feat.shape[-1] != self.in_feats:
             raise DataError(f"{feat.shape[-1]} channels given to a layer for {self.in_feats}")
         csr = relation(graph, self.etype)
         if self.self_loop:
             csr = csr.with_self_loops
+        weight, bias = folded(self.weight.t(), self.bias, then)
         # The sum and the matrix product commute: move the narrower features along the edges.
         if self.in_feats <= self.out_feats:
-            return F.linear(neighbor_sum(csr, feat), self.weight.t(), self.bias)
-        out = neighbor_sum(csr, feat @ self.weight)
-        return out if self.bias is None else out + self.bias
+            return node_linear(neighbor_sum(csr, feat), weight, bias)
+        out = neighbor_sum(csr, node_linear(feat, weight))
+        return out if bias is None else out + bias
 
     def extra_repr(self) -> str:
         return f"{self.in_feats}, {self.out_feats}, self_loop={self.self_loop}"

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from csgnn_dgl.errors import ConfigError, DataError
+from csgnn_dgl.nn.affine import Affine, folded
 from csgnn_dgl.nn.structure import chain, source_features
 from csgnn_dgl.ops import radial_conv_by_offset, radial_conv_regular
 
@@ -78,21 +79,27 @@ class RadialConv(nn.Module):
             bound = 1 / math.sqrt(self.in_feats * self.kernel_size)
             nn.init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, graph: Any, feat: Tensor | tuple[Tensor, Tensor]) -> Tensor:
-        """Convolve ``feat`` along the chains of ``graph``; the graph is only read."""
+    def forward(
+        self, graph: Any, feat: Tensor | tuple[Tensor, Tensor], *, then: Affine | None = None
+    ) -> Tensor:
+        """Convolve ``feat`` along the chains of ``graph``, which is only read.
+
+        ``then`` is applied to the channels of the result, by way of the weights.
+        """
         feat = source_features(feat)
         if feat.shape[-1] != self.in_feats:
             raise DataError(f"{feat.shape[-1]} channels given to a layer for {self.in_feats}")
         radial = chain(graph, self.etype)
-        num_nodes = radial.steps[1].num_rows
+        num_nodes = radial.steps[1].num_columns
         if feat.shape[0] != num_nodes:
             raise DataError(f"features of {feat.shape[0]} nodes given to a graph of {num_nodes}")
+        weight, bias = folded(self.weight, self.bias, then)
         if radial.n_spheres is not None:
             flat = feat.reshape(num_nodes, -1, feat.shape[-1])
-            out = radial_conv_regular(flat, self.weight, self.bias, radial.n_spheres)
+            out = radial_conv_regular(flat, weight, bias, radial.n_spheres)
             return out.view(*feat.shape[:-1], self.out_feats)
         reach = self.kernel_size // 2
-        return radial_conv_by_offset(feat, self.weight, self.bias, radial.within(reach))
+        return radial_conv_by_offset(feat, weight, bias, radial.within(reach))
 
     def extra_repr(self) -> str:
         return f"{self.in_feats}, {self.out_feats}, kernel_size={self.kernel_size}"

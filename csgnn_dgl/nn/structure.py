@@ -16,7 +16,7 @@ from torch import Tensor
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.ops import CSR
 
-__all__ = ["RadialChain", "chain", "relation", "source_features"]
+__all__ = ["Prepared", "RadialChain", "chain", "prepare", "relation", "source_features"]
 
 
 @dataclass
@@ -48,6 +48,24 @@ class RadialChain:
                         else self._further[offset - direction].compose(self.steps[direction])
                     )
         return {o: csr for o, csr in sorted(self._further.items()) if abs(o) <= reach}
+
+
+@dataclass
+class Prepared:
+    """What the kernels need of one graph, without the graph: layers take it in the graph's place.
+
+    Tracers (``torch.compile``, ``torch.export``) can follow it, which they cannot do with DGL.
+
+    Attributes
+    ----------
+    relations
+        By edge type.
+    radial
+        The chain, if there is one.
+    """
+
+    relations: dict[str, CSR]
+    radial: RadialChain | None
 
 
 @dataclass
@@ -104,6 +122,8 @@ def relation(graph: Any, etype: str) -> CSR:
     ValueError
         The graph has several edge types, and ``etype`` is none of them.
     """
+    if isinstance(graph, Prepared):
+        return graph.relations[etype]
     canonical = _canonical(graph, etype)
     relations = _memory(graph).relations
     if canonical not in relations:
@@ -154,6 +174,10 @@ def chain(graph: Any, etype: str) -> RadialChain:
         No such edge type, or its edges do not say which way they point (see ``offset``), or an
         offset other than ±1.
     """
+    if isinstance(graph, Prepared):
+        if graph.radial is None:
+            raise DataError(f"the prepared graph has no chain of edge type {etype!r}")
+        return graph.radial
     canonical = _canonical(graph, etype)
     source_type, _, destination_type = canonical
     if source_type != destination_type:
@@ -182,6 +206,39 @@ def chain(graph: Any, etype: str) -> RadialChain:
         radial = RadialChain(_regular_spheres(num_nodes, src, dst, offset), steps)
         known = chains[canonical] = _KnownChain(radial, directions, directions._version)
     return known.chain
+
+
+def prepare(graph: Any, device: torch.device, *, radial: str | None = None) -> Prepared:
+    """Find out what kernels on ``device`` ask of ``graph``.
+
+    Parameters
+    ----------
+    graph
+        A DGL graph. Later changes to it go unnoticed.
+    device
+        Where the features will be.
+    radial
+        Edge type of the chain, if there is one; it must be regular.
+
+    Raises
+    ------
+    ValueError
+        As :func:`chain`; also a chain that is not regular.
+    """
+    found = Prepared({}, None if radial is None else chain(graph, radial))
+    if found.radial is not None and found.radial.n_spheres is None:
+        raise DataError("only a regular grid can be prepared")
+    for etype in graph.etypes:
+        if etype == radial:
+            continue
+        csr = relation(graph, etype).to(device)
+        found.relations[etype] = csr
+        # Tracers are to see finished tensors only.
+        if csr.num_rows == csr.num_columns:
+            _ = csr.transposed, csr.with_self_loops.transposed
+        else:
+            _ = csr.transposed, csr.degrees, csr.has_childless, csr.padded_sources
+    return found
 
 
 def source_features(feat: Tensor | tuple[Tensor, Tensor]) -> Tensor:

@@ -5,17 +5,20 @@ whose first dimension counts nodes, and runs wherever the tensor lives.
 """
 
 from csgnn_dgl.ops.csr import CSR
-from csgnn_dgl.ops.global_pool import global_max
+from csgnn_dgl.ops.global_pool import global_max, global_max_beside
 from csgnn_dgl.ops.neighbor_sum import neighbor_mean, neighbor_sum
 from csgnn_dgl.ops.neighborhood_max import neighborhood_max
+from csgnn_dgl.ops.node_linear import node_linear
 from csgnn_dgl.ops.radial import radial_conv_by_offset, radial_conv_regular
 
 __all__ = [
     "CSR",
     "global_max",
+    "global_max_beside",
     "neighbor_mean",
     "neighbor_sum",
     "neighborhood_max",
+    "node_linear",
     "radial_conv_by_offset",
     "radial_conv_regular",
 ]

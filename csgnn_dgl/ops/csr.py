@@ -79,9 +79,21 @@ class CSR:
         return other
 
     @cached_property
-    def slots(self) -> Tensor:
-        """Position of every edge within its row, int64, shape ``(num_edges,)``."""
-        return torch.arange(self.indices.numel(), device=self.device) - self.indptr[self.rows]
+    def has_childless(self) -> bool:
+        """Whether some destination has no source."""
+        return bool((self.degrees == 0).any())
+
+    @cached_property
+    def padded_sources(self) -> Tensor:
+        """Sources as a table ``(max_degree, num_rows)``; short rows repeat their first source.
+
+        Repeating is harmless for a maximum that goes to the first of equals. Rows without any
+        source point at some source and must be masked. Without any edge the table has no rows.
+        """
+        width = int(self.degrees.max()) if self.num_rows else 0
+        slot = torch.arange(width, device=self.device)[:, None]
+        position = self.indptr[:-1] + torch.where(slot < self.degrees, slot, 0)
+        return self.indices[position.clamp(max=max(self.indices.numel() - 1, 0))]
 
     @cached_property
     def with_self_loops(self) -> CSR:

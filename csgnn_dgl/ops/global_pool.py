@@ -9,7 +9,7 @@ from torch import Tensor
 
 from csgnn_dgl.ops.rows import as_rows
 
-__all__ = ["global_max"]
+__all__ = ["global_max", "global_max_beside"]
 
 
 _BLOCK = 64
@@ -52,6 +52,23 @@ class _GlobalMax(torch.autograd.Function):
         return out.scatter_(0, node.unsqueeze(0), grad.unsqueeze(0))
 
 
+class _GlobalMaxBeside(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, feat: Tensor) -> tuple[Tensor, Tensor]:
+        best, node = _first_maximum(as_rows(feat))
+        best, node = best.view(feat.shape[1:]), node.view(feat.shape[1:])
+        ctx.save_for_backward(node)
+        return feat.view_as(feat), best
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        through, grad = grads
+        (node,) = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a second derivative is wanted: leave what others hold alone
+            return through.scatter_add(0, node.unsqueeze(0), grad.unsqueeze(0))
+        return through.scatter_add_(0, node.unsqueeze(0), grad.unsqueeze(0))
+
+
 def global_max(feat: Tensor) -> Tensor:
     """Channel-wise maximum over all nodes.
 
@@ -72,5 +89,37 @@ def global_max(feat: Tensor) -> Tensor:
     """
     if feat.shape[0] == 0:
         raise ValueError("the maximum over no nodes at all is undefined")
+    if not (torch.is_grad_enabled() and feat.requires_grad):
+        return feat.amax(dim=0)
     out: Tensor = _GlobalMax.apply(feat)
     return out
+
+
+def global_max_beside(feat: Tensor) -> tuple[Tensor, Tensor]:
+    """``feat`` itself, to go on with, and its :func:`global_max`.
+
+    The gradient of the maximum is added to that of ``feat`` in place: a few numbers are touched
+    instead of a tensor of zeros being made and added. So whatever uses the first result must make
+    the gradient that it returns anew, as every layer of :mod:`csgnn_dgl.nn` does, and nobody may
+    keep it.
+
+    Parameters
+    ----------
+    feat
+        Shape ``(num_nodes, ...)``, at least one node.
+
+    Returns
+    -------
+    tuple of Tensor
+        Shapes ``(num_nodes, ...)`` and ``(...)``.
+
+    Examples
+    --------
+    >>> same, best = global_max_beside(torch.tensor([[1.0, 5.0], [3.0, 2.0]]))
+    >>> same.tolist(), best.tolist()
+    ([[1.0, 5.0], [3.0, 2.0]], [3.0, 5.0])
+    """
+    if not (torch.is_grad_enabled() and feat.requires_grad):
+        return feat, global_max(feat)
+    beside: tuple[Tensor, Tensor] = _GlobalMaxBeside.apply(feat)
+    return beside

@@ -14,20 +14,27 @@ from csgnn_dgl.ops.rows import as_rows
 __all__ = ["neighbor_mean", "neighbor_sum"]
 
 
+def _sum(feat: Tensor, indptr: Tensor, indices: Tensor) -> Tensor:
+    # A bag of rows per destination: one pass over contiguous rows, nothing of the size of the
+    # edges is ever written.
+    rows = as_rows(feat)
+    out = F.embedding_bag(indices, rows, indptr, mode="sum", include_last_offset=True)
+    return out.view(indptr.shape[0] - 1, *feat.shape[1:])
+
+
 class _NeighborSum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, feat: Tensor, csr: CSR) -> Tensor:
-        ctx.csr = csr
-        rows = as_rows(feat)
-        # A bag of rows per destination: one pass over contiguous rows, nothing of the size of
-        # the edges is ever written.
-        out = F.embedding_bag(csr.indices, rows, csr.indptr, mode="sum", include_last_offset=True)
-        return out.view(csr.num_rows, *feat.shape[1:])
+    """Takes tensors rather than a CSR, for compilers to follow."""
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        (grad,) = grads
-        return neighbor_sum(ctx.csr.transposed, grad), None
+    def forward(ctx: Any, feat: Tensor, *relation: Tensor) -> Tensor:
+        ctx.save_for_backward(*relation)
+        return _sum(feat, relation[0], relation[1])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
+        indptr, indices, back_indptr, back_indices = ctx.saved_tensors
+        back: Tensor = _NeighborSum.apply(grads[0], back_indptr, back_indices, indptr, indices)
+        return back, None, None, None, None
 
 
 def neighbor_sum(csr: CSR, feat: Tensor) -> Tensor:
@@ -60,7 +67,12 @@ def neighbor_sum(csr: CSR, feat: Tensor) -> Tensor:
         raise ValueError(
             f"features of {feat.shape[0]} nodes given to a relation from {csr.num_columns} nodes"
         )
-    out: Tensor = _NeighborSum.apply(feat, csr.to(feat.device))
+    if csr.indices.device != feat.device:
+        csr = csr.to(feat.device)
+    if not (torch.is_grad_enabled() and feat.requires_grad):
+        return _sum(feat, csr.indptr, csr.indices)
+    back = csr.transposed
+    out: Tensor = _NeighborSum.apply(feat, csr.indptr, csr.indices, back.indptr, back.indices)
     return out
 
 
@@ -74,5 +86,7 @@ def neighbor_mean(csr: CSR, feat: Tensor) -> Tensor:
     [[2.0], [2.5]]
     """
     total = neighbor_sum(csr, feat)
-    degrees = csr.to(feat.device).degrees.clamp(min=1).to(feat.dtype)
+    if csr.indices.device != feat.device:
+        csr = csr.to(feat.device)
+    degrees = csr.degrees.clamp(min=1).to(feat.dtype)
     return total / degrees.view(-1, *[1] * (feat.dim() - 1))

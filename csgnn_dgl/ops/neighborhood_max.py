@@ -1,4 +1,4 @@
-"""Maximum over the sources of each destination, with a backward pass that gathers."""
+"""Maximum over the sources of each destination."""
 
 from __future__ import annotations
 
@@ -13,94 +13,73 @@ from csgnn_dgl.ops.rows import as_rows
 __all__ = ["neighborhood_max"]
 
 
-def _padded_sources(csr: CSR) -> Tensor:
-    """Table ``(max_degree, num_rows)`` of sources; short rows repeat their first source.
-
-    Repeating is harmless for a maximum that goes to the first of equals. Rows without any source
-    point at source 0 and are masked by the caller.
-    """
-    cached = csr.__dict__.get("_padded_sources")
-    if cached is None:
-        width = int(csr.degrees.max()) if csr.num_rows else 0
-        slot = torch.arange(width, device=csr.device)[:, None]
-        position = csr.indptr[:-1] + torch.where(slot < csr.degrees, slot, 0)
-        position = position.clamp(max=max(csr.indices.numel() - 1, 0))
-        cached = csr.indices[position] if csr.indices.numel() else position
-        csr.__dict__["_padded_sources"] = cached
-    return cached
+# A piece, its candidates and their comparison together fit a second-level cache.
+_CACHED_BYTES = 512 * 1024
 
 
-def _parents(csr: CSR) -> list[tuple[Tensor | None, Tensor, Tensor]]:
-    """Per rank of a source's out-edges: (sources, their destinations, the slot they fill there).
+def _in_blocks(rows: Tensor) -> bool:
+    """On a CPU; elsewhere, and for a compiler, there are only whole tensors."""
+    return rows.device.type == "cpu" and not torch.compiler.is_compiling()
 
-    ``None`` for the sources stands for all of them in order.
-    """
-    cached = csr.__dict__.get("_parents")
-    if cached is None:
-        order = torch.argsort(csr.indices, stable=True)
-        source, rows, slots = csr.indices[order], csr.rows[order], csr.slots[order]
-        starts = csr.transposed.indptr
-        rank = torch.arange(source.numel(), device=csr.device) - starts[source]
-        cached = []
-        for r in range(int(rank.max()) + 1 if rank.numel() else 0):
-            pick = torch.nonzero(rank == r).flatten()
-            everyone = pick.numel() == csr.num_columns
-            cached.append(
-                (None if everyone else source[pick], rows[pick], slots[pick].to(torch.int16))
-            )
-        csr.__dict__["_parents"] = cached
-    return cached
+
+def _maximum(rows: Tensor, table: Tensor, winner: Tensor | None) -> Tensor:
+    """Maximum over the columns of ``table``; the slots where it stood go to ``winner``."""
+    num_rows, width = table.shape[1], rows.shape[1]
+    best = rows.new_empty(num_rows, width)
+    step = max(1, _CACHED_BYTES // max(width * rows.element_size(), 1))
+    for start in range(0, num_rows, step):
+        block = slice(start, start + step)
+        top = best[block]
+        torch.index_select(rows, 0, table[0, block], out=top)
+        # Numbers of the features' own type: conversions would take most of the time.
+        slots = torch.zeros_like(top) if winner is not None else None
+        for slot in range(1, table.shape[0]):
+            candidate = rows.index_select(0, table[slot, block])
+            if slots is not None:
+                # Strictly greater: the first of equals wins, as in DGL. Slots ascend, so the last
+                # one that was greater is the largest number.
+                greater = torch.gt(candidate, top, out=torch.empty_like(top))
+                torch.maximum(slots, greater.mul_(slot), out=slots)
+            torch.maximum(top, candidate, out=top)
+        if winner is not None and slots is not None:
+            winner[block] = slots
+    return best
+
+
+def _maximum_at_once(rows: Tensor, table: Tensor, winner: Tensor) -> tuple[Tensor, Tensor]:
+    """The same on whole tensors, without writing to any."""
+    best = rows.index_select(0, table[0])
+    for slot in range(1, table.shape[0]):
+        candidate = rows.index_select(0, table[slot])
+        winner = torch.where(candidate > best, slot, winner)
+        best = torch.maximum(best, candidate)
+    return best, winner
 
 
 class _NeighborhoodMax(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, feat: Tensor, csr: CSR) -> Tensor:
+    def forward(ctx: Any, feat: Tensor, table: Tensor, indptr: Tensor, indices: Tensor) -> Tensor:
         rows = as_rows(feat)
-        if csr.indices.numel() == 0:
-            ctx.empty = True
-            ctx.shape = feat.shape
-            return feat.new_zeros(csr.num_rows, *feat.shape[1:])
-        ctx.empty = False
-        table = _padded_sources(csr)
+        # As small as can be: it is all that is kept for the backward pass.
         slot_type = torch.int8 if table.shape[0] <= 127 else torch.int16
-        best = rows.index_select(0, table[0])
-        winner = torch.zeros(best.shape, dtype=slot_type, device=best.device)
-        for slot in range(1, table.shape[0]):
-            candidate = rows.index_select(0, table[slot])
-            # Strictly greater: the first of equals wins, as in DGL. Slots ascend, so the last one
-            # that was greater is the largest number.
-            greater = (candidate > best).view(torch.int8).to(slot_type)
-            torch.maximum(winner, greater.mul_(slot), out=winner)
-            torch.maximum(best, candidate, out=best)
-        childless = csr.degrees == 0
-        if bool(childless.any()):
-            best[childless] = 0.0
-            winner[childless] = -1
-        ctx.csr = csr
-        ctx.save_for_backward(winner)
-        return best.view(csr.num_rows, *feat.shape[1:])
+        winner = rows.new_zeros(table.shape[1], rows.shape[1], dtype=slot_type)
+        if _in_blocks(rows):
+            best = _maximum(rows, table, winner)
+        else:
+            best, winner = _maximum_at_once(rows, table, winner)
+        ctx.num_columns = feat.shape[0]
+        ctx.save_for_backward(winner, indptr, indices)
+        return best.view(table.shape[1], *feat.shape[1:])
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        (grad,) = grads
-        if ctx.empty:
-            return grad.new_zeros(ctx.shape), None
-        (winner,) = ctx.saved_tensors
-        csr: CSR = ctx.csr
-        flat = as_rows(grad)
-        out = None
-        for sources, parents, slots in _parents(csr):
-            won = winner.index_select(0, parents) == slots.to(winner.dtype)[:, None]
-            # On CPU a product with a mask is several times faster than filling by a mask.
-            part = flat.index_select(0, parents).mul_(won)
-            if sources is None:
-                out = part if out is None else out.add_(part)
-                continue
-            if out is None:
-                out = flat.new_zeros(csr.num_columns, flat.shape[1])
-            out.index_add_(0, sources, part)
-        assert out is not None  # there is at least one edge
-        return out.view(csr.num_columns, *grad.shape[1:]), None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        winner, indptr, indices = ctx.saved_tensors
+        flat = as_rows(grads[0])
+        # A row without sources, after the last edge, gets no gradient but needs a place to put it.
+        first = indptr[:-1].clamp(max=indices.shape[0] - 1)
+        source = indices.take(first[:, None] + winner)
+        out = flat.new_zeros(ctx.num_columns, flat.shape[1]).scatter_add_(0, source, flat)
+        return out.view(ctx.num_columns, *grads[0].shape[1:]), None, None, None
 
 
 def neighborhood_max(csr: CSR, feat: Tensor) -> Tensor:
@@ -109,8 +88,7 @@ def neighborhood_max(csr: CSR, feat: Tensor) -> Tensor:
     .. math:: y_i = \max_{j \in N(i)} x_j
 
     Equal to DGL's ``update_all(copy_u, max)``: among equals the first edge gets the gradient, and
-    a destination without sources gets zero. On the coarsening graphs a source has at most two
-    destinations, so the gradient is gathered, never scattered.
+    a destination without sources gets zero.
 
     Parameters
     ----------
@@ -134,5 +112,16 @@ def neighborhood_max(csr: CSR, feat: Tensor) -> Tensor:
         raise ValueError(
             f"features of {feat.shape[0]} nodes given to a relation from {csr.num_columns} nodes"
         )
-    out: Tensor = _NeighborhoodMax.apply(feat, csr.to(feat.device))
+    if csr.indices.device != feat.device:
+        csr = csr.to(feat.device)
+    if csr.indices.numel() == 0:
+        return feat.new_zeros(csr.num_rows, *feat.shape[1:]) + feat[:0].sum()
+    table = csr.padded_sources
+    out: Tensor
+    if _in_blocks(feat) and not (torch.is_grad_enabled() and feat.requires_grad):
+        out = _maximum(as_rows(feat), table, None).view(table.shape[1], *feat.shape[1:])
+    else:
+        out = _NeighborhoodMax.apply(feat, table, csr.indptr, csr.indices)
+    if csr.has_childless:
+        out = out.masked_fill((csr.degrees == 0).view(-1, *[1] * (feat.dim() - 1)), 0)
     return out

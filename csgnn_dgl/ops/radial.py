@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from csgnn_dgl.ops.csr import CSR
 from csgnn_dgl.ops.neighbor_sum import neighbor_sum
+from csgnn_dgl.ops.node_linear import node_linear
 
 __all__ = ["radial_conv_by_offset", "radial_conv_regular"]
 
@@ -46,7 +47,7 @@ def radial_conv_regular(
     # Taps that could only ever meet the padding are not computed.
     taps = weight[:, :, middle - reach : middle + reach + 1]
     if reach == 0 or batch == 0:
-        return F.linear(feat, taps[:, :, reach], bias)
+        return node_linear(feat, taps[:, :, reach], bias)
     image = feat.reshape(num_nodes // n_spheres, n_spheres, batch, channels).permute(0, 3, 1, 2)
     kernel = taps.unsqueeze(-1).contiguous(memory_format=torch.channels_last)
     out = F.conv2d(image, kernel, bias, padding=(reach, 0))
@@ -76,8 +77,8 @@ def radial_conv_by_offset(
         Shape ``(num_nodes, ..., F)``.
     """
     middle = weight.shape[2] // 2
-    out = F.linear(feat, weight[:, :, middle], bias)
+    out = node_linear(feat, weight[:, :, middle], bias)
     for offset, csr in by_offset.items():
         if csr.indices.numel():
-            out = out + F.linear(neighbor_sum(csr, feat), weight[:, :, middle + offset])
+            out = out + node_linear(neighbor_sum(csr, feat), weight[:, :, middle + offset])
     return out

@@ -39,7 +39,6 @@ def test_order_within_a_row_is_that_of_the_edges() -> None:
     assert csr.indptr.tolist() == [0, 2, 2, 6, 6]
     assert csr.indices.tolist() == [1, 0, 5, 4, 1, 3]
     assert csr.rows.tolist() == [0, 0, 2, 2, 2, 2]
-    assert csr.slots.tolist() == [0, 1, 0, 1, 2, 3]
     assert csr.degrees.tolist() == [2, 0, 4, 0]
 
 

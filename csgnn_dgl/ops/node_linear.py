@@ -1,0 +1,61 @@
+"""One matrix product for all nodes."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["node_linear"]
+
+# Below this many rows the call itself takes longer than the product.
+_FEW_ROWS = 1024
+
+
+def _image_width(feat: Tensor, rows: int) -> int:
+    """Rows per line of the image that the convolution library is shown; 0: it is not asked."""
+    if feat.device.type != "cpu" or feat.dtype != torch.float32 or rows < _FEW_ROWS:
+        return 0
+    if torch.compiler.is_compiling() or not torch.backends.mkldnn.is_available():
+        return 0
+    width = math.gcd(rows, 64)
+    return width if width >= 4 else 0
+
+
+def node_linear(feat: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    r"""A linear map of the channels of every node.
+
+    .. math:: y_i = W x_i + b
+
+    On a CPU tall products with few columns take half the time as a 1×1 convolution of the same
+    memory, in both directions, as measured on an AMD EPYC (``docs/performance.md``).
+
+    Parameters
+    ----------
+    feat
+        Shape ``(..., C)``.
+    weight
+        Shape ``(F, C)``.
+    bias
+        Shape ``(F,)``, or none.
+
+    Returns
+    -------
+    Tensor
+        Shape ``(..., F)``.
+
+    Examples
+    --------
+    >>> node_linear(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]])).tolist()
+    [[11.0]]
+    """
+    rows = math.prod(feat.shape[:-1])
+    width = _image_width(feat, rows)
+    if not width:
+        return F.linear(feat, weight, bias)
+    image = feat.reshape(-1, 1, width, feat.shape[-1]).permute(0, 3, 1, 2)
+    kernel = weight[:, :, None, None].contiguous(memory_format=torch.channels_last)
+    out = F.conv2d(image, kernel, bias)
+    return out.permute(0, 2, 3, 1).reshape(*feat.shape[:-1], weight.shape[0])

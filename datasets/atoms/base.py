@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,9 @@ class DOSRecord:
         the curve.
     fermi_level
         [unit of energy], where known.
+    atom_dos
+        Shares of the atoms, shape ``(N, E)``, whose mean is ``dos``: a projected density of
+        states, where known. Any floating type; it may be large.
 
     Raises
     ------
@@ -56,12 +60,19 @@ class DOSRecord:
     electrons: float | None = None
     band_energy: float | None = None
     fermi_level: float | None = None
+    atom_dos: npt.NDArray[np.floating[Any]] | None = None
 
     def __post_init__(self) -> None:
         if self.dos.ndim != 1:
             raise DataError(f"{self.name}: a density of states has shape {self.dos.shape}")
         if np.isinf(self.dos).any() or np.isnan(self.dos).all():
             raise DataError(f"{self.name}: the density of states is infinite or NaN throughout")
+        shape = (len(self.atoms), len(self.dos))
+        if self.atom_dos is not None and self.atom_dos.shape != shape:
+            raise DataError(
+                f"{self.name}: densities of states of the atoms have shape {self.atom_dos.shape}, "
+                f"but {shape} is expected"
+            )
         if len(self.atoms) == 0:
             raise DataError(f"{self.name}: a structure without atoms")
 
@@ -224,6 +235,9 @@ class DOSDataset:
             f"{self.grid.step:g}, zero at the {self.grid.zero}",
             f"  electrons: {self._electrons()}",
         ]
+        projected = sum(record.atom_dos is not None for record in self.records)
+        if projected:
+            lines.append(f"  {projected} structures have curves of their atoms, too")
         groups = Counter(record.group for record in self.records)
         if len(groups) > 1:
             lines.append(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,13 +24,20 @@ from csgnn_dgl.physics.carbon_tb import VALENCE_ELECTRONS, CarbonTightBinding
 from csgnn_dgl.physics.dos import density_of_states
 from csgnn_dgl.physics.grid import EnergyGrid
 
-__all__ = ["CARBON_GRID", "CarbonRecipe", "Trajectory", "make_carbon", "read_trajectory"]
+__all__ = [
+    "CARBON_GRID",
+    "SMEARING",
+    "CarbonRecipe",
+    "Trajectory",
+    "make_carbon",
+    "read_trajectory",
+]
 
 Floats = npt.NDArray[np.float64]
 
 # 310 bins of 0.1 eV, as the paper's, from below the lowest band of this model.
 CARBON_GRID = EnergyGrid(-26.0, 0.1, 310, "eV", "tight-binding reference")
-_SMEARING = 0.2
+SMEARING = 0.2
 
 
 @dataclass(frozen=True)
@@ -171,7 +179,7 @@ def simulate(
         n = len(atoms)
         filled = VALENCE_ELECTRONS * n // 2
         positions.append(atoms.positions.astype(np.float32))
-        curves.append(density_of_states(spectrum.eigenvalues, CARBON_GRID, width=_SMEARING) / n)
+        curves.append(density_of_states(spectrum.eigenvalues, CARBON_GRID, width=SMEARING) / n)
         energies.append(spectrum.band_energy / n)
         levels.append(spectrum.eigenvalues[filled - 1 : filled + 1].mean())
     return Trajectory(
@@ -273,22 +281,43 @@ def make_carbon(
     missing = {path: job for path, job in jobs.items() if not path.is_file()}
     for path in jobs.keys() - missing.keys():
         progress(path)
+    run_in_processes(
+        [(_job, recipe, path, job) for path, job in missing.items()], processes, progress
+    )
+    return list(jobs)
+
+
+def run_in_processes(
+    calls: Sequence[tuple[Any, ...]],
+    processes: int | None,
+    progress: Callable[[Path], object],
+) -> None:
+    """Make files in several single-threaded processes.
+
+    Parameters
+    ----------
+    calls
+        A function of a module, and its arguments; it gives the path of what it made.
+    processes
+        How many at a time; as many as there are cores by default.
+    progress
+        Called with each path.
+    """
     count = processes if processes is not None else len(os.sched_getaffinity(0))
-    if count <= 1 or len(missing) <= 1:
-        for path, job in missing.items():
-            progress(_job(recipe, path, job))
-        return list(jobs)
+    if count <= 1 or len(calls) <= 1:
+        for function, *arguments in calls:
+            progress(function(*arguments))
+        return
     # Not forked: this process may hold threads, whose locks a fork would copy.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, context, initializer=_single_threaded) as pool:
-        pending = [pool.submit(_job, recipe, path, job) for path, job in missing.items()]
+        pending = [pool.submit(function, *arguments) for function, *arguments in calls]
         try:
             for future in as_completed(pending):
                 progress(future.result())
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return list(jobs)
 
 
 def _check_recipe(recipe: CarbonRecipe, destination: Path) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from csgnn_dgl.datasets.atoms.base import DOSDataset
 from csgnn_dgl.datasets.atoms.carbon_md import CARBON_GRID, Trajectory, read_trajectory
+from csgnn_dgl.datasets.atoms.carbon_projected import projected_path, read_projected
 from csgnn_dgl.datasets.atoms.gathering import Gathering, Split
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.physics.carbon_tb import VALENCE_ELECTRONS
@@ -72,7 +74,10 @@ def _load(path: Path, name: str, source: str) -> DOSDataset:
     gathering = Gathering(CARBON_GRID, "electronic")
     for file in sorted(path.glob("*.npz")):
         try:
-            _add(gathering, file.stem, read_trajectory(file))
+            trajectory = read_trajectory(file)
+            beside = projected_path(file)
+            shares = read_projected(beside, trajectory) if beside.is_file() else None
+            _add(gathering, file.stem, trajectory, shares)
         except DataError as error:
             gathering.reject(file.name, error)
     expected = _expected(path / "recipe.json")
@@ -86,7 +91,12 @@ def _load(path: Path, name: str, source: str) -> DOSDataset:
     return gathering.dataset(name, source, "states/eV/atom")
 
 
-def _add(gathering: Gathering, name: str, trajectory: Trajectory) -> None:
+def _add(
+    gathering: Gathering,
+    name: str,
+    trajectory: Trajectory,
+    shares: npt.NDArray[np.float16] | None,
+) -> None:
     count, n_atoms = trajectory.positions.shape[:2]
     shapes = {
         "dos": (count, CARBON_GRID.size),
@@ -112,6 +122,7 @@ def _add(gathering: Gathering, name: str, trajectory: Trajectory) -> None:
             electrons=float(VALENCE_ELECTRONS),
             band_energy=float(trajectory.band_energy[index]),
             fermi_level=float(trajectory.fermi_level[index]),
+            atom_dos=None if shares is None else shares[index],
             checked=True,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -111,6 +111,7 @@ class Gathering:
         electrons: float | None = None,
         band_energy: float | None = None,
         fermi_level: float | None = None,
+        atom_dos: npt.NDArray[np.floating[Any]] | None = None,
         checked: bool = False,
     ) -> None:
         """Take a structure with its curve, or set it aside if they cannot be used.
@@ -119,7 +120,7 @@ class Gathering:
         ----------
         split
             Where it belongs.
-        name, atoms, values, group, electrons, band_energy, fermi_level
+        name, atoms, values, group, electrons, band_energy, fermi_level, atom_dos
             As of :class:`~csgnn_dgl.datasets.atoms.base.DOSRecord`.
         checked
             The structure and the curve are known to be good.
@@ -130,7 +131,9 @@ class Gathering:
                 curve, mended = checked_curve(values, self.grid)
                 _check_structure(atoms)
                 electrons = self._checked_electrons(curve, electrons, name)
-            record = DOSRecord(atoms, curve, name, group, electrons, band_energy, fermi_level)
+            record = DOSRecord(
+                atoms, curve, name, group, electrons, band_energy, fermi_level, atom_dos
+            )
         except DataError as error:
             self.reject(name, str(error).removeprefix(f"{name}: "))
             return

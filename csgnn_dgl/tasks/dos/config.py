@@ -123,6 +123,12 @@ class TrainDOSConfig(TrainingConfig):
         ge=0,
         le=1,
     )
+    atom_weight: float = option(
+        1.0,
+        "Weight of the atoms' own densities of states in the loss, where the data have them.",
+        "Optimisation",
+        ge=0,
+    )
     loss: Literal["squared", "absolute"] = option(
         "squared", "Mean squared or mean absolute error.", "Optimisation"
     )

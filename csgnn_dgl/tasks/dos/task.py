@@ -14,6 +14,7 @@ from csgnn_dgl.datasets.atoms.base import DOSDataset, DOSRecord
 from csgnn_dgl.mapping import random_rotations
 from csgnn_dgl.mapping.neighbors import Neighbors, find_neighbors
 from csgnn_dgl.models import AtomEncoderConfig, DOSConfig, DOSModel
+from csgnn_dgl.models.dos import structure_mean
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
 from csgnn_dgl.tasks.seeds import derive_seed, generator
 from csgnn_dgl.tasks.training_task import TrainingTask
@@ -50,14 +51,50 @@ def target_tensor(records: Sequence[DOSRecord]) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class DOSBatch:
-    """Some structures with their curves, shape ``(n, E)``."""
+    """Some structures with their curves.
+
+    Parameters
+    ----------
+    neighbors
+        Of all ``A`` atoms.
+    curves
+        Shape ``(n, E)``, NaN where a bin is not defined.
+    atom_curves
+        Shape ``(A, E)``, where the curves of the atoms are known.
+    """
 
     neighbors: Neighbors
     curves: Tensor
+    atom_curves: Tensor | None = None
 
     def to(self, device: torch.device | str, **kwargs: bool) -> DOSBatch:
         """The same on another device."""
-        return DOSBatch(self.neighbors.to(device), self.curves.to(device, **kwargs))
+        atoms = self.atom_curves
+        return DOSBatch(
+            self.neighbors.to(device),
+            self.curves.to(device, **kwargs),
+            None if atoms is None else atoms.to(device, **kwargs),
+        )
+
+    def some_atoms(self, count: int, generator: torch.Generator) -> DOSBatch:
+        """At most ``count`` atoms of each structure, at random.
+
+        Where the curves of the atoms are known, a structure's curve becomes the mean of those
+        taken.
+        """
+        structures = self.neighbors.structures.cpu()
+        order = torch.rand(self.neighbors.n_atoms, generator=generator)
+        # By structure, and within it by a random number: the first few of each are taken.
+        ranked = torch.argsort(structures.double() + order.double() * 0.999)
+        sizes = torch.bincount(structures, minlength=self.neighbors.n_structures)
+        starts = torch.cumsum(sizes, 0) - sizes
+        rank = torch.arange(len(ranked)) - starts[structures[ranked]]
+        taken = ranked[rank < count].sort().values
+        neighbors = self.neighbors.select(taken)
+        if self.atom_curves is None:
+            return replace(self, neighbors=neighbors)
+        atoms = self.atom_curves[taken]
+        return DOSBatch(neighbors, structure_mean(atoms, neighbors), atoms)
 
 
 class StructureBatches(Dataset[DOSBatch]):
@@ -84,7 +121,13 @@ class StructureBatches(Dataset[DOSBatch]):
 
     def __getitems__(self, indices: Sequence[int]) -> DOSBatch:
         found = [self._neighbors(int(index)) for index in indices]
-        return DOSBatch(Neighbors.concatenate(found), self.curves[list(indices)])
+        atoms = [self.records[int(index)].atom_dos for index in indices]
+        known = [torch.as_tensor(curves).float() for curves in atoms if curves is not None]
+        return DOSBatch(
+            Neighbors.concatenate(found),
+            self.curves[list(indices)],
+            torch.cat(known) if len(known) == len(atoms) else None,
+        )
 
     def _neighbors(self, index: int) -> Neighbors:
         known = self._found.get(index)
@@ -106,18 +149,6 @@ def random_turns(neighbors: Neighbors, generator: torch.Generator) -> Neighbors:
     return neighbors.rotated(turns)
 
 
-def _some_atoms(neighbors: Neighbors, count: int, generator: torch.Generator) -> Neighbors:
-    """At most ``count`` atoms of each structure, at random."""
-    structures = neighbors.structures.cpu()
-    order = torch.rand(neighbors.n_atoms, generator=generator)
-    # By structure, and within it by a random number: the first few of each are taken.
-    ranked = torch.argsort(structures.double() + order.double() * 0.999)
-    sizes = torch.bincount(structures, minlength=neighbors.n_structures)
-    starts = torch.cumsum(sizes, 0) - sizes
-    rank = torch.arange(neighbors.n_atoms) - starts[structures[ranked]]
-    return neighbors.select(ranked[rank < count].sort().values)
-
-
 def _shaken(neighbors: Neighbors, spread: float, generator: torch.Generator) -> Neighbors:
     """Noise of ``spread`` Å on every neighbour, never so much that it meets the centre."""
     displacements = neighbors.displacements
@@ -129,7 +160,8 @@ class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
     r"""A model of densities of states with its loss, its augmentation and its figures.
 
     The loss is :math:`\alpha\,L(g) + (1-\alpha)\,L(\Delta\varepsilon \sum g)` (Sec. 4.2 of
-    the paper); bins that are not defined (NaN) count in neither.
+    the paper); bins that are not defined (NaN) count in neither. Where the curves of the atoms
+    are known, the same of them is added, ``config.atom_weight`` times.
 
     Parameters
     ----------
@@ -153,13 +185,14 @@ class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
         place = (self.current_epoch, batch_idx, self.global_rank)
         # Dropout draws from the global generator, as PyTorch's modules do.
         torch.manual_seed(derive_seed(self.config.seed, "dropout", *place))
-        neighbors = self._some_atoms(batch.neighbors, "atoms", *place)
+        batch = self._some_atoms(batch, "atoms", *place)
+        neighbors = batch.neighbors
         if self.config.rotate:
             neighbors = random_turns(neighbors, generator(self.config.seed, "turns", *place))
         if self.config.jitter:
             noise = generator(self.config.seed, "jitter", *place)
             neighbors = _shaken(neighbors, self.config.jitter, noise)
-        loss, error = self._losses(self.model(self._typed(neighbors)), batch.curves)
+        loss, error = self._compare(self.model, replace(batch, neighbors=neighbors))
         self.train_loss.update(loss.detach(), len(batch.curves))
         self.train_error.update(error, len(batch.curves))
         self.log("train_loss", self.train_loss, on_epoch=True, on_step=False, prog_bar=True)
@@ -168,21 +201,28 @@ class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
 
     def validation_step(self, batch: DOSBatch, batch_idx: int) -> None:
         # The same atoms in every epoch: epochs are compared with each other.
-        neighbors = self._some_atoms(batch.neighbors, "validation", batch_idx, self.global_rank)
-        loss, error = self._losses(self.kept(self._typed(neighbors)), batch.curves)
+        batch = self._some_atoms(batch, "validation", batch_idx, self.global_rank)
+        loss, error = self._compare(self.kept, batch)
         self.validation_loss.update(loss, len(batch.curves))
         self.validation_error.update(error, len(batch.curves))
         self.log("validation_loss", self.validation_loss, on_epoch=True)
         self.log("validation_error", self.validation_error, on_epoch=True, prog_bar=True)
 
-    def _some_atoms(self, neighbors: Neighbors, purpose: str, *place: int) -> Neighbors:
+    def _some_atoms(self, batch: DOSBatch, purpose: str, *place: int) -> DOSBatch:
         count = self.config.atoms_per_structure
         if count is None:
-            return neighbors
-        return _some_atoms(neighbors, count, generator(self.config.seed, purpose, *place))
+            return batch
+        return batch.some_atoms(count, generator(self.config.seed, purpose, *place))
 
-    def _typed(self, neighbors: Neighbors) -> Neighbors:
-        return neighbors.to(self.device, next(self.model.parameters()).dtype)
+    def _compare(self, model: DOSModel, batch: DOSBatch) -> tuple[Tensor, Tensor]:
+        """Loss, and mean absolute error of the curves of structures."""
+        neighbors = batch.neighbors.to(self.device, next(model.parameters()).dtype)
+        atoms = model.per_atom(neighbors)
+        loss, error = self._losses(structure_mean(atoms, neighbors), batch.curves)
+        weight = self.config.atom_weight
+        if batch.atom_curves is not None and weight:
+            loss = loss + weight * self._losses(atoms, batch.atom_curves)[0]
+        return loss, error
 
     def _losses(self, predicted: Tensor, curves: Tensor) -> tuple[Tensor, Tensor]:
         """Loss, and mean absolute error of the curves."""

@@ -304,3 +304,33 @@ def test_fit_refuses_weights_of_other_data(
     never: Callable[[int, int], tuple[Any, Any]] = lambda rank, size: ([], [])  # noqa: E731
     with pytest.raises(CheckpointError, match="the data have changed"):
         fit(dos_run, _task(), other, never, command="dos")
+
+
+def test_some_atoms_of_each_structure_with_their_own_curves() -> None:
+    rng = np.random.default_rng(0)
+    records = []
+    for count in (1, 3, 5):
+        atoms = bulk("C", "diamond", 3.5, cubic=True)[:count]
+        shares = rng.random((count, 4))
+        records.append(DOSRecord(atoms, shares.mean(axis=0), str(count), atom_dos=shares))
+    batch = StructureBatches(records, 4.0).__getitems__([0, 1, 2])
+    assert batch.atom_curves is not None
+    some = batch.some_atoms(2, generator(0, "atoms"))
+    assert torch.bincount(some.neighbors.structures).tolist() == [1, 2, 2]
+    assert some.atom_curves is not None
+    for index, record in enumerate(records):
+        rows = some.atom_curves[some.neighbors.structures == index]
+        torch.testing.assert_close(rows.mean(dim=0), some.curves[index])
+        assert record.atom_dos is not None
+        known = torch.as_tensor(record.atom_dos).float()
+        assert all((row == known).all(dim=1).any() for row in rows)
+    other = batch.some_atoms(2, generator(1, "atoms"))
+    assert not torch.equal(other.curves, some.curves)
+
+
+def test_without_curves_of_atoms_the_target_stays_that_of_the_structure() -> None:
+    record = DOSRecord(bulk("C", "diamond", 3.5, cubic=True), np.arange(4.0), "x")
+    batch = StructureBatches([record, record], 4.0).__getitems__([0, 1])
+    some = batch.some_atoms(2, generator(0, "atoms"))
+    assert some.neighbors.n_atoms == 4
+    assert torch.equal(some.curves, batch.curves)

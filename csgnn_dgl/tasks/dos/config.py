@@ -46,6 +46,32 @@ class TrainDOSConfig(TrainingConfig):
                 "select": "last",
             },
         ),
+        "crystals": Preset(
+            "a small network at level 1 for crystals of many elements, held back from learning "
+            "few data by heart",
+            {
+                "level": 1,
+                "channels": 24,
+                "embedding": 6,
+                "assignment": "smooth",
+                "base_width": 32,
+                "features": 256,
+                "hidden": [256, 256],
+                "dropout": 0.2,
+                "jitter": 0.03,
+                "dos_weight": 1.0,
+                "loss": "absolute",
+                "batch_size": 32,
+                "epochs": 40,
+                "learning_rate": 3e-3,
+                "weight_decay": 1e-6,
+                "schedule": "one-cycle",
+                "ema_decay": 0.99,
+                "rotate": True,
+                "calibrate": True,
+                "select": "last",
+            },
+        ),
         "paper": Preset("the paper's network and training (level 3): wants a GPU", {}),
     }
 

@@ -4,11 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= runs/demo
 
-.PHONY: help setup demo test lint format docs clean
+.PHONY: help setup demo test bench weights lint format docs clean
 
 help:
 	@echo "make demo    train on the built-in solids, test under SO(3), draw the pictures"
 	@echo "make test    the whole test suite"
+	@echo "make bench   speed and memory, beside plain DGL and PyTorch Geometric"
+	@echo "make weights train the models that the package ships (needs PHONON_DATA)"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff rewrite"
 	@echo "make docs    the pages and the API reference as HTML"
@@ -30,6 +32,20 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -q
+
+bench: setup
+	$(BIN)/csgnn-dgl benchmark --output benchmarks/results
+
+# The models that the package ships. PHONON_DATA is a folder with train.extxyz, validation.extxyz and
+# grid.json; the carbon data are made first, which takes half an hour on two cores.
+weights: setup
+	$(BIN)/csgnn-dgl data make carbon-tb --to data/carbon-tb --projected
+	$(BIN)/csgnn-dgl train dos --data data/carbon-tb --preset compact --output runs/weights-carbon-tb
+	$(BIN)/csgnn-dgl evaluate runs/weights-carbon-tb --votes 4
+	$(BIN)/csgnn-dgl train dos --data $(PHONON_DATA) --preset crystals --output runs/weights-phonon-dos
+	$(BIN)/csgnn-dgl evaluate runs/weights-phonon-dos
+	cp runs/weights-carbon-tb/model.safetensors csgnn_dgl/weights/carbon-tb.safetensors
+	cp runs/weights-phonon-dos/model.safetensors csgnn_dgl/weights/phonon-dos.safetensors
 
 lint: setup
 	$(BIN)/ruff check .

@@ -42,6 +42,7 @@ DEV = [
     "pytest>=8.0",
     "pytest-cov>=5.0",
     "ruff>=0.6",
+    "torch-geometric>=2.5",  # only to be measured against
     "types-PyYAML",
     "types-tqdm",
 ]

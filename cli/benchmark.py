@@ -1,0 +1,51 @@
+"""``csgnn-dgl benchmark``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+__all__ = ["benchmark_command"]
+
+
+@click.command(context_settings={"max_content_width": 100, "show_default": True})
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("benchmark-results"),
+    help="Folder for results.json and scaling.png.",
+)
+@click.option(
+    "--section",
+    "sections",
+    default="",
+    help="Only these, separated by commas: machine, step, memory, kernels, mapping, scaling, "
+    "atoms. What the folder holds of the others is kept.",
+    show_default=False,
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Of each process. Default: all cores.")
+@click.option("--repeats", type=click.IntRange(min=1), default=7, help="Calls per median.")
+@click.option(
+    "--clock",
+    type=click.Choice(["wall", "cpu"]),
+    default="wall",
+    help="cpu: processor time, for one thread on a machine with other things to do.",
+)
+@click.option("--quick", is_flag=True, help="Small sizes: to see that it runs.")
+def benchmark_command(
+    output: Path, sections: str, threads: int | None, repeats: int, clock: str, quick: bool
+) -> None:
+    """Measure this toolkit beside plain DGL, plain PyTorch Geometric and what is possible.
+
+    One run takes about ten minutes; each section can be run by itself. Nothing else should run on
+    the machine meanwhile. PyTorch Geometric is left out where it is not installed.
+    """
+    from csgnn_dgl.benchmarks.sections import Settings
+    from csgnn_dgl.benchmarks.suite import run
+
+    wanted = [name.strip() for name in sections.split(",") if name.strip()]
+    threads = threads or len(os.sched_getaffinity(0))
+    settings = Settings(threads, repeats, "cpu" if clock == "cpu" else "wall", quick)
+    run(output, settings, wanted, click.echo)

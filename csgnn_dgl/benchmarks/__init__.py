@@ -1,0 +1,1 @@
+"""Measurements: this toolkit beside plain DGL, plain PyTorch Geometric, and what is possible."""

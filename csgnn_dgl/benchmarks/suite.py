@@ -1,0 +1,92 @@
+"""All measurements in one go, or some of them anew: a table, one JSON file, and plots."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from csgnn_dgl import __version__
+from csgnn_dgl._files import atomic_write_json
+from csgnn_dgl.benchmarks.report import plot_scaling, table
+from csgnn_dgl.benchmarks.sections import SECTIONS, Settings
+from csgnn_dgl.errors import ConfigError, DataError, suggest
+
+__all__ = ["RESULTS", "run"]
+
+RESULTS = "results.json"
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _earlier(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return dict(found["sections"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} holds no results of this suite ({error}); remove it") from error
+
+
+def run(
+    output: Path,
+    settings: Settings,
+    sections: Sequence[str] = (),
+    echo: Callable[[str], object] = print,
+) -> dict[str, Any]:
+    """Measure, and write ``results.json`` and ``scaling.png`` after each section.
+
+    Parameters
+    ----------
+    output
+        Folder for the results; sections that are in it already and are not asked for stay.
+    settings
+        How to measure.
+    sections
+        Names of sections; all by default.
+    echo
+        Called with lines of text.
+
+    Raises
+    ------
+    ConfigError
+        An unknown section.
+    """
+    for name in sections:
+        if name not in SECTIONS:
+            raise ConfigError(f"unknown section {name!r}: {suggest(name, SECTIONS)}")
+    output.mkdir(parents=True, exist_ok=True)
+    path = output / RESULTS
+    kept = _earlier(path)
+    torch.set_num_threads(settings.threads)
+    results: dict[str, Any] = {}
+    for name in sections or list(SECTIONS):
+        echo(f"— {name}")
+        kept[name] = {"settings": asdict(settings), **SECTIONS[name](settings, echo)}
+        results = {
+            "csgnn_dgl": __version__,
+            "torch": torch.__version__,
+            "processor": _processor(),
+            # In the order of the suite, however they came about.
+            "sections": {key: kept[key] for key in SECTIONS if key in kept},
+        }
+        atomic_write_json(path, results)
+    if "scaling" in kept:
+        plot_scaling(kept["scaling"], output / "scaling.png")
+    echo(table(results))
+    echo(f"written to {path}")
+    return results

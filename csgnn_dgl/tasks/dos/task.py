@@ -67,13 +67,13 @@ class DOSBatch:
     curves: Tensor
     atom_curves: Tensor | None = None
 
-    def to(self, device: torch.device | str, **kwargs: bool) -> DOSBatch:
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> DOSBatch:
         """The same on another device."""
         atoms = self.atom_curves
         return DOSBatch(
             self.neighbors.to(device),
-            self.curves.to(device, **kwargs),
-            None if atoms is None else atoms.to(device, **kwargs),
+            self.curves.to(device, non_blocking=non_blocking),
+            None if atoms is None else atoms.to(device, non_blocking=non_blocking),
         )
 
     def some_atoms(self, count: int, generator: torch.Generator) -> DOSBatch:

@@ -167,7 +167,7 @@ def _fit(run: RunDirectory, config: TrainDOSConfig, dataset: DOSDataset, echo: E
     predicted = trained.predict([record.atoms for record in shown])
     plot_examples(shown, predicted, dataset, run.figure("examples-validation"))
     seconds = history.table["seconds"]
-    best = history.table.set_index("epoch").loc[keep.epoch]
+    best = next(row for row in history.rows if row["epoch"] == keep.epoch)
     run.write_summary(
         {
             **run.read_summary(),
@@ -186,8 +186,8 @@ def _fit(run: RunDirectory, config: TrainDOSConfig, dataset: DOSDataset, echo: E
             "parameters": sum(p.numel() for p in trained.model.parameters()),
             "epochs": len(history.rows),
             "kept_epoch": keep.epoch,
-            "validation_loss": float(best["validation_loss"]),
-            "validation_error": float(best["validation_error"]),
+            "validation_loss": best["validation_loss"],
+            "validation_error": best["validation_error"],
             "seconds_per_epoch": float(seconds.median()),
             "seconds_of_training": float(seconds.sum()),
             "threads": torch.get_num_threads(),

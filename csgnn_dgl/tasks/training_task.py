@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Adam
 from torch.optim.lr_scheduler import (
     ConstantLR,
@@ -20,6 +21,7 @@ from torch.optim.lr_scheduler import (
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from csgnn_dgl.errors import CheckpointError, CSGNNError
+from csgnn_dgl.nn.batch_norm import synchronise_batch_norm
 from csgnn_dgl.tasks.config import TrainingConfig
 from csgnn_dgl.tasks.weights import differences
 
@@ -46,7 +48,8 @@ class TrainingTask(LightningModule, Generic[Model, Config]):
     def __init__(self, config: Config, model: Model) -> None:
         super().__init__()
         self.config = config
-        self.model = model
+        # Several processes train as one would with all their samples in one batch.
+        self.model: Model = synchronise_batch_norm(model)
         self._plateau: ReduceLROnPlateau | None = None
         self._resumed_plateau: dict[str, Any] | None = None
         self.averaged: AveragedModel | None = None
@@ -67,6 +70,12 @@ class TrainingTask(LightningModule, Generic[Model, Config]):
     @abstractmethod
     def epoch_line(self, row: Mapping[str, float]) -> str:
         """An epoch's figures, for people."""
+
+    def on_train_epoch_start(self) -> None:
+        if self.current_epoch >= self.config.freeze_statistics * self.config.epochs:
+            for module in self.model.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.averaged is not None:

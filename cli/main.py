@@ -81,6 +81,8 @@ cli = _group(
             "csgnn_dgl.cli.describe_atoms:describe_atoms_command",
             "A descriptor for every atom of structure files.",
         ),
+        "export": ("csgnn_dgl.cli.export:export_command", "A model as a file for torch alone."),
+        "benchmark": ("csgnn_dgl.cli.benchmark:benchmark_command", "Measure speed and memory."),
         "models": ("csgnn_dgl.cli.models:models_command", "Trained models that come along."),
     },
 )

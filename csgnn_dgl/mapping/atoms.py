@@ -111,16 +111,20 @@ class AtomMapping(nn.Module):
         self._check(displacements, centres, features)
         distance = displacements.norm(dim=1)
         within = distance <= self.cutoff
-        if not bool(within.all()):
+        # In an exported program no size may depend on values: what is too far weighs nothing.
+        traced = torch.compiler.is_compiling()
+        if not traced and not bool(within.all()):
             displacements, centres, distance = (
                 t[within] for t in (displacements, centres, distance)
             )
             features = None if features is None else features[within]
-        if bool((distance == 0).any()):
+        if not traced and bool((distance == 0).any()):
             raise DataError("a neighbour is at distance zero from its atom")
         shell, radial = self._shells(distance)  # (P, S)
         vertex, angular = self._vertices(displacements, distance)  # (P, Q)
         weight = (radial[:, :, None] * angular[:, None, :] / distance[:, None, None]).flatten(1)
+        if traced:
+            weight = weight.masked_fill(~within[:, None], 0)
         site = vertex[:, None, :] * self.n_spheres + (shell // self.channels)[:, :, None]
         row = (site * n_atoms + centres[:, None, None]) * self.channels
         row = (row + (shell % self.channels)[:, :, None]).flatten()
@@ -140,7 +144,7 @@ class AtomMapping(nn.Module):
             raise DataError(
                 f"{len(displacements)} displacements with centres of shape {tuple(centres.shape)}"
             )
-        if features is not None and (features.dim() != 2 or len(features) != len(displacements)):
+        if features is not None and (features.dim() != 2 or features.shape[:1] != centres.shape):
             raise DataError(
                 f"{len(displacements)} displacements with features of shape {tuple(features.shape)}"
             )

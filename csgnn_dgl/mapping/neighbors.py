@@ -50,7 +50,7 @@ class Neighbors:
     @property
     def n_atoms(self) -> int:
         """``A``, the number of atoms of all structures."""
-        return len(self.centre_numbers)
+        return self.centre_numbers.shape[0]  # len() would be a constant to torch.export
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Neighbors:
         """The same on another device, with displacements of another type."""

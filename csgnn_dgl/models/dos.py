@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -152,6 +152,11 @@ class DOSConfig:
         Widths of the head's hidden layers.
     dropout
         Probability, before each linear layer of the head.
+    norm
+        ``"batch"``: every layer of the head ends in batch norm, as in the paper. The mean output
+        over a training batch is then the same for every batch, whatever structures are in it.
+        ``"layer"``: hidden layers end in layer norm, the last one in none, so that an atom's curve
+        never depends on the rest of the batch.
 
     Raises
     ------
@@ -163,6 +168,7 @@ class DOSConfig:
     bins: int
     hidden: tuple[int, ...] = (512, 512)
     dropout: float = 0.0
+    norm: Literal["batch", "layer"] = "batch"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(int(width) for width in self.hidden))
@@ -170,6 +176,8 @@ class DOSConfig:
             raise ConfigError(f"{self.bins} bins and hidden layers of {self.hidden} make no head")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout is {self.dropout}, but it must be within 0 … 1")
+        if self.norm not in ("batch", "layer"):
+            raise ConfigError(f"norm must be 'batch' or 'layer', not {self.norm!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for headers."""
@@ -215,27 +223,47 @@ class DOSModel(nn.Module):
         self.atoms = AtomEncoder(config.atoms)
         layers: list[nn.Module] = []
         width = config.atoms.features
-        for out in (*config.hidden, config.bins):
+        for index, out in enumerate((*config.hidden, config.bins)):
             if config.dropout:
                 layers.append(nn.Dropout(config.dropout))
-            layers += [nn.Linear(width, out), nn.BatchNorm1d(out), nn.ReLU(inplace=True)]
+            layers.append(nn.Linear(width, out))
+            if config.norm == "batch":
+                layers.append(nn.BatchNorm1d(out))
+            elif index < len(config.hidden):
+                layers.append(nn.LayerNorm(out))
+            layers.append(nn.ReLU(inplace=True))
             width = out
         self.head = nn.Sequential(*layers)
         self.smooth = nn.Conv1d(1, 3, 3, padding=1)
 
     @torch.no_grad()
-    def calibrate(self, mean: Tensor, spread: Tensor) -> None:
-        """Let an untrained model give about the right curve: a start, not a constraint.
+    def calibrate(self, curves: Tensor) -> None:
+        """Let an untrained model give curves of the right kind: a start, not a constraint.
+
+        The last layer's weights become a random mix of the principal components of the training
+        curves, each in proportion to its spread, around their mean. So bins vary together from the
+        beginning as they do in the data, and what varies most is learned first.
 
         Parameters
         ----------
-        mean, spread
-            Mean and standard deviation of the training curves in every bin, shape ``(bins,)``.
+        curves
+            Training curves, of atoms where they are known, shape ``(n, bins)``; NaN where a bin is
+            not defined.
         """
+        mean = curves.nanmean(dim=0).nan_to_num()
+        centred = (curves - mean).nan_to_num()
+        covariance = centred.T @ centred / len(curves)
+        variances, components = torch.linalg.eigh(covariance.double())
+        spread = components * variances.clamp(min=0).sqrt()  # (bins, components)
+        linear = [layer for layer in self.head if isinstance(layer, nn.Linear)][-1]
+        mix = torch.randn(len(mean), linear.in_features).double()
+        linear.weight.copy_(spread @ mix / linear.in_features**0.5)
         norm = self.head[-2]
-        assert isinstance(norm, nn.BatchNorm1d)
-        norm.bias.copy_(mean)
-        norm.weight.copy_(spread)
+        if isinstance(norm, nn.BatchNorm1d):
+            norm.bias.copy_(mean)
+            norm.weight.copy_(covariance.diagonal().sqrt())
+        else:
+            linear.bias.copy_(mean)
         # Three kernels that differ, so that they learn apart, and keep a smooth curve as it is.
         kernels = [[0.0, 1.0, 0.0], [0.25, 0.5, 0.25], [0.1, 0.8, 0.1]]
         self.smooth.weight.copy_(torch.tensor(kernels)[:, None])
@@ -244,7 +272,11 @@ class DOSModel(nn.Module):
 
     def per_atom(self, neighbors: Neighbors) -> Tensor:
         """Each atom's own curve, shape ``(A, bins)``: a projected density of states."""
-        curves = self.head(self.atoms(neighbors))
+        return self.curves(self.atoms(neighbors))
+
+    def curves(self, descriptors: Tensor) -> Tensor:
+        """Curves ``(A, bins)`` of atoms with these descriptors ``(A, features)``."""
+        curves = self.head(descriptors)
         return F.relu(self.smooth(curves[:, None])).mean(dim=1)
 
     def forward(self, neighbors: Neighbors) -> Tensor:

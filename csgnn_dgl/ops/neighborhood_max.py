@@ -46,12 +46,15 @@ def _maximum(rows: Tensor, table: Tensor, winner: Tensor | None) -> Tensor:
     return best
 
 
-def _maximum_at_once(rows: Tensor, table: Tensor, winner: Tensor) -> tuple[Tensor, Tensor]:
+def _maximum_at_once(
+    rows: Tensor, table: Tensor, winner: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
     """The same on whole tensors, without writing to any."""
     best = rows.index_select(0, table[0])
     for slot in range(1, table.shape[0]):
         candidate = rows.index_select(0, table[slot])
-        winner = torch.where(candidate > best, slot, winner)
+        if winner is not None:
+            winner = torch.where(candidate > best, slot, winner)
         best = torch.maximum(best, candidate)
     return best, winner
 
@@ -62,6 +65,7 @@ class _NeighborhoodMax(torch.autograd.Function):
         rows = as_rows(feat)
         # As small as can be: it is all that is kept for the backward pass.
         slot_type = torch.int8 if table.shape[0] <= 127 else torch.int16
+        winner: Tensor | None
         winner = rows.new_zeros(table.shape[1], rows.shape[1], dtype=slot_type)
         if _in_blocks(rows):
             best = _maximum(rows, table, winner)
@@ -118,10 +122,16 @@ def neighborhood_max(csr: CSR, feat: Tensor) -> Tensor:
         return feat.new_zeros(csr.num_rows, *feat.shape[1:]) + feat[:0].sum()
     table = csr.padded_sources
     out: Tensor
-    if _in_blocks(feat) and not (torch.is_grad_enabled() and feat.requires_grad):
-        out = _maximum(as_rows(feat), table, None).view(table.shape[1], *feat.shape[1:])
-    else:
+    if torch.is_grad_enabled() and feat.requires_grad:
         out = _NeighborhoodMax.apply(feat, table, csr.indptr, csr.indices)
+    else:
+        rows = as_rows(feat)
+        best = (
+            _maximum(rows, table, None)
+            if _in_blocks(rows)
+            else _maximum_at_once(rows, table, None)[0]
+        )
+        out = best.view(table.shape[1], *feat.shape[1:])
     if csr.has_childless:
         out = out.masked_fill((csr.degrees == 0).view(-1, *[1] * (feat.dim() - 1)), 0)
     return out

@@ -16,9 +16,9 @@ _FEW_ROWS = 1024
 
 def _image_width(feat: Tensor, rows: int) -> int:
     """Rows per line of the image that the convolution library is shown; 0: it is not asked."""
-    if feat.device.type != "cpu" or feat.dtype != torch.float32 or rows < _FEW_ROWS:
-        return 0
     if torch.compiler.is_compiling() or not torch.backends.mkldnn.is_available():
+        return 0
+    if feat.device.type != "cpu" or feat.dtype != torch.float32 or rows < _FEW_ROWS:
         return 0
     width = math.gcd(rows, 64)
     return width if width >= 4 else 0

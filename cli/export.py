@@ -1,0 +1,31 @@
+"""``csgnn-dgl export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+__all__ = ["export_command"]
+
+
+@click.command(context_settings={"max_content_width": 100, "show_default": True})
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("model.pt2"),
+    help="File to write.",
+)
+def export_command(run: Path, output: Path) -> None:
+    """Write the model of RUN as a file that torch runs without this package.
+
+    Load it with torch.export.load(FILE).module(). A classifier takes clouds (B, N, 3) and gives
+    scores; a model of densities of states takes neighbours and gives descriptors and curves of
+    atoms. Classes, energies and cutoff are in the file as well, as JSON.
+    """
+    from csgnn_dgl.export import export_model
+
+    kind = export_model(run, output)
+    click.echo(f"{output}: {kind} of {run}")

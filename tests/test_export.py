@@ -1,0 +1,125 @@
+"""Exported programs give the same numbers where this package cannot be imported."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ase.build import bulk
+from torch import Tensor
+
+from csgnn_dgl.errors import CheckpointError
+from csgnn_dgl.export import HEADER, export_classifier, export_dos_model
+from csgnn_dgl.mapping import normalize_clouds
+from csgnn_dgl.mapping.neighbors import find_neighbors
+from csgnn_dgl.models import (
+    AtomEncoderConfig,
+    Classifier,
+    ClassifierConfig,
+    DOSConfig,
+    DOSModel,
+    EncoderConfig,
+)
+from csgnn_dgl.tasks.weights import Header, save_weights
+
+# A process in which neither this package nor DGL can be imported.
+ALONE = """
+import sys, torch
+sys.modules["csgnn_dgl"] = sys.modules["dgl"] = None
+extra = {sys.argv[4]: ""}
+program = torch.export.load(sys.argv[1], extra_files=extra).module()
+outputs = program(*torch.load(sys.argv[2], weights_only=True))
+outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+torch.save((list(outputs), extra[sys.argv[4]]), sys.argv[3])
+assert not any(n.partition(".")[0] in ("csgnn_dgl", "dgl") and m for n, m in sys.modules.items())
+"""
+
+
+def run_alone(file: Path, inputs: tuple[Tensor, ...]) -> tuple[list[Tensor], dict[str, Any]]:
+    given, taken = file.with_suffix(".in"), file.with_suffix(".out")
+    torch.save(inputs, given)
+    command = [sys.executable, "-c", ALONE, str(file), str(given), str(taken), HEADER]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    outputs, header = torch.load(taken, weights_only=True)
+    return outputs, json.loads(header)
+
+
+def randomised(model: torch.nn.Module) -> torch.nn.Module:
+    """With statistics that matter."""
+    torch.manual_seed(3)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm1d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+    return model.eval()
+
+
+@pytest.mark.parametrize(("radial", "pooling"), [("shell", "max"), ("bracket", "mean")])
+def test_classifier(radial: Any, pooling: Any, tmp_path: Path) -> None:
+    sizes = EncoderConfig.with_base_width(
+        2, 3, 2, base_width=4, pooling=pooling, global_pooling=pooling
+    )
+    config = ClassifierConfig(sizes, 3, hidden=(8,), radial=radial)
+    model = randomised(Classifier(config))
+    header = Header("classifier", config.to_dict(), ("a", "b", "c"), {"points": 32})
+    save_weights(tmp_path / "model.safetensors", model.state_dict(), header)
+    export_classifier(tmp_path / "model.safetensors", tmp_path / "model.pt2")
+    points = 7 * torch.randn(5, 50, 3)  # neither the batch nor the cloud it was traced with
+    (scores,), found = run_alone(tmp_path / "model.pt2", (points,))
+    torch.testing.assert_close(scores, model(normalize_clouds(points)), rtol=1e-4, atol=1e-5)
+    assert found["class_names"] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(("elements", "assignment"), [((6,), "nearest"), ((6, 8), "smooth")])
+def test_dos_model(elements: tuple[int, ...], assignment: Any, tmp_path: Path) -> None:
+    atoms = AtomEncoderConfig(elements, level=1, channels=4, cutoff=4.0, assignment=assignment)
+    config = DOSConfig(atoms, bins=20)
+    model = randomised(DOSModel(config))
+    data = {
+        "grid": {"start": -1.0, "step": 0.1, "size": 20},
+        "quantity": "electronic",
+        "dos_unit": "states/eV/atom",
+    }
+    header = Header("dos", config.to_dict(), (), data)
+    save_weights(tmp_path / "model.safetensors", model.state_dict(), header)
+    export_dos_model(tmp_path / "model.safetensors", tmp_path / "model.pt2")
+    structure = bulk("C", "diamond", 3.57, cubic=True)
+    structure.numbers[::2] = elements[-1]
+    # More than the cutoff: what is too far must not count in the program either.
+    found = find_neighbors([structure], 5.0).to("cpu", torch.float32)
+    inputs = (found.displacements, found.centres, found.numbers, found.centre_numbers)
+    (descriptors, curves), header_found = run_alone(tmp_path / "model.pt2", inputs)
+    torch.testing.assert_close(descriptors, model.atoms(found), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(curves, model.per_atom(found), rtol=1e-4, atol=1e-5)
+    assert header_found["data"]["grid"]["size"] == 20
+
+
+def test_the_command(clouds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from csgnn_dgl.cli.main import main
+
+    config = ClassifierConfig(EncoderConfig.with_base_width(0, 1, 1, base_width=2), 2)
+    header = Header("classifier", config.to_dict(), ("a", "b"), {"points": 8})
+    model = Classifier(config)
+    save_weights(tmp_path / "model.safetensors", model.state_dict(), header)
+    output = tmp_path / "m.pt2"
+    with pytest.raises(SystemExit) as stop:
+        main(["export", str(tmp_path / "model.safetensors"), "-o", str(output)])
+    assert stop.value.code == 0
+    assert "classifier of" in capsys.readouterr().out
+    assert output.is_file()
+
+
+@pytest.mark.parametrize("export", [export_classifier, export_dos_model])
+def test_no_model_there(export: Callable[[Path, Path], None], tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="there is no run"):
+        export(tmp_path / "nothing", tmp_path / "model.pt2")
+    assert not (tmp_path / "model.pt2").exists()

@@ -16,6 +16,7 @@ from csgnn_dgl._files import atomic_write_json
 from csgnn_dgl.benchmarks.report import plot_scaling, table
 from csgnn_dgl.benchmarks.sections import SECTIONS, Settings
 from csgnn_dgl.errors import ConfigError, DataError, suggest
+from csgnn_dgl.tasks.allocator import keep_freed_memory
 
 __all__ = ["RESULTS", "run"]
 
@@ -73,6 +74,7 @@ def run(
     path = output / RESULTS
     kept = _earlier(path)
     torch.set_num_threads(settings.threads)
+    keep_freed_memory()
     results: dict[str, Any] = {}
     for name in sections or list(SECTIONS):
         echo(f"— {name}")

@@ -87,7 +87,11 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self._read()
+        try:
+            self._read()
+        except CSGNNError:
+            self.close()
+            raise
 
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout is not None

@@ -17,8 +17,8 @@ from csgnn_dgl.ops import radial_conv_regular
 
 __all__ = ["IntraBlock", "RadialBlock", "radial_stack"]
 
-# Of the widest features of a piece; a few of them together fit the last cache.
-_PIECE_BYTES = 8 * 2**20
+# Of the widest features of a piece, which then stays in the cache.
+_PIECE_BYTES = 2**20
 
 
 def _activated(

@@ -119,7 +119,7 @@ def global_max_beside(feat: Tensor) -> tuple[Tensor, Tensor]:
     >>> same.tolist(), best.tolist()
     ([[1.0, 5.0], [3.0, 2.0]], [3.0, 5.0])
     """
-    if not (torch.is_grad_enabled() and feat.requires_grad):
+    if feat.shape[0] == 0 or not (torch.is_grad_enabled() and feat.requires_grad):
         return feat, global_max(feat)
     beside: tuple[Tensor, Tensor] = _GlobalMaxBeside.apply(feat)
     return beside

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from csgnn_dgl.grid import ConcentricGrid
-from csgnn_dgl.nn import IntraBlock, RadialBlock
+from csgnn_dgl.nn import IntraBlock, RadialBlock, blocks
+from csgnn_dgl.nn.blocks import radial_stack
+from csgnn_dgl.nn.structure import prepare
 from csgnn_dgl.testing import assert_layer_equivariant, assert_no_mutation
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
@@ -153,3 +155,34 @@ def test_float32(graph: Any, block: Block) -> None:
     out = block.float()(graph, features(graph).float())
     assert out.dtype == torch.float32
     torch.testing.assert_close(out.double(), expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("nodes", [1, 7, 1000])
+@pytest.mark.parametrize("prepared", [True, False])
+def test_radial_stack_in_pieces(
+    nodes: int, prepared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph: Any = ConcentricGrid(1, 3).graph()
+    stack = nn.Sequential(RadialBlock(3, 5), RadialBlock(5, 4, kernel_size=5)).double().eval()
+    randomise(stack)
+    feat = features(graph)
+    expected = stack[1](graph, stack[0](graph, feat))
+    given = prepare(graph, feat.device, radial="radial") if prepared else graph
+    monkeypatch.setattr(blocks, "_PIECE_BYTES", nodes * 2 * 5 * 8)
+    layers = [block for block in stack if isinstance(block, RadialBlock)]
+    with torch.no_grad():
+        out = radial_stack(layers, given, feat)
+    torch.testing.assert_close(out, expected, **EXACT)
+    # In training it is one after the other.
+    stack.train()
+    assert radial_stack(layers, given, feat).requires_grad
+
+
+def test_radial_stack_on_any_graph(graph: Any) -> None:
+    stack = nn.Sequential(RadialBlock(3, 5), RadialBlock(5, 4)).double().eval()
+    layers = [block for block in stack if isinstance(block, RadialBlock)]
+    feat = features(graph)
+    with torch.no_grad():
+        expected = stack[1](graph, stack[0](graph, feat))
+        torch.testing.assert_close(radial_stack(layers, graph, feat), expected, **EXACT)
+        assert radial_stack([], graph, feat) is feat

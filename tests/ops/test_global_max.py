@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from csgnn_dgl.ops import global_max
+from csgnn_dgl.ops import global_max, global_max_beside
 from csgnn_dgl.testing import assert_no_mutation
 
 # Around one and several blocks of the two-stage search.
@@ -113,3 +113,25 @@ def test_batch_of_nothing() -> None:
 def test_no_nodes() -> None:
     with pytest.raises(ValueError, match="no nodes"):
         global_max(torch.zeros(0, 3))
+
+
+def test_beside_what_goes_on() -> None:
+    generator = torch.Generator().manual_seed(2)
+    feat = torch.randn(150, 2, 3, dtype=torch.float64, generator=generator).requires_grad_()
+    same, best = global_max_beside(feat)
+    assert torch.equal(same, feat)
+    torch.testing.assert_close(best, feat.amax(dim=0))
+    (grad,) = torch.autograd.grad((same**2).sum() + (3 * best).sum(), feat)
+    expected = 2 * feat.detach() + 3 * (feat == feat.amax(dim=0))
+    torch.testing.assert_close(grad, expected)
+    assert torch.autograd.gradcheck(lambda x: global_max_beside(2 * x), feat[:70])
+    assert torch.autograd.gradgradcheck(lambda x: global_max_beside(x * x), feat[:70])
+
+
+def test_beside_without_gradients() -> None:
+    feat = torch.randn(5, 2)
+    same, best = global_max_beside(feat)
+    assert same is feat
+    assert torch.equal(best, feat.amax(dim=0))
+    with pytest.raises(ValueError, match="no nodes"):
+        global_max_beside(feat[:0])

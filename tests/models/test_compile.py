@@ -1,0 +1,44 @@
+"""The encoder is followed by ``torch.compile`` from end to end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from csgnn_dgl.models import CSGNN, EncoderConfig
+
+# torch's own tracer uses what torch deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+def gradients(model: Any, encoder: CSGNN, feat: Tensor) -> tuple[Tensor, list[Tensor]]:
+    feat = feat.clone().requires_grad_()
+    out = model(feat)
+    upstream = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
+    return out, list(torch.autograd.grad(out, [feat, *encoder.parameters()], upstream))
+
+
+# Neither needs a compiler of C++.
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+@pytest.mark.parametrize("pooling", ["max", "mean"])
+def test_no_graph_break(backend: str, pooling: Any) -> None:
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    config = EncoderConfig.with_base_width(
+        2, 3, 2, base_width=4, pooling=pooling, global_pooling=pooling
+    )
+    encoder = CSGNN(config).double()
+    compiled = torch.compile(encoder, fullgraph=True, backend=backend)
+    feat = torch.randn(encoder.grid.num_nodes(2), 3, 2, dtype=torch.float64)
+    for training in (True, False):
+        encoder.train(training)
+        expected, wanted = gradients(encoder, encoder, feat)
+        out, found = gradients(compiled, encoder, feat)
+        torch.testing.assert_close(out, expected, rtol=1e-10, atol=1e-10)
+        for one, other in zip(found, wanted, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(feat), encoder(feat), rtol=1e-10, atol=1e-10)

@@ -54,6 +54,14 @@ class TrainingConfig(CommandConfig):
     gradient_clip: float = option(
         0.0, "Largest norm of the gradient; 0 leaves it alone.", "Optimisation", ge=0
     )
+    freeze_statistics: float = option(
+        1.0,
+        "Share of the epochs after which batch norm keeps the statistics that it has: the rest is "
+        "trained as it will be used.",
+        "Optimisation",
+        ge=0,
+        le=1,
+    )
     ema_decay: float = option(
         0.0,
         "Decay per step of the running average of the weights that is validated and kept; 0 keeps "

@@ -104,6 +104,9 @@ class TrainDOSConfig(TrainingConfig):
     features: int = option(512, "Length of an atom's descriptor.", "Network", ge=1)
     embedding: int = option(8, "Length of the embedding of a neighbour's element.", "Network", ge=1)
     hidden: list[int] = option([512, 512], "Widths of the head's hidden layers.", "Network")
+    norm: Literal["batch", "layer"] = option(
+        "batch", "Norm of the head's layers: over a batch of atoms, or within each atom.", "Network"
+    )
     dropout: float = option(0.0, "Dropout before each layer of the head.", "Network", ge=0, lt=1)
     calibrate: bool = option(
         False,

@@ -41,7 +41,9 @@ def dos_config(config: TrainDOSConfig, dataset: DOSDataset) -> DOSConfig:
         features=config.features,
         embedding=config.embedding,
     )
-    return DOSConfig(atoms, dataset.grid.size, tuple(config.hidden), config.dropout)
+    return DOSConfig(
+        atoms, dataset.grid.size, tuple(config.hidden), config.dropout, norm=config.norm
+    )
 
 
 def target_tensor(records: Sequence[DOSRecord]) -> Tensor:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from csgnn_dgl.datasets.atoms.base import DOSDataset, DOSRecord
 from csgnn_dgl.datasets.atoms.loading import load_dos_dataset
@@ -108,9 +111,7 @@ def fit_model(
     """Train a given model in a run directory; None in further processes of a distributed run."""
     training, validation = dataset.split_validation(config.validation_fraction, config.seed)
     if config.calibrate:
-        curves = target_tensor(training)
-        spread = (curves - curves.nanmean(dim=0)).square().nanmean(dim=0).sqrt()
-        model.calibrate(curves.nanmean(dim=0).nan_to_num(), spread.nan_to_num())
+        model.calibrate(_curves_to_start_from(training))
     task = DOSTask(config, model, dataset.grid.step)
     if is_first_process():
         for warning in dataset.warnings:
@@ -145,6 +146,19 @@ def fit_model(
     header = dos_header(dataset, model.config)
     done = fit(run, task, header, make_loaders, command="dos", echo=echo)
     return None if done is None else (task, *done)
+
+
+def _curves_to_start_from(records: Sequence[DOSRecord]) -> Tensor:
+    """Curves of atoms of all structures, some of each; of structures where atoms have none."""
+    if any(record.atom_dos is None for record in records):
+        return target_tensor(records)
+    rng = np.random.default_rng(0)
+    some = [
+        record.atom_dos[rng.integers(len(record.atoms), size=8)]
+        for record in records
+        if record.atom_dos is not None
+    ]
+    return torch.from_numpy(np.concatenate(some).astype(np.float32))
 
 
 def _fit(run: RunDirectory, config: TrainDOSConfig, dataset: DOSDataset, echo: Echo) -> None:

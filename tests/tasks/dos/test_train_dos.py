@@ -212,14 +212,24 @@ def test_turns_keep_lengths_and_angles_of_each_atom() -> None:
         torch.testing.assert_close(before @ before.T, after @ after.T)
 
 
-def test_calibrated_models_start_at_the_mean() -> None:
-    sizes = AtomEncoderConfig((6,), level=1, channels=4, base_width=4, features=8, cutoff=4.0)
-    model = DOSModel(DOSConfig(sizes, 41, (8,)))
-    mean = torch.sin(torch.linspace(0, 3, 41)) + 1
-    model.calibrate(mean, torch.full((41,), 1e-3))
-    found = find_neighbors([bulk("C", "diamond", a) for a in (3.4, 3.5, 3.6)], 4.0)
-    curves = model(found.to("cpu", torch.float32))
-    torch.testing.assert_close(curves.mean(dim=0)[1:-1], mean[1:-1], atol=0.05, rtol=0)
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+def test_calibrated_models_start_with_curves_of_the_right_kind(norm: str) -> None:
+    sizes = AtomEncoderConfig((6,), level=1, channels=4, base_width=4, features=64, cutoff=4.0)
+    torch.manual_seed(0)
+    model = DOSModel(DOSConfig(sizes, 41, (64,), norm=norm))  # type: ignore[arg-type]
+    # Curves that vary in one way only.
+    mean, mode = torch.sin(torch.linspace(0, 3, 41)) + 2, torch.cos(torch.linspace(0, 6, 41))
+    model.calibrate(mean + 0.1 * torch.randn(200, 1) * mode)
+    rattled = []
+    for seed in range(20):
+        atoms = bulk("C", "diamond", 3.5)
+        atoms.rattle(0.1, seed=seed)
+        rattled.append(atoms)
+    curves = model(find_neighbors(rattled, 4.0).to("cpu", torch.float32)).detach()
+    torch.testing.assert_close(curves.mean(dim=0)[1:-1], mean[1:-1], atol=0.15, rtol=0)
+    centred = (curves - curves.mean(dim=0))[:, 1:-1]
+    along = (centred @ mode[1:-1]).square().sum() / mode[1:-1].square().sum()
+    assert along > 0.8 * centred.square().sum()
 
 
 def test_levels_of_a_perfect_prediction() -> None:

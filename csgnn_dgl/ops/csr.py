@@ -96,6 +96,12 @@ class CSR:
         return self.indices[position.clamp(max=max(self.indices.numel() - 1, 0))]
 
     @cached_property
+    def back_slots(self) -> Tensor:
+        """Of every edge of :attr:`transposed`: its position within its row here, int32."""
+        slots = torch.arange(self.indices.numel(), device=self.device) - self.indptr[self.rows]
+        return slots[torch.argsort(self.indices, stable=True)].to(torch.int32)
+
+    @cached_property
     def with_self_loops(self) -> CSR:
         """Every node additionally its own source (square relations only)."""
         if self.num_rows != self.num_columns:

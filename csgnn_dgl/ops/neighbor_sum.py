@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from csgnn_dgl.ops.backend import triton_for
 from csgnn_dgl.ops.csr import CSR
 from csgnn_dgl.ops.rows import as_rows
 
@@ -18,7 +19,10 @@ def _sum(feat: Tensor, indptr: Tensor, indices: Tensor) -> Tensor:
     # A bag of rows per destination: one pass over contiguous rows, nothing of the size of the
     # edges is ever written.
     rows = as_rows(feat)
-    out = F.embedding_bag(indices, rows, indptr, mode="sum", include_last_offset=True)
+    if triton := triton_for(rows):
+        out = triton.neighbor_sum(rows, indptr, indices)
+    else:
+        out = F.embedding_bag(indices, rows, indptr, mode="sum", include_last_offset=True)
     return out.view(indptr.shape[0] - 1, *feat.shape[1:])
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from csgnn_dgl.ops.backend import triton_for
 from csgnn_dgl.ops.csr import CSR
 from csgnn_dgl.ops.rows import as_rows
 
@@ -61,29 +62,38 @@ def _maximum_at_once(
 
 class _NeighborhoodMax(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, feat: Tensor, table: Tensor, indptr: Tensor, indices: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, feat: Tensor, table: Tensor, indptr: Tensor, indices: Tensor, *back: Tensor
+    ) -> Tensor:
+        """``back``, which only Triton uses: the transposed relation, and its edges' slots."""
         rows = as_rows(feat)
         # As small as can be: it is all that is kept for the backward pass.
         slot_type = torch.int8 if table.shape[0] <= 127 else torch.int16
         winner: Tensor | None
         winner = rows.new_zeros(table.shape[1], rows.shape[1], dtype=slot_type)
-        if _in_blocks(rows):
+        if back and (triton := triton_for(rows)):
+            best = triton.neighborhood_max(rows, indptr, indices, winner)
+        elif _in_blocks(rows):
             best = _maximum(rows, table, winner)
         else:
             best, winner = _maximum_at_once(rows, table, winner)
         ctx.num_columns = feat.shape[0]
-        ctx.save_for_backward(winner, indptr, indices)
+        ctx.save_for_backward(winner, indptr, indices, *back)
         return best.view(table.shape[1], *feat.shape[1:])
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        winner, indptr, indices = ctx.saved_tensors
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        winner, indptr, indices, *back = ctx.saved_tensors
         flat = as_rows(grads[0])
+        shape = (ctx.num_columns, *grads[0].shape[1:])
+        nothing = (None,) * (3 + len(back))
+        if back and not torch.is_grad_enabled() and (triton := triton_for(flat)):
+            return triton.neighborhood_max_backward(flat, winner, *back).view(shape), *nothing
         # A row without sources, after the last edge, gets no gradient but needs a place to put it.
         first = indptr[:-1].clamp(max=indices.shape[0] - 1)
         source = indices.take(first[:, None] + winner)
         out = flat.new_zeros(ctx.num_columns, flat.shape[1]).scatter_add_(0, source, flat)
-        return out.view(ctx.num_columns, *grads[0].shape[1:]), None, None, None
+        return out.view(shape), *nothing
 
 
 def neighborhood_max(csr: CSR, feat: Tensor) -> Tensor:
@@ -123,7 +133,10 @@ def neighborhood_max(csr: CSR, feat: Tensor) -> Tensor:
     table = csr.padded_sources
     out: Tensor
     if torch.is_grad_enabled() and feat.requires_grad:
-        out = _NeighborhoodMax.apply(feat, table, csr.indptr, csr.indices)
+        back: tuple[Tensor, ...] = ()
+        if triton_for(feat) is not None:
+            back = (csr.transposed.indptr, csr.transposed.indices, csr.back_slots)
+        out = _NeighborhoodMax.apply(feat, table, csr.indptr, csr.indices, *back)
     else:
         rows = as_rows(feat)
         best = (

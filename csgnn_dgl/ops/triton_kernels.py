@@ -1,0 +1,111 @@
+"""Kernels for CUDA, in Triton. Imported only where they are used: Triton is not needed on CPUs.
+
+Each program of a kernel makes a stretch of one node's row, so neighbours stream through registers
+and nothing of the size of the edges is written. Sums are kept in float32 whatever the features.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+__all__ = ["neighbor_sum", "neighborhood_max", "neighborhood_max_backward"]
+
+_MOST = 1024  # numbers of a row per program
+
+
+def _grid(num_rows: int, width: int) -> tuple[tuple[int, int], int]:
+    block = min(_MOST, triton.next_power_of_2(max(width, 1)))
+    return (num_rows, triton.cdiv(width, block)), block
+
+
+@triton.jit
+def _sum_kernel(x, indptr, indices, y, width, BLOCK: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = column < width
+    total = tl.zeros((BLOCK,), dtype=tl.float32)
+    for edge in range(tl.load(indptr + row), tl.load(indptr + row + 1)):
+        source = tl.load(indices + edge)
+        total += tl.load(x + source * width + column, mask=inside, other=0.0).to(tl.float32)
+    tl.store(y + row * width + column, total.to(y.dtype.element_ty), mask=inside)
+
+
+def neighbor_sum(rows: Tensor, indptr: Tensor, indices: Tensor) -> Tensor:
+    """Sum over the sources of every row: ``(num_columns, width)`` → ``(num_rows, width)``."""
+    rows = rows.contiguous()
+    out = rows.new_empty(indptr.shape[0] - 1, rows.shape[1])
+    grid, block = _grid(*out.shape)
+    if out.numel():
+        _sum_kernel[grid](rows, indptr, indices, out, rows.shape[1], BLOCK=block)
+    return out
+
+
+@triton.jit
+def _max_kernel(x, indptr, indices, y, winner, width, BLOCK: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = column < width
+    first = tl.load(indptr + row)
+    last = tl.load(indptr + row + 1)
+    best = tl.full((BLOCK,), float("-inf"), dtype=tl.float32)
+    place = tl.zeros((BLOCK,), dtype=tl.int32)
+    for edge in range(first, last):
+        source = tl.load(indices + edge)
+        value = tl.load(x + source * width + column, mask=inside, other=0.0).to(tl.float32)
+        # The first edge always wins, so that NaN and -inf leave a valid place.
+        greater = (value > best) | (value != value) | (edge == first)
+        place = tl.where(greater, (edge - first).to(tl.int32), place)
+        best = tl.where(greater, value, best)
+    tl.store(y + row * width + column, best.to(y.dtype.element_ty), mask=inside)
+    tl.store(winner + row * width + column, place.to(winner.dtype.element_ty), mask=inside)
+
+
+def neighborhood_max(rows: Tensor, indptr: Tensor, indices: Tensor, winner: Tensor) -> Tensor:
+    """Maximum over the sources of every row; its slot is written to ``winner``."""
+    rows = rows.contiguous()
+    out = rows.new_empty(winner.shape)
+    grid, block = _grid(*out.shape)
+    if out.numel():
+        _max_kernel[grid](rows, indptr, indices, out, winner, rows.shape[1], BLOCK=block)
+    return out
+
+
+@triton.jit
+def _max_backward_kernel(grad, winner, indptr, indices, slots, y, width, BLOCK: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = column < width
+    total = tl.zeros((BLOCK,), dtype=tl.float32)
+    for edge in range(tl.load(indptr + row), tl.load(indptr + row + 1)):
+        parent = tl.load(indices + edge)
+        slot = tl.load(slots + edge)
+        won = tl.load(winner + parent * width + column, mask=inside, other=-1).to(tl.int32) == slot
+        value = tl.load(grad + parent * width + column, mask=inside, other=0.0).to(tl.float32)
+        total += tl.where(won, value, 0.0)
+    tl.store(y + row * width + column, total.to(y.dtype.element_ty), mask=inside)
+
+
+def neighborhood_max_backward(
+    grad: Tensor, winner: Tensor, back_indptr: Tensor, back_indices: Tensor, back_slots: Tensor
+) -> Tensor:
+    """The gradient of every source, gathered from the rows that it feeds, in a fixed order.
+
+    Parameters
+    ----------
+    grad, winner
+        Gradient of the maximum and its slots, shape ``(num_rows, width)``.
+    back_indptr, back_indices
+        The transposed relation.
+    back_slots
+        For each of its edges the slot in the row that it leads to, int32.
+    """
+    grad = grad.contiguous()
+    out = grad.new_empty(back_indptr.shape[0] - 1, grad.shape[1])
+    grid, block = _grid(*out.shape)
+    if out.numel():
+        _max_backward_kernel[grid](
+            grad, winner, back_indptr, back_indices, back_slots, out, grad.shape[1], BLOCK=block
+        )
+    return out

@@ -14,7 +14,7 @@ from csgnn_dgl.errors import CheckpointError, suggest
 
 __all__ = ["ShippedModel", "find_weights", "shipped_models"]
 
-_FOLDER = Path(csgnn_dgl.__file__).parent / "weights"
+FOLDER = Path(csgnn_dgl.__file__).parent / "weights"
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,11 @@ def shipped_models() -> dict[str, ShippedModel]:
     >>> sorted(shipped_models())
     ['carbon-tb', 'phonon-dos']
     """
-    content = json.loads((_FOLDER / "models.json").read_text(encoding="utf-8"))
+    content = json.loads((FOLDER / "models.json").read_text(encoding="utf-8"))
     return {
         name: ShippedModel(
             name,
-            _FOLDER / entry["file"],
+            FOLDER / entry["file"],
             entry["description"],
             entry["training_data"],
             entry["figures"],

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import ase.io
 import numpy as np
 import pandas as pd
 import pytest
@@ -31,64 +30,6 @@ from csgnn_dgl.tasks.seeds import generator
 from csgnn_dgl.tasks.training import fit
 from csgnn_dgl.tasks.weights import load_weights
 
-SMALL: dict[str, Any] = {
-    "level": 1,
-    "channels": 4,
-    "base_width": 4,
-    "features": 8,
-    "hidden": [8],
-    "cutoff": 4.0,
-    "epochs": 3,
-    "batch_size": 4,
-    "learning_rate": 1e-2,
-    "validation_fraction": 0.25,
-    "rotate": True,
-    "atoms_per_structure": 1,
-    "dropout": 0.1,
-    "jitter": 0.01,
-    "accelerator": "cpu",
-}
-GRID = {"start": -10.0, "step": 0.5, "size": 41, "unit": "eV", "zero": "vacuum level"}
-
-
-def _write(folder: Path, name: str, count: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    energies = -10 + 0.5 * np.arange(41)
-    frames = []
-    for _ in range(count):
-        lattice = rng.uniform(3.3, 3.9)
-        atoms = bulk("C", "diamond", lattice)
-        atoms.rattle(0.05, rng=rng)
-        centre = -8 + 4 * (lattice - 3.3)
-        atoms.info["dos"] = 4 * np.exp(-((energies - centre) ** 2) / 2) / np.sqrt(2 * np.pi)
-        atoms.info["electrons"] = 2.0
-        frames.append(atoms)
-    ase.io.write(folder / name, frames, format="extxyz")
-
-
-@pytest.fixture(scope="session")
-def curves_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Diamonds whose curve follows their lattice constant."""
-    folder = tmp_path_factory.mktemp("curves")
-    _write(folder, "train.extxyz", 16, 0)
-    _write(folder, "test.extxyz", 4, 1)
-    content = {
-        "quantity": "electronic density of states",
-        "energies": (-10 + 0.5 * np.arange(41)).tolist(),
-        "unit": "eV",
-        "zero": "vacuum level",
-        "dos_unit": "states/eV/atom",
-    }
-    (folder / "grid.json").write_text(json.dumps(content))
-    return folder
-
-
-@pytest.fixture(scope="session")
-def dos_run(curves_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
-    """A finished run that no test changes."""
-    output = tmp_path_factory.mktemp("dos") / "run"
-    return train(TrainDOSConfig.resolve(flags={**SMALL, "data": curves_folder, "output": output}))
-
 
 def _weights(run: RunDirectory) -> dict[str, torch.Tensor]:
     return load_weights(run.model, "dos")[1]
@@ -110,7 +51,11 @@ def test_run_directory_is_complete(dos_run: RunDirectory) -> None:
 
 
 def test_an_interrupted_run_ends_with_the_same_weights(
-    curves_folder: Path, dos_run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    curves_folder: Path,
+    dos_run: RunDirectory,
+    small_dos: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls = 0
     step = DOSTask.training_step
@@ -123,7 +68,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(
         return step(self, batch, batch_idx)
 
     output = tmp_path / "run"
-    options = TrainDOSConfig.resolve(flags={**SMALL, "data": curves_folder, "output": output})
+    options = TrainDOSConfig.resolve(flags={**small_dos, "data": curves_folder, "output": output})
     with monkeypatch.context() as patch:
         patch.setattr(DOSTask, "training_step", broken)
         with pytest.raises(MemoryError):
@@ -149,7 +94,7 @@ def test_evaluate(dos_run: RunDirectory, tmp_path: Path) -> None:
 
 
 def test_changed_data_are_refused(
-    curves_folder: Path, dos_run: RunDirectory, tmp_path: Path
+    curves_folder: Path, dos_run: RunDirectory, tmp_path: Path, more_diamonds: Any
 ) -> None:
     moved = tmp_path / "data"
     shutil.copytree(curves_folder, moved)
@@ -157,7 +102,7 @@ def test_changed_data_are_refused(
     shutil.copytree(dos_run.path, copy)
     config = copy / "config.yaml"
     config.write_text(config.read_text().replace(str(curves_folder), str(moved)))
-    _write(moved, "test.extxyz", 4, 7)
+    more_diamonds(moved, "test.extxyz", 4, 7)
     with pytest.raises(DataError, match="has changed since"):
         evaluate_dos(copy)
     with pytest.raises(CheckpointError, match="the data have changed since"):
@@ -165,7 +110,7 @@ def test_changed_data_are_refused(
 
 
 def _task(**options: Any) -> DOSTask:
-    config = TrainDOSConfig.resolve(flags={**SMALL, **options})
+    config = TrainDOSConfig.resolve(flags=options)
     sizes = AtomEncoderConfig((6,), level=1, channels=4, base_width=4, features=8, cutoff=4.0)
     return DOSTask(config, DOSModel(DOSConfig(sizes, 3, (8,))), step=0.5)
 
@@ -271,11 +216,14 @@ def test_the_paper_preset_has_its_parameters() -> None:
 
 
 def test_the_command_line(
-    curves_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    curves_folder: Path,
+    small_dos: dict[str, Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     flags = [
         part
-        for key, value in SMALL.items()
+        for key, value in small_dos.items()
         for part in (
             [f"--{key.replace('_', '-')}"] if value is True else
             [f"--{key.replace('_', '-')}", str(value).strip("[]")]

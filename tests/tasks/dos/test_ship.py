@@ -1,0 +1,61 @@
+"""Models that come with the package: how they get there, and that they work."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.build import bulk
+
+from csgnn_dgl.descriptor import AtomDescriptor
+from csgnn_dgl.errors import CheckpointError
+from csgnn_dgl.tasks.dos.evaluate import evaluate_dos
+from csgnn_dgl.tasks.dos.ship import ship
+from csgnn_dgl.tasks.dos.shipped import FOLDER, shipped_models
+from csgnn_dgl.tasks.dos.trained import load_dos_model
+from csgnn_dgl.tasks.run_directory import RunDirectory
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A place for models, with their list."""
+    path = tmp_path / "weights"
+    path.mkdir()
+    shutil.copy(FOLDER / "models.json", path)
+    return path
+
+
+def test_weights_and_figures_are_copied_and_places_are_not(
+    dos_run: RunDirectory, folder: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(dos_run.path, copy)
+    with pytest.raises(CheckpointError, match="was not evaluated"):
+        ship(copy, "carbon-tb", folder)
+    evaluate_dos(copy)
+    with pytest.raises(CheckpointError, match="unknown model 'carbon': did you mean 'carbon-tb'"):
+        ship(copy, "carbon", folder)
+    target = ship(copy, "carbon-tb", folder)
+    assert str(tmp_path).encode() not in target.read_bytes()
+    atoms = [bulk("C", "diamond", 3.5)]
+    np.testing.assert_array_equal(
+        load_dos_model(target).predict(atoms), load_dos_model(copy).predict(atoms)
+    )
+    figures = json.loads((folder / "models.json").read_text())["carbon-tb"]["figures"]
+    assert figures["split"] == "test"
+    assert figures["structures"] == 4
+
+
+@pytest.mark.parametrize("name", sorted(shipped_models()))
+def test_shipped_models_work_and_are_small(name: str) -> None:
+    model = shipped_models()[name]
+    assert model.path.stat().st_size <= 5_000_000
+    assert model.figures
+    assert model.limits
+    features = AtomDescriptor(name).create(bulk("C", "diamond", 3.57))
+    assert features.shape[0] == 2
+    assert np.isfinite(features).all()
+    np.testing.assert_allclose(features[0], features[1], atol=0.1)

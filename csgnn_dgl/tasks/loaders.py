@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 __all__ = ["batch_loader"]
+
+
+class _StratifiedSampler(DistributedSampler[Any]):
+    """A random order in which every stretch holds each group in its share of the whole."""
+
+    def __init__(self, dataset: Any, groups: Sequence[str], **options: Any) -> None:
+        super().__init__(dataset, **options)
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(groups))}
+        self._groups = torch.tensor([numbers[name] for name in groups])
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        size = len(self._groups)
+        place = torch.rand(size, generator=generator)
+        key = torch.empty(size)
+        for group in self._groups.unique():
+            members = (self._groups == group).nonzero()[:, 0]
+            members = members[place[members].argsort()]
+            # Evenly spread over the epoch, each within its stretch at random.
+            within = torch.arange(len(members)) + torch.rand(len(members), generator=generator)
+            key[members] = within / len(members)
+        order = key.argsort().tolist()
+        order += order[: self.total_size - size]
+        return iter(order[self.rank : self.total_size : self.num_replicas])
 
 
 def _as_it_is(batch: Any) -> Any:
@@ -19,6 +45,7 @@ def batch_loader(
     *,
     seed: int = 0,
     shuffle: bool = False,
+    groups: Sequence[str] | None = None,
     rank: int = 0,
     world_size: int = 1,
 ) -> DataLoader[Any]:
@@ -37,12 +64,19 @@ def batch_loader(
         Samples per batch.
     seed, shuffle
         Order.
+    groups
+        Group of each sample: when shuffling, every batch then holds all groups in their shares.
+        Batch norm would otherwise see another mix in each batch than in use.
     rank, world_size
         Number of this process, and of all.
     """
-    sampler: DistributedSampler[Any] = DistributedSampler(
-        dataset, num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed
-    )
+    sampler: DistributedSampler[Any]
+    if shuffle and groups is not None:
+        sampler = _StratifiedSampler(dataset, groups, num_replicas=world_size, rank=rank, seed=seed)
+    else:
+        sampler = DistributedSampler(
+            dataset, num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed
+        )
     size = min(batch_size, len(sampler)) if shuffle else batch_size
     return DataLoader(
         dataset,

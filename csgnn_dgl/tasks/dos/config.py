@@ -22,24 +22,43 @@ class TrainDOSConfig(TrainingConfig):
     Examples
     --------
     >>> TrainDOSConfig.resolve(preset="quick").level
-    2
+    1
     """
 
     presets: ClassVar[dict[str, Preset]] = {
         "quick": Preset(
-            "a small network at level 2 and few epochs: a first result in minutes on two cores",
+            "a small network at level 1 and few epochs: a first result in minutes on two cores",
             {
-                "level": 2,
+                "level": 1,
                 "assignment": "smooth",
-                "base_width": 32,
                 "features": 256,
                 "hidden": [256, 256],
-                "atoms_per_structure": 24,
-                "batch_size": 16,
-                "epochs": 60,
+                "epochs": 40,
                 "learning_rate": 3e-3,
                 "weight_decay": 1e-6,
                 "schedule": "one-cycle",
+                "freeze_statistics": 0.85,
+                "ema_decay": 0.98,
+                "rotate": True,
+                "calibrate": True,
+                "select": "last",
+            },
+        ),
+        "compact": Preset(
+            "the same, trained for longer on few atoms of many structures: for data with curves of "
+            "atoms, such as data make carbon-tb --projected",
+            {
+                "level": 1,
+                "assignment": "smooth",
+                "features": 256,
+                "hidden": [256, 256],
+                "atoms_per_structure": 4,
+                "batch_size": 128,
+                "epochs": 500,
+                "learning_rate": 3e-3,
+                "weight_decay": 1e-6,
+                "schedule": "one-cycle",
+                "freeze_statistics": 0.85,
                 "ema_decay": 0.99,
                 "rotate": True,
                 "calibrate": True,

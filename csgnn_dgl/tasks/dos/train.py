@@ -136,6 +136,7 @@ def fit_model(
                 config.batch_size,
                 seed=derive_seed(config.seed, "order") % 2**32,
                 shuffle=part is batches[0],
+                groups=[record.group for record in part.records],
                 rank=rank,
                 world_size=world_size,
             )

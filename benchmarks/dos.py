@@ -29,7 +29,7 @@ from csgnn_dgl.tasks import allocator
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
 from csgnn_dgl.tasks.dos.evaluate import compare_curves, predict_curves, summarize
 from csgnn_dgl.tasks.dos.task import dos_config
-from csgnn_dgl.tasks.dos.train import dos_header, fit_model
+from csgnn_dgl.tasks.dos.train import dos_header, fit_model, report
 from csgnn_dgl.tasks.dos.trained import TrainedDOS
 from csgnn_dgl.tasks.training import new_run, seed_weights
 
@@ -129,6 +129,8 @@ def main(config: TrainDOSConfig, given: set[str], votes: int) -> None:
         started = time.perf_counter()
         with new_run(chosen, "dos") as run:
             done = fit_model(run, chosen, dataset, model, click.echo)
+            if done is not None and "grid" in name:
+                report(run, chosen, dataset, *done[1:])
         assert done is not None
         seconds[name] = time.perf_counter() - started
         trained = TrainedDOS(done[0].kept.eval(), dos_header(dataset, model.config), config.output)

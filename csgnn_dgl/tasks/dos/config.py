@@ -54,7 +54,7 @@ class TrainDOSConfig(TrainingConfig):
                 "hidden": [256, 256],
                 "atoms_per_structure": 4,
                 "batch_size": 128,
-                "epochs": 500,
+                "epochs": 700,
                 "learning_rate": 3e-3,
                 "weight_decay": 1e-6,
                 "schedule": "one-cycle",

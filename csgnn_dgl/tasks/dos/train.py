@@ -35,7 +35,7 @@ from csgnn_dgl.tasks.training import (
 )
 from csgnn_dgl.tasks.weights import Header
 
-__all__ = ["dos_header", "fit_model", "resume", "train"]
+__all__ = ["dos_header", "fit_model", "report", "resume", "train"]
 
 
 def train(config: TrainDOSConfig, echo: Echo = silent) -> RunDirectory:
@@ -168,6 +168,17 @@ def _fit(run: RunDirectory, config: TrainDOSConfig, dataset: DOSDataset, echo: E
     if done is None:
         return
     _, history, keep = done
+    report(run, config, dataset, history, keep)
+
+
+def report(
+    run: RunDirectory,
+    config: TrainDOSConfig,
+    dataset: DOSDataset,
+    history: History,
+    keep: KeepWeights,
+) -> None:
+    """Plots and summary, from the weights as saved."""
     training, validation = dataset.split_validation(config.validation_fraction, config.seed)
     plot_curves(
         history.table,

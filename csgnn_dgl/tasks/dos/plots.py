@@ -85,9 +85,11 @@ def plot_parity(table: pd.DataFrame, unit: str, path: Path, title: str) -> None:
     ends = [table["band_energy"].min(), table["band_energy"].max()]
     whole.plot(ends, ends, color="#888888", lw=1, zorder=0)
     residual.axhline(0, color="#888888", lw=1, zorder=0)
-    whole.set(title=title, xlabel=f"reference band energy [{unit}/atom]")
+    whole.set_title(title, fontsize=9)
+    whole.set(xlabel=f"reference band energy [{unit}/atom]")
     whole.set_ylabel(f"predicted [{unit}/atom]")
-    residual.set(title="Error", xlabel=f"reference band energy [{unit}/atom]")
+    residual.set_title("Error", fontsize=9)
+    residual.set(xlabel=f"reference band energy [{unit}/atom]")
     residual.set_ylabel(f"predicted − reference [m{unit}/atom]")
     whole.legend(frameon=False, fontsize=8)
     for axes in (whole, residual):

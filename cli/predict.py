@@ -42,13 +42,11 @@ def predict_command(
     A file that cannot be used is named at the end, and does not keep the others from being
     used.
     """
-    from csgnn_dgl.tasks.dos.shipped import shipped_models
+    from csgnn_dgl.tasks.dos.shipped import find_weights, shipped_models
     from csgnn_dgl.tasks.run_directory import RunDirectory
     from csgnn_dgl.tasks.weights import read_kind
 
-    if not run.exists() and str(run) in shipped_models():
-        from csgnn_dgl.tasks.dos.shipped import find_weights
-
+    if str(run) in shipped_models():
         run = find_weights(str(run))
     kind = read_kind(run if run.is_file() else RunDirectory.open(run).model)
     for other, names in config.only.items():

@@ -90,7 +90,7 @@ def shipped_models() -> dict[str, ShippedModel]:
 
 
 def find_weights(weights: str | Path) -> Path:
-    """The file or run directory that ``weights`` names: what lies at the path, else a shipped one.
+    """The file or run directory that ``weights`` names: a run at the path, else a shipped model.
 
     Raises
     ------
@@ -98,9 +98,10 @@ def find_weights(weights: str | Path) -> Path:
         Neither; names the nearest shipped model.
     """
     path = Path(weights)
-    if path.exists():
-        return path
     model = shipped_models().get(str(weights))
+    # A folder of data may have the name of a shipped model: only a run goes before that.
+    if path.is_file() or (path / "config.yaml").is_file() or (model is None and path.exists()):
+        return path
     if model is None:
         raise CheckpointError(
             f"there are no weights {str(weights)!r}: {suggest(str(weights), shipped_models())}; or "

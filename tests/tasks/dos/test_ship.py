@@ -14,7 +14,7 @@ from csgnn_dgl.descriptor import AtomDescriptor
 from csgnn_dgl.errors import CheckpointError
 from csgnn_dgl.tasks.dos.evaluate import evaluate_dos
 from csgnn_dgl.tasks.dos.ship import ship
-from csgnn_dgl.tasks.dos.shipped import FOLDER, shipped_models
+from csgnn_dgl.tasks.dos.shipped import FOLDER, find_weights, shipped_models
 from csgnn_dgl.tasks.dos.trained import load_dos_model
 from csgnn_dgl.tasks.run_directory import RunDirectory
 
@@ -59,3 +59,15 @@ def test_shipped_models_work_and_are_small(name: str) -> None:
     assert features.shape[0] == 2
     assert np.isfinite(features).all()
     np.testing.assert_allclose(features[0], features[1], atol=0.1)
+
+
+def test_a_folder_of_data_does_not_hide_a_shipped_model(
+    dos_run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "carbon-tb").mkdir()
+    assert find_weights("carbon-tb") == shipped_models()["carbon-tb"].path
+    # A run of that name was made on purpose.
+    (tmp_path / "carbon-tb").rmdir()
+    shutil.copytree(dos_run.path, tmp_path / "carbon-tb")
+    assert find_weights("carbon-tb") == Path("carbon-tb")

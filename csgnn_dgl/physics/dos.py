@@ -316,8 +316,9 @@ def band_gap(
     gaps = np.zeros(len(flat))
     for index, (curve, filled, n) in enumerate(zip(flat, totals, count.reshape(-1), strict=True)):
         empty = curve < threshold
-        # What a gap may hold of the tails on both of its sides.
-        slack = threshold * grid.step * grid.size
+        # What the tails on both sides of a gap may hold, and by how much a prediction may miss the
+        # electrons; not more, or a metal would have the gap of another filling.
+        slack = max(10 * threshold * grid.step, min(0.005 * n, 0.02))
         middle = np.flatnonzero(empty & (np.abs(filled - n) <= slack))
         if len(middle) == 0:
             continue

@@ -162,3 +162,13 @@ def test_mistakes_are_named() -> None:
         density_of_states([0.0], GRID, width=0.1, smearing="boxcar")
     with pytest.raises(ConfigError, match="must be positive"):
         density_of_states([0.0], GRID, width=0.0)
+
+
+def test_a_metal_has_not_the_gap_of_another_filling() -> None:
+    grid = EnergyGrid(0.0, 0.1, 310)
+    # Two bands with a gap between 10 and 12, and the Fermi level within the second.
+    energies = grid.energies
+    curve = np.where((energies < 10) | ((energies > 12) & (energies < 13)), 0.4, 0.0)
+    filled = float(cumulative(curve, grid)[115])
+    assert band_gap(curve, grid, filled, threshold=1e-2) == pytest.approx(2.0, abs=0.15)
+    assert band_gap(curve, grid, filled + 0.2, threshold=1e-2) == 0

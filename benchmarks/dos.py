@@ -101,6 +101,7 @@ def _models(
     single = config.model_copy(update={"channels": 1})
     seed_weights(config.seed)
     agni = DOSModel(dos_config(config, dataset))
+    # Another encoder with the same call takes the place of the declared one.
     agni.atoms = AGNIEncoder(agni.config.atoms)  # type: ignore[assignment]
     seed_weights(config.seed)
     ours = DOSModel(dos_config(config, dataset))

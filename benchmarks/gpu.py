@@ -268,6 +268,7 @@ class Step:
         self.points, self.labels = inputs(run, run.batch)
         self.call: nn.Module | Callable[[Tensor], Tensor] = self.model
         if compiled:
+            # torch.compile gives a module of another declared type that is called alike.
             self.model.encoder = torch.compile(self.model.encoder, fullgraph=True)  # type: ignore[assignment]
         options: dict[str, Any] = {"fused": True, "capturable": True} if run.cuda else {}
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-4, **options)

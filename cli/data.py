@@ -60,6 +60,7 @@ def info(
     shapes = load_dataset(
         path,
         points=1024 if points is None else points,
+        # click.Choice has checked it; mypy sees a plain string.
         up_axis=up_axis,  # type: ignore[arg-type]
         seed=seed,
     )
@@ -211,6 +212,7 @@ def import_vasp_command(
             paths,
             destination,
             window=energy_window(start, stop, step),
+            # click.Choice has checked it; mypy sees a plain string.
             zero=zero,  # type: ignore[arg-type]
             width=width,
             strict=strict,

@@ -96,6 +96,7 @@ def config_options(config_class: type[Config]) -> Callable[[Callable[..., Any]],
         call.__doc__, call.__name__ = function.__doc__, function.__name__
         parameters = [_option(name, field) for name, field in fields.items()]
         parameters += _general_options(config_class)
+        # Where click itself looks for the parameters of a function; it declares no such attribute.
         call.__click_params__ = [  # type: ignore[attr-defined]
             *reversed(parameters),
             *getattr(function, "__click_params__", []),

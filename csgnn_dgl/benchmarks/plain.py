@@ -62,9 +62,11 @@ class _Plain(nn.Module):
             )
 
     def _intra_block(self, block: Any) -> nn.Module:
+        """The convolution of ``block`` as a library's user would write it; each library's own."""
         raise NotImplementedError
 
     def _pool(self, level: int, feat: Tensor) -> Tensor:
+        """Pooling to the next coarser level; each library's own."""
         raise NotImplementedError
 
     def forward(self, feat: Tensor) -> Tensor:

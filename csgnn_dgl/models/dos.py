@@ -87,6 +87,7 @@ class AtomEncoderConfig:
             (*((w, w) for w in widths[:-1]), (widths[-1],)),
             (*((2 * w, 2 * w) for w in widths[:-1]), ()),
             kernel_size=self.kernel_size if self.n_spheres > 1 else 1,
+            # A plain string here; EncoderConfig checks it.
             pooling=self.pooling,  # type: ignore[arg-type]
             global_pooling=self.pooling,  # type: ignore[arg-type]
             concatenate=False,

@@ -175,6 +175,7 @@ class _Level(nn.Module):
     def forward(self, graph: Any, feat: Tensor) -> Tensor:
         for block in self.intra:
             feat = block(graph, feat)
+        # A ModuleList does not say what it holds: RadialBlocks, made above.
         return radial_stack(list(self.radial), graph, feat)  # type: ignore[arg-type]
 
 

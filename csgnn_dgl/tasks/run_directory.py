@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -170,6 +170,22 @@ class RunDirectory:
     def write_summary(self, content: dict[str, Any]) -> None:
         """Replace ``summary.json``."""
         atomic_write_json(self.summary, content)
+
+    def record_evaluation(self, entry: dict[str, Any], protocol: Sequence[str]) -> None:
+        """Add an evaluation to the summary, in place of an earlier one of the same protocol.
+
+        Parameters
+        ----------
+        entry
+            Figures, and how they came about.
+        protocol
+            Keys of ``entry`` that tell evaluations apart.
+        """
+        summary = self.read_summary()
+        others = [
+            e for e in summary.get("evaluation", []) if any(e.get(k) != entry[k] for k in protocol)
+        ]
+        self.write_summary({**summary, "evaluation": [*others, entry]})
 
     def write_table(self, name: str, table: pd.DataFrame) -> Path:
         """Write a table as ``<name>.csv``; gives its path."""

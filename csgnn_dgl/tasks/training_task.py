@@ -61,6 +61,7 @@ class TrainingTask(LightningModule, Generic[Model, Config]):
     @property
     def kept(self) -> Model:
         """The weights that are validated and saved."""
+        # AveragedModel declares its copy of the model as any module.
         return self.model if self.averaged is None else self.averaged.module  # type: ignore[return-value]
 
     @abstractmethod

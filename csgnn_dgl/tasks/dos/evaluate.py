@@ -268,7 +268,17 @@ def evaluate_dos(
             pictures[1],
             f"Band energy, {split}: mean absolute error {error:.4f} {dataset.grid.unit}/atom",
         )
-    _record(run, split, votes, seed, dataset, table)
+    rows = table.to_dict("records")
+    entry = {
+        "split": split,
+        "votes": votes,
+        "seed": seed,
+        "data": dataset.source,
+        "fingerprint": dataset.fingerprint,
+        # JSON has no NaN.
+        "figures": [{k: None if v != v else v for k, v in row.items()} for row in rows],
+    }
+    run.record_evaluation(entry, ("split", "votes", "seed", "fingerprint"))
     units = dataset.grid.unit, dataset.dos_unit
     return DOSEvaluation(split, votes, structures, table, tuple(pictures), units)
 
@@ -290,25 +300,3 @@ def _check_same(trained: TrainedDOS, dataset: DOSDataset, *, moved: bool) -> Non
             f"{trained.path} predicts {trained.quantity} densities of states, and {dataset.source} "
             f"holds {dataset.quantity} ones"
         )
-
-
-def _record(
-    run: RunDirectory, split: str, votes: int, seed: int, dataset: DOSDataset, table: pd.DataFrame
-) -> None:
-    rows = table.to_dict("records")
-    # JSON has no NaN.
-    figures = [{k: None if v != v else v for k, v in row.items()} for row in rows]
-    entry = {
-        "split": split,
-        "votes": votes,
-        "seed": seed,
-        "data": dataset.source,
-        "fingerprint": dataset.fingerprint,
-        "figures": figures,
-    }
-    protocol = ("split", "votes", "seed", "fingerprint")
-    summary = run.read_summary()
-    others = [
-        e for e in summary.get("evaluation", []) if any(e.get(k) != entry[k] for k in protocol)
-    ]
-    run.write_summary({**summary, "evaluation": [*others, entry]})

@@ -139,7 +139,7 @@ def evaluate(path: Path, config: EvaluateConfig) -> tuple[Evaluation, pd.DataFra
         f"{config.votes} vote{'s' * (config.votes > 1)}: {100 * result.accuracy:.1f} %"
     )
     plot_confusion(matrix, dataset.class_names, picture, title)
-    _record(run, result)
+    run.record_evaluation(asdict(result), ("rotation", "votes", "seed", "fingerprint"))
     confused = matrix - np.diag(matrix.diagonal())
     table = pd.DataFrame(
         {
@@ -152,13 +152,3 @@ def evaluate(path: Path, config: EvaluateConfig) -> tuple[Evaluation, pd.DataFra
         }
     )
     return result, table, picture
-
-
-def _record(run: RunDirectory, result: Evaluation) -> None:
-    summary = run.read_summary()
-    entry = asdict(result)
-    protocol = ("rotation", "votes", "seed", "fingerprint")
-    others = [
-        e for e in summary.get("evaluation", []) if any(e.get(k) != entry[k] for k in protocol)
-    ]
-    run.write_summary({**summary, "evaluation": [*others, entry]})

@@ -14,7 +14,7 @@ __all__ = ["data"]
 
 @click.group("data")
 def data() -> None:
-    """Look at data, or download them."""
+    """Look at data; download, make or import them."""
 
 
 @data.command("info")

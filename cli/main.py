@@ -70,8 +70,8 @@ cli = _group(
             "csgnn_dgl.cli.doctor:doctor",
             "What is installed, what is missing, what to do.",
         ),
-        "data": ("csgnn_dgl.cli.data:data", "Look at data, or download them."),
-        "train": ("csgnn_dgl.cli.train:train_group", "Train a model: train modelnet."),
+        "data": ("csgnn_dgl.cli.data:data", "Look at data; download, make or import them."),
+        "train": ("csgnn_dgl.cli.train:train_group", "Train a model: train modelnet, train dos."),
         "evaluate": ("csgnn_dgl.cli.evaluate:evaluate_command", "Test a trained model."),
         "predict": (
             "csgnn_dgl.cli.predict:predict_command",

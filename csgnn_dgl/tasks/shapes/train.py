@@ -199,7 +199,13 @@ def _report(
         factor=100,
         limits=(0, 102),
     )
-    plot_confusion(matrix.numpy(), dataset.class_names, run.figure("confusion-validation"))
+    accuracy = float((predicted == validation.labels).double().mean())
+    plot_confusion(
+        matrix.numpy(),
+        dataset.class_names,
+        run.figure("confusion-validation"),
+        f"{dataset.name}, validation split, {config.train_rotation}: {100 * accuracy:.1f} %",
+    )
     seconds = history.table["seconds"]
     run.write_summary(
         {
@@ -220,7 +226,7 @@ def _report(
             "parameters": sum(p.numel() for p in trained.model.parameters()),
             "epochs": len(history.rows),
             "kept_epoch": keep.epoch,
-            "validation_accuracy": float((predicted == validation.labels).double().mean()),
+            "validation_accuracy": accuracy,
             "seconds_per_epoch": float(seconds.median()),
             "seconds_of_training": float(seconds.sum()),
             "threads": torch.get_num_threads(),

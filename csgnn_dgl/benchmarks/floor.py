@@ -21,13 +21,16 @@ class _Product:
     weight: Tensor
     bias: Tensor
     upstream: Tensor
+    dilation: int
 
     @property
     def padding(self) -> list[int]:
-        return [self.weight.shape[2] // 2, 0]
+        return [0, self.weight.shape[3] // 2 * self.dilation]
 
     def forward(self) -> Tensor:
-        return F.conv2d(self.image, self.weight, self.bias, padding=self.padding)
+        return F.conv2d(
+            self.image, self.weight, self.bias, padding=self.padding, dilation=(1, self.dilation)
+        )
 
     def backward(self, of_input: bool) -> None:
         torch.ops.aten.convolution_backward(
@@ -37,7 +40,7 @@ class _Product:
             [len(self.bias)],
             [1, 1],
             self.padding,
-            [1, 1],
+            [1, self.dilation],
             False,
             [0, 0],
             1,
@@ -47,11 +50,13 @@ class _Product:
 
 def _product(size: tuple[int, int, int], in_feats: int, out_feats: int, taps: int) -> _Product:
     last = torch.channels_last
-    images, height, width = size
-    image = torch.randn(images, in_feats, height, width).contiguous(memory_format=last)
-    weight = torch.randn(out_feats, in_feats, taps, 1).contiguous(memory_format=last)
-    upstream = torch.randn(images, out_feats, height, width).contiguous(memory_format=last)
-    return _Product(image, weight, torch.randn(out_feats), upstream)
+    vertices, spheres, batch = size
+    # The fastest way known: lines of all spheres and samples, and steps over the samples.
+    width = spheres * batch
+    image = torch.randn(vertices, in_feats, 1, width).contiguous(memory_format=last)
+    weight = torch.randn(out_feats, in_feats, 1, taps).contiguous(memory_format=last)
+    upstream = torch.randn(vertices, out_feats, 1, width).contiguous(memory_format=last)
+    return _Product(image, weight, torch.randn(out_feats), upstream, batch)
 
 
 class Floor:

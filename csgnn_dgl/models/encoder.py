@@ -40,6 +40,10 @@ def _paper_widths(level: int, base: int) -> tuple[tuple[tuple[int, ...], ...], .
     return tuple(intra), tuple(radial)
 
 
+# Of the features of the finest level, in evaluation on a CPU.
+_PART_BYTES = 24 * 2**20
+
+
 @dataclass(frozen=True)
 class EncoderConfig:
     """Sizes of a :class:`CSGNN`.
@@ -231,6 +235,21 @@ class CSGNN(nn.Module):
                 f"site features must have shape ({expected[0]}, B, {expected[1]}), "
                 f"not {tuple(feat.shape)}"
             )
+        samples = self._samples_at_once(feat) if output == "global" else feat.shape[1]
+        if samples < feat.shape[1]:
+            parts = feat.split(samples, dim=1)
+            return torch.cat([self._encode(part.contiguous(), output) for part in parts])
+        return self._encode(feat, output)
+
+    def _samples_at_once(self, feat: Tensor) -> int:
+        """As many as fit the cache where they do not see each other; fewer need less memory too."""
+        together = torch.compiler.is_compiling() or torch.is_grad_enabled()
+        if together or feat.device.type != "cpu" or any(m.training for m in self.modules()):
+            return feat.shape[1]
+        sample = feat.shape[0] * self.config.level_features[0] * feat.element_size()
+        return max(1, _PART_BYTES // sample)
+
+    def _encode(self, feat: Tensor, output: Output) -> Tensor:
         structure = self._structure(feat.device)
         pooled = []
         for index, layers in enumerate(self.levels):

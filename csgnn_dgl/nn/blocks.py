@@ -17,8 +17,9 @@ from csgnn_dgl.ops import radial_conv_regular
 
 __all__ = ["IntraBlock", "RadialBlock", "radial_stack"]
 
-# Of the widest features of a piece, which then stays in the cache.
-_PIECE_BYTES = 2**20
+# Of the widest features of a piece, which then stays in the cache; and how many pieces there are
+# at most, as many small convolutions take longer than few large ones.
+_PIECE_BYTES, _PIECES = 2**20, 8
 
 
 def _activated(
@@ -123,7 +124,9 @@ def radial_stack(blocks: Sequence[RadialBlock], graph: Any, feat: Tensor) -> Ten
     ]
     nodes, batch = feat.shape[:2]
     widest = max(len(weight) for weight, _ in weights)
-    step = spheres * max(1, _PIECE_BYTES // (spheres * batch * widest * feat.element_size() or 1))
+    vertex_bytes = spheres * batch * widest * feat.element_size()
+    vertices = max(_PIECE_BYTES // (vertex_bytes or 1), -(-nodes // (spheres * _PIECES)), 1)
+    step = spheres * vertices
     out = feat.new_empty(nodes, batch, len(weights[-1][0]))
     for start in range(0, nodes, step):
         piece = feat[start : start + step]

@@ -15,6 +15,21 @@ from csgnn_dgl.ops.node_linear import node_linear
 __all__ = ["radial_conv_by_offset", "radial_conv_regular"]
 
 
+_ONEDNN = torch.backends.mkldnn.is_available()
+
+# From here on the batch itself is a line long enough.
+_LONG_BATCH = 32
+
+
+def _as_lines(feat: Tensor, n_spheres: int) -> bool:
+    """Whether a dilated convolution along lines of ``R·B`` numbers is the faster way."""
+    if feat.device.type != "cpu" or not _ONEDNN:
+        return False
+    if feat.dtype not in (torch.float32, torch.bfloat16):
+        return False  # PyTorch's own convolution, which does not like dilation
+    return n_spheres > 3 and feat.shape[1] < _LONG_BATCH
+
+
 def radial_conv_regular(
     feat: Tensor, weight: Tensor, bias: Tensor | None, n_spheres: int
 ) -> Tensor:
@@ -22,8 +37,10 @@ def radial_conv_regular(
 
     .. math:: y_{v,r} = b + \sum_{k} W_k\, x_{v,\,r + k - \lfloor K/2 \rfloor}
 
-    The node-major memory, read as ``(V, C, R, B)`` with channels last, is what oneDNN and cuDNN
-    want for a ``K×1`` convolution, so nothing is permuted.
+    The node-major memory, read as ``(V, C, R, B)`` with channels last, is what cuDNN wants for a
+    ``K×1`` convolution. oneDNN likes the same memory better as lines ``(V, C, 1, R·B)``, on which
+    it is a ``1×K`` convolution that steps over the batch: its registers hold stretches of a line,
+    and a line of ``B`` numbers is too short for them. Nothing is permuted in either case.
 
     Parameters
     ----------
@@ -48,9 +65,16 @@ def radial_conv_regular(
     taps = weight[:, :, middle - reach : middle + reach + 1]
     if reach == 0 or batch == 0:
         return node_linear(feat, taps[:, :, reach], bias)
-    image = feat.reshape(num_nodes // n_spheres, n_spheres, batch, channels).permute(0, 3, 1, 2)
-    kernel = taps.unsqueeze(-1).contiguous(memory_format=torch.channels_last)
-    out = F.conv2d(image, kernel, bias, padding=(reach, 0))
+    vertices = num_nodes // n_spheres
+    if _as_lines(feat, n_spheres):
+        size, kernel, padding = (1, n_spheres * batch), taps.unsqueeze(2), (0, reach * batch)
+        dilation = (1, batch)
+    else:
+        size, kernel, padding = (n_spheres, batch), taps.unsqueeze(3), (reach, 0)
+        dilation = (1, 1)
+    image = feat.reshape(vertices, *size, channels).permute(0, 3, 1, 2)
+    kernel = kernel.contiguous(memory_format=torch.channels_last)
+    out = F.conv2d(image, kernel, bias, padding=padding, dilation=dilation)
     return out.permute(0, 2, 3, 1).reshape(num_nodes, batch, -1)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from csgnn_dgl.errors import ConfigError, DataError
-from csgnn_dgl.models import CSGNN, EncoderConfig
+from csgnn_dgl.models import CSGNN, EncoderConfig, encoder
 from csgnn_dgl.models.encoder import Output
 from csgnn_dgl.nn.vertex_pool import PoolMode
 from csgnn_dgl.testing import assert_no_mutation
@@ -207,6 +207,26 @@ def test_samples_of_a_batch_do_not_mix(randomise: Randomise) -> None:
     for sample in range(2):
         alone = model(feat[:, [sample]])
         torch.testing.assert_close(together[[sample]], alone, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 5])
+def test_a_large_batch_goes_in_parts(
+    randomise: Randomise, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, feat = make(randomise), features(batch=5)
+    expected = model(feat)  # with gradients all samples go together
+    finest, sizes = feat.shape[0] * model.config.level_features[0] * 8, []
+    monkeypatch.setattr(encoder, "_PART_BYTES", finest * at_once)
+    model.pool.register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[1].shape[1]))
+    with torch.no_grad():
+        out = model(feat)
+    assert max(sizes) == at_once
+    torch.testing.assert_close(out, expected, rtol=1e-12, atol=1e-12)
+    # Not where batch norm looks at the whole batch.
+    sizes.clear()
+    with torch.no_grad():
+        model.train()(feat)
+    assert set(sizes) == {5}
 
 
 @pytest.mark.parametrize("output", OUTPUTS)

@@ -132,6 +132,27 @@ def test_float32() -> None:
     torch.testing.assert_close(out.double(), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("batch", [1, 2, 5, 40])
+@kernel_sizes
+@biases
+def test_lines_of_spheres_and_samples(batch: int, kernel_size: int, with_bias: bool) -> None:
+    """Narrower than float64, long chains on a CPU may be read as lines; so they are here."""
+    spheres, generator = 6, torch.Generator().manual_seed(3)
+    shapes = [(V * spheres, batch, C), (OUT, C, kernel_size), (OUT,)]
+    wide = [torch.randn(s, dtype=torch.float64, generator=generator) for s in shapes]
+    wide = [value.requires_grad_() for value in wide[: 2 + with_bias]]
+    narrow = [value.detach().float().requires_grad_() for value in wide]
+    bias, narrow_bias = (wide[2], narrow[2]) if with_bias else (None, None)
+    expected = by_conv1d(wide[0], wide[1], bias, spheres)
+    out = radial_conv_regular(narrow[0], narrow[1], narrow_bias, spheres)
+    torch.testing.assert_close(out.double(), expected, rtol=1e-5, atol=1e-5)
+    upstream = torch.randn(out.shape, generator=generator)
+    grads = torch.autograd.grad(out, narrow, upstream)
+    others = torch.autograd.grad(expected, wide, upstream.double())
+    for grad, other in zip(grads, others, strict=True):
+        torch.testing.assert_close(grad.double(), other, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("n_spheres", [1, 4])
 def test_inputs_are_only_read(n_spheres: int) -> None:
     inputs = [value.detach() for value in random_inputs(n_spheres, 3)]

@@ -80,8 +80,9 @@ class SyncedBatchNorm(nn.BatchNorm1d):
         if self.running_mean is not None and self.running_var is not None:
             assert self.num_batches_tracked is not None
             self.num_batches_tracked.add_(1)
-            # None: the average over all batches so far.
-            weight = self.momentum or 1 / float(self.num_batches_tracked)
+            weight = self.momentum
+            if weight is None:  # the average over all batches so far
+                weight = 1 / float(self.num_batches_tracked)
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), weight)
             unbiased = variance * (total / max(total - 1, 1))
             self.running_var.lerp_(unbiased.to(self.running_var.dtype), weight)

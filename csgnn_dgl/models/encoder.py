@@ -150,14 +150,15 @@ class EncoderConfig:
 
 @cache
 def _structure(
-    level: int, n_spheres: int, coarsest: int, device: torch.device
+    level: int, n_spheres: int, coarsest: int, self_loops: bool, device: torch.device
 ) -> tuple[Prepared, ...]:
     """Of every level the graph, and before it the coarsening that leads there; finest first."""
     grid, found = ConcentricGrid(level, n_spheres, coarsest=coarsest), []
     for at in range(level, coarsest - 1, -1):
         if at < level:
             found.append(prepare(grid.coarsening(at + 1), device))
-        found.append(prepare(grid.graph(at), device, radial="radial"))
+        graph = grid.graph(at)
+        found.append(prepare(graph, device, radial="radial", self_loops=self_loops))
     return tuple(found)
 
 
@@ -223,7 +224,9 @@ class CSGNN(nn.Module):
     # A constant to the compiler: it cannot look into a graph, and need not.
     @torch.compiler.assume_constant_result
     def _structure(self, device: torch.device) -> tuple[Prepared, ...]:
-        return _structure(self.grid.level, self.grid.n_spheres, self.grid.coarsest, device)
+        grid = self.grid
+        loops = self.config.self_loop
+        return _structure(grid.level, grid.n_spheres, grid.coarsest, loops, device)
 
     def forward(self, feat: Tensor, output: Output = "global") -> Tensor:
         """Encode site features; see the class for what ``output`` chooses."""

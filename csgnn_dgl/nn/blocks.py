@@ -119,9 +119,11 @@ def radial_stack(blocks: Sequence[RadialBlock], graph: Any, feat: Tensor) -> Ten
         for block in blocks:
             feat = block(graph, feat)
         return feat
-    weights = [
-        folded(b.conv.weight, b.conv.bias, then) for b, then in zip(blocks, affine, strict=True)
-    ]
+    weights = []
+    for block, then in zip(blocks, affine, strict=True):
+        weight, bias = folded(block.conv.weight, block.conv.bias, then)
+        # In the order in which the convolution wants it: once, not for every piece.
+        weights.append((weight.transpose(1, 2).contiguous().transpose(1, 2), bias))
     nodes, batch = feat.shape[:2]
     widest = max(len(weight) for weight, _ in weights)
     vertex_bytes = spheres * batch * widest * feat.element_size()
@@ -130,9 +132,10 @@ def radial_stack(blocks: Sequence[RadialBlock], graph: Any, feat: Tensor) -> Ten
     out = feat.new_empty(nodes, batch, len(weights[-1][0]))
     for start in range(0, nodes, step):
         piece = feat[start : start + step]
-        for weight, bias in weights:
+        for weight, bias in weights[:-1]:
             piece = F.relu(radial_conv_regular(piece, weight, bias, spheres), inplace=True)
-        out[start : start + step] = piece
+        piece = radial_conv_regular(piece, *weights[-1], spheres)
+        torch.clamp_min(piece, 0, out=out[start : start + step])
     return out
 
 

@@ -208,7 +208,9 @@ def chain(graph: Any, etype: str) -> RadialChain:
     return known.chain
 
 
-def prepare(graph: Any, device: torch.device, *, radial: str | None = None) -> Prepared:
+def prepare(
+    graph: Any, device: torch.device, *, radial: str | None = None, self_loops: bool = True
+) -> Prepared:
     """Find out what kernels on ``device`` ask of ``graph``.
 
     Parameters
@@ -219,6 +221,8 @@ def prepare(graph: Any, device: torch.device, *, radial: str | None = None) -> P
         Where the features will be.
     radial
         Edge type of the chain, if there is one; it must be regular.
+    self_loops
+        Whether layers will count each node among its own sources.
 
     Raises
     ------
@@ -235,7 +239,7 @@ def prepare(graph: Any, device: torch.device, *, radial: str | None = None) -> P
         found.relations[etype] = csr
         # Tracers are to see finished tensors only.
         if csr.num_rows == csr.num_columns:
-            _ = csr.transposed, csr.with_self_loops.transposed
+            _ = (csr.with_self_loops if self_loops else csr).transposed
         else:
             _ = csr.transposed, csr.degrees, csr.has_childless, csr.padded_sources
     return found

@@ -64,7 +64,7 @@ class CSR:
         """In-degree of each destination, int64, shape ``(num_rows,)``."""
         return torch.diff(self.indptr)
 
-    @cached_property
+    @property
     def rows(self) -> Tensor:
         """Destination of every edge, int64, shape ``(num_edges,)``."""
         return torch.repeat_interleave(

@@ -51,18 +51,25 @@ def _both(function: Function, feat: Tensor, weight: Tensor | None) -> Callable[[
 
 
 def _sums(csr: CSR, graph: Any) -> dict[str, Function]:
-    ones = torch.ones(csr.indices.numel())
+    by_node = csr.by_node
+    ones = torch.ones(by_node.indices.numel())
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         matrix = torch.sparse_csr_tensor(
-            csr.indptr, csr.indices, ones, (csr.num_rows, csr.num_columns), check_invariants=False
+            by_node.indptr,
+            by_node.indices,
+            ones,
+            (by_node.num_rows, by_node.num_columns),
+            check_invariants=False,
         )
+
+    rows = by_node.rows
 
     def sparse(x: Tensor) -> Tensor:
         return torch.sparse.mm(matrix, x.flatten(1)).view(-1, *x.shape[1:])
 
     def scatter(x: Tensor) -> Tensor:
-        return x.new_zeros(csr.num_rows, *x.shape[1:]).index_add(0, csr.rows, x[csr.indices])
+        return x.new_zeros(len(x), *x.shape[1:]).index_add(0, rows, x[by_node.indices])
 
     return {
         "toolkit": lambda x: neighbor_sum(csr, x),
@@ -73,10 +80,13 @@ def _sums(csr: CSR, graph: Any) -> dict[str, Function]:
 
 
 def _maxima(csr: CSR, graph: Any) -> dict[str, Function]:
+    by_node = csr.by_node
+    rows = by_node.rows
+
     def scatter(x: Tensor) -> Tensor:
-        index = csr.rows.view(-1, *[1] * (x.dim() - 1)).expand(-1, *x.shape[1:])
-        out = x.new_full((csr.num_rows, *x.shape[1:]), -torch.inf)
-        return out.scatter_reduce(0, index, x[csr.indices], "amax")
+        index = rows.view(-1, *[1] * (x.dim() - 1)).expand(-1, *x.shape[1:])
+        out = x.new_full((by_node.num_rows, *x.shape[1:]), -torch.inf)
+        return out.scatter_reduce(0, index, x[by_node.indices], "amax")
 
     return {
         "toolkit": lambda x: neighborhood_max(csr, x),
@@ -115,7 +125,7 @@ def kernels(settings: Settings, echo: Callable[[str], object]) -> dict[str, Any]
     taps = torch.randn(channels, channels, 3, requires_grad=True)
     bias = torch.zeros(channels)
     size = feat.numel() * feat.element_size()
-    adds = intra.indices.numel() * batch * channels
+    adds = intra.indices.numel() * intra.block * batch * channels
     cases: dict[str, tuple[dict[str, Function], Tensor | None, int, float]] = {
         "neighbor_sum": (_sums(intra, graph), None, 2 * size, adds),
         "neighborhood_max": (_maxima(pool, grid.coarsening(level)), None, size * 5 // 4, 0),

@@ -128,11 +128,12 @@ def relation(graph: Any, etype: str) -> CSR:
     relations = _memory(graph).relations
     if canonical not in relations:
         source_type, _, destination_type = canonical
-        relations[canonical] = CSR.from_edges(
+        csr = CSR.from_edges(
             *_edges(graph, canonical),
             graph.num_nodes(destination_type),
             graph.num_nodes(source_type),
         )
+        relations[canonical] = csr.in_blocks()
     return relations[canonical]
 
 
@@ -237,11 +238,15 @@ def prepare(
             continue
         csr = relation(graph, etype).to(device)
         found.relations[etype] = csr
-        # Tracers are to see finished tensors only.
+        # Tracers are to see finished values only.
         if csr.num_rows == csr.num_columns:
-            _ = (csr.with_self_loops if self_loops else csr).transposed
+            used = [csr.with_self_loops if self_loops else csr]
+            used.append(used[0].transposed)
         else:
-            _ = csr.transposed, csr.degrees, csr.has_childless, csr.padded_sources
+            used = [csr, csr.transposed]
+            _ = csr.degrees, csr.has_childless, csr.padded_sources
+        for each in used:
+            _ = each.num_sources, each.num_destinations
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -26,6 +27,10 @@ class CSR:
         Source of every edge, int64, shape ``(num_edges,)``.
     num_columns
         Number of sources.
+    block
+        Every row and every column stands for so many consecutive nodes, joined one to one: node
+        ``block·i + k`` hears from nodes ``block·j + k``. On concentric spheres all spheres have
+        the same edges, which then need be known only once (:meth:`in_blocks`).
 
     Examples
     --------
@@ -39,20 +44,33 @@ class CSR:
     indptr: Tensor
     indices: Tensor
     num_columns: int
+    block: int = 1
     _on_device: dict[torch.device, CSR] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def from_edges(cls, src: Tensor, dst: Tensor, num_rows: int, num_columns: int) -> CSR:
+    def from_edges(
+        cls, src: Tensor, dst: Tensor, num_rows: int, num_columns: int, block: int = 1
+    ) -> CSR:
         """Sort edges ``src[e] → dst[e]``, int64 of shape ``(num_edges,)``, into rows."""
         order = torch.argsort(dst, stable=True)
         indptr = torch.zeros(num_rows + 1, dtype=torch.int64, device=dst.device)
         indptr[1:] = torch.cumsum(torch.bincount(dst, minlength=num_rows), 0)
-        return cls(indptr, src[order].contiguous(), num_columns)
+        return cls(indptr, src[order].contiguous(), num_columns, block)
 
     @property
     def num_rows(self) -> int:
-        """Number of destinations."""
+        """Number of destinations, or of blocks of them."""
         return self.indptr.numel() - 1
+
+    @cached_property
+    def num_sources(self) -> int:
+        """Number of nodes that edges may start from."""
+        return self.num_columns * self.block
+
+    @cached_property
+    def num_destinations(self) -> int:
+        """Number of nodes that edges may lead to."""
+        return self.num_rows * self.block
 
     @property
     def device(self) -> torch.device:
@@ -74,7 +92,9 @@ class CSR:
     @cached_property
     def transposed(self) -> CSR:
         """The same edges read from their sources."""
-        other = CSR.from_edges(self.rows, self.indices, self.num_columns, self.num_rows)
+        other = CSR.from_edges(
+            self.rows, self.indices, self.num_columns, self.num_rows, self.block
+        )
         other.__dict__["transposed"] = self
         return other
 
@@ -115,10 +135,56 @@ class CSR:
             torch.cat([own, self.rows]),
             self.num_rows,
             self.num_columns,
+            self.block,
         )
+
+    @property
+    def by_node(self) -> CSR:
+        """The same relation with a row and a column for every node."""
+        if self.block == 1:
+            return self
+        node = torch.arange(self.num_destinations, device=self.device)
+        row = torch.div(node, self.block, rounding_mode="floor")
+        counts = self.degrees[row]
+        indptr = torch.cat([self.indptr[:1], torch.cumsum(counts, 0)])
+        edge = torch.arange(int(indptr[-1]), device=self.device)
+        edge = edge + torch.repeat_interleave(self.indptr[row] - indptr[:-1], counts)
+        place = torch.repeat_interleave(node - row * self.block, counts)
+        return CSR(indptr, self.indices[edge] * self.block + place, self.num_sources)
+
+    def in_blocks(self) -> CSR:
+        """The same relation in the largest blocks that its first row suggests, if any fit.
+
+        Examples
+        --------
+        >>> two_spheres = CSR.from_edges(torch.tensor([0, 1, 2, 3]), torch.tensor([2, 3, 0, 1]), 4, 4)
+        >>> two_spheres.in_blocks().block
+        2
+        """
+        first = int(self.indptr[1]) if self.num_rows else 0
+        if self.block > 1 or first == 0:
+            return self
+        # For how long every row is the first one, moved on by one node at a time?
+        alike = int(torch.cumprod(self.degrees == first, 0).sum())
+        moved = torch.arange(alike, device=self.device)[:, None] + self.indices[:first]
+        same = (self.indices[: alike * first].view(alike, first) == moved).all(dim=1)
+        block = math.gcd(int(torch.cumprod(same, 0).sum()), self.num_rows, self.num_columns)
+        if block == 1:
+            return self
+        degrees = self.degrees[::block]
+        indptr = torch.cat([self.indptr[:1], torch.cumsum(degrees, 0)])
+        edge = torch.arange(int(indptr[-1]), device=self.device)
+        edge = edge + torch.repeat_interleave(self.indptr[:-1:block] - indptr[:-1], degrees)
+        indices = torch.div(self.indices[edge], block, rounding_mode="floor")
+        found = CSR(indptr, indices, self.num_columns // block, block)
+        again = found.by_node
+        fits = torch.equal(again.indptr, self.indptr) and torch.equal(again.indices, self.indices)
+        return found if fits else self
 
     def compose(self, first: CSR) -> CSR:
         """Two steps as one: ``first``, then this relation; paths that coincide are all kept."""
+        if self.block != first.block:
+            raise ValueError(f"blocks of {first.block} nodes do not fit blocks of {self.block}")
         counts = first.degrees[self.indices]
         rows = torch.repeat_interleave(self.rows, counts)
         starts = torch.repeat_interleave(first.indptr[self.indices], counts)
@@ -126,7 +192,7 @@ class CSR:
             torch.cumsum(counts, 0) - counts, counts
         )
         return CSR.from_edges(
-            first.indices[starts + within], rows, self.num_rows, first.num_columns
+            first.indices[starts + within], rows, self.num_rows, first.num_columns, self.block
         )
 
     def to(self, device: torch.device) -> CSR:
@@ -135,6 +201,6 @@ class CSR:
             return self
         if device not in self._on_device:
             self._on_device[device] = CSR(
-                self.indptr.to(device), self.indices.to(device), self.num_columns
+                self.indptr.to(device), self.indices.to(device), self.num_columns, self.block
             )
         return self._on_device[device]

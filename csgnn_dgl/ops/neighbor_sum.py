@@ -10,29 +10,27 @@ from torch.nn import functional as F
 
 from csgnn_dgl.ops.backend import triton_for
 from csgnn_dgl.ops.csr import CSR
-from csgnn_dgl.ops.rows import as_rows
+from csgnn_dgl.ops.rows import from_rows, source_rows
 
 __all__ = ["neighbor_mean", "neighbor_sum"]
 
 
-def _sum(feat: Tensor, indptr: Tensor, indices: Tensor) -> Tensor:
+def _sum(rows: Tensor, indptr: Tensor, indices: Tensor) -> Tensor:
     # A bag of rows per destination: one pass over contiguous rows, nothing of the size of the
     # edges is ever written.
-    rows = as_rows(feat)
     if triton := triton_for(rows):
-        out = triton.neighbor_sum(rows, indptr, indices)
-    else:
-        out = F.embedding_bag(indices, rows, indptr, mode="sum", include_last_offset=True)
-    return out.view(indptr.shape[0] - 1, *feat.shape[1:])
+        out: Tensor = triton.neighbor_sum(rows, indptr, indices)
+        return out
+    return F.embedding_bag(indices, rows, indptr, mode="sum", include_last_offset=True)
 
 
 class _NeighborSum(torch.autograd.Function):
     """Takes tensors rather than a CSR, for compilers to follow."""
 
     @staticmethod
-    def forward(ctx: Any, feat: Tensor, *relation: Tensor) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, *relation: Tensor) -> Tensor:
         ctx.save_for_backward(*relation)
-        return _sum(feat, relation[0], relation[1])
+        return _sum(rows, relation[0], relation[1])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
@@ -54,12 +52,12 @@ def neighbor_sum(csr: CSR, feat: Tensor) -> Tensor:
     csr
         The relation.
     feat
-        Source features, shape ``(num_columns, ...)``.
+        Source features, shape ``(num_sources, ...)``.
 
     Returns
     -------
     Tensor
-        Shape ``(num_rows, ...)``.
+        Shape ``(num_destinations, ...)``.
 
     Examples
     --------
@@ -67,17 +65,15 @@ def neighbor_sum(csr: CSR, feat: Tensor) -> Tensor:
     >>> neighbor_sum(csr, torch.tensor([[1.0], [2.0], [4.0]])).tolist()
     [[2.0], [5.0]]
     """
-    if feat.shape[0] != csr.num_columns:
-        raise ValueError(
-            f"features of {feat.shape[0]} nodes given to a relation from {csr.num_columns} nodes"
-        )
+    rows = source_rows(csr, feat)
     if csr.indices.device != feat.device:
         csr = csr.to(feat.device)
-    if not (torch.is_grad_enabled() and feat.requires_grad):
-        return _sum(feat, csr.indptr, csr.indices)
-    back = csr.transposed
-    out: Tensor = _NeighborSum.apply(feat, csr.indptr, csr.indices, back.indptr, back.indices)
-    return out
+    if torch.is_grad_enabled() and feat.requires_grad:
+        back = csr.transposed
+        out = _NeighborSum.apply(rows, csr.indptr, csr.indices, back.indptr, back.indices)
+    else:
+        out = _sum(rows, csr.indptr, csr.indices)
+    return from_rows(csr, out, feat)
 
 
 def neighbor_mean(csr: CSR, feat: Tensor) -> Tensor:
@@ -92,5 +88,5 @@ def neighbor_mean(csr: CSR, feat: Tensor) -> Tensor:
     total = neighbor_sum(csr, feat)
     if csr.indices.device != feat.device:
         csr = csr.to(feat.device)
-    degrees = csr.degrees.clamp(min=1).to(feat.dtype)
+    degrees = csr.degrees.clamp(min=1).repeat_interleave(csr.block).to(feat.dtype)
     return total / degrees.view(-1, *[1] * (feat.dim() - 1))

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from csgnn_dgl.ops.backend import triton_for
 from csgnn_dgl.ops.csr import CSR
-from csgnn_dgl.ops.rows import as_rows
+from csgnn_dgl.ops.rows import from_rows, source_rows
 
 __all__ = ["neighborhood_max"]
 
 
 # A piece, its candidates and their comparison together fit a second-level cache.
-_CACHED_BYTES = 512 * 1024
+_CACHED_BYTES = 1024 * 1024
 
 
 def _in_blocks(rows: Tensor) -> bool:
@@ -63,10 +63,9 @@ def _maximum_at_once(
 class _NeighborhoodMax(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, feat: Tensor, table: Tensor, indptr: Tensor, indices: Tensor, *back: Tensor
+        ctx: Any, rows: Tensor, table: Tensor, indptr: Tensor, indices: Tensor, *back: Tensor
     ) -> Tensor:
         """``back``, which only Triton uses: the transposed relation, and its edges' slots."""
-        rows = as_rows(feat)
         # As small as can be: it is all that is kept for the backward pass.
         slot_type = torch.int8 if table.shape[0] <= 127 else torch.int16
         winner: Tensor | None
@@ -77,23 +76,22 @@ class _NeighborhoodMax(torch.autograd.Function):
             best = _maximum(rows, table, winner)
         else:
             best, winner = _maximum_at_once(rows, table, winner)
-        ctx.num_columns = feat.shape[0]
+        ctx.num_columns = rows.shape[0]
         ctx.save_for_backward(winner, indptr, indices, *back)
-        return best.view(table.shape[1], *feat.shape[1:])
+        return best
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         winner, indptr, indices, *back = ctx.saved_tensors
-        flat = as_rows(grads[0])
-        shape = (ctx.num_columns, *grads[0].shape[1:])
+        (grad,) = grads
         nothing = (None,) * (3 + len(back))
-        if back and not torch.is_grad_enabled() and (triton := triton_for(flat)):
-            return triton.neighborhood_max_backward(flat, winner, *back).view(shape), *nothing
+        if back and not torch.is_grad_enabled() and (triton := triton_for(grad)):
+            return triton.neighborhood_max_backward(grad, winner, *back), *nothing
         # A row without sources, after the last edge, gets no gradient but needs a place to put it.
         first = indptr[:-1].clamp(max=indices.shape[0] - 1)
         source = indices.take(first[:, None] + winner)
-        out = flat.new_zeros(ctx.num_columns, flat.shape[1]).scatter_add_(0, source, flat)
-        return out.view(shape), *nothing
+        out = grad.new_zeros(ctx.num_columns, grad.shape[1]).scatter_add_(0, source, grad)
+        return out, *nothing
 
 
 def neighborhood_max(csr: CSR, feat: Tensor) -> Tensor:
@@ -109,12 +107,12 @@ def neighborhood_max(csr: CSR, feat: Tensor) -> Tensor:
     csr
         The relation.
     feat
-        Source features, shape ``(num_columns, ...)``.
+        Source features, shape ``(num_sources, ...)``.
 
     Returns
     -------
     Tensor
-        Shape ``(num_rows, ...)``.
+        Shape ``(num_destinations, ...)``.
 
     Examples
     --------
@@ -122,29 +120,22 @@ def neighborhood_max(csr: CSR, feat: Tensor) -> Tensor:
     >>> neighborhood_max(csr, torch.tensor([[1.0], [2.0], [4.0]])).tolist()
     [[2.0], [4.0]]
     """
-    if feat.shape[0] != csr.num_columns:
-        raise ValueError(
-            f"features of {feat.shape[0]} nodes given to a relation from {csr.num_columns} nodes"
-        )
+    rows = source_rows(csr, feat)
     if csr.indices.device != feat.device:
         csr = csr.to(feat.device)
     if csr.indices.numel() == 0:
-        return feat.new_zeros(csr.num_rows, *feat.shape[1:]) + feat[:0].sum()
+        return feat.new_zeros(csr.num_destinations, *feat.shape[1:]) + feat[:0].sum()
     table = csr.padded_sources
-    out: Tensor
+    best: Tensor
     if torch.is_grad_enabled() and feat.requires_grad:
         back: tuple[Tensor, ...] = ()
         if triton_for(feat) is not None:
             back = (csr.transposed.indptr, csr.transposed.indices, csr.back_slots)
-        out = _NeighborhoodMax.apply(feat, table, csr.indptr, csr.indices, *back)
+        best = _NeighborhoodMax.apply(rows, table, csr.indptr, csr.indices, *back)
+    elif _in_blocks(rows):
+        best = _maximum(rows, table, None)
     else:
-        rows = as_rows(feat)
-        best = (
-            _maximum(rows, table, None)
-            if _in_blocks(rows)
-            else _maximum_at_once(rows, table, None)[0]
-        )
-        out = best.view(table.shape[1], *feat.shape[1:])
+        best, _ = _maximum_at_once(rows, table, None)
     if csr.has_childless:
-        out = out.masked_fill((csr.degrees == 0).view(-1, *[1] * (feat.dim() - 1)), 0)
-    return out
+        best = best.masked_fill((csr.degrees == 0)[:, None], 0)
+    return from_rows(csr, best, feat)

@@ -19,7 +19,7 @@ grid = ConcentricGrid(1, 2)
 intra = relation(grid.graph(), "intra").with_self_loops
 empty = CSR.from_edges(torch.tensor([0, 1]), torch.tensor([2, 0]), 4, 3)
 for csr in (intra, empty):
-    feat = torch.randn(csr.num_columns, 21)
+    feat = torch.randn(csr.num_sources, 21)
     out = triton_kernels.neighbor_sum(feat, csr.indptr, csr.indices)
     torch.testing.assert_close(out, neighbor_sum(csr, feat))
 csr = relation(grid.coarsening(1), "pool")

@@ -10,15 +10,17 @@ from torch.nn import functional as F
 
 __all__ = ["node_linear"]
 
-# Below this many rows the call itself takes longer than the product.
-_FEW_ROWS = 1024
+# Of fewer rows, or with fewer multiplications, the call itself takes longer than the product.
+_FEW_ROWS, _LITTLE_WORK = 128, 2**22
 
 
-def _image_width(feat: Tensor, rows: int) -> int:
+def _image_width(feat: Tensor, rows: int, out_feats: int) -> int:
     """Rows per line of the image that the convolution library is shown; 0: it is not asked."""
     if torch.compiler.is_compiling() or not torch.backends.mkldnn.is_available():
         return 0
-    if feat.device.type != "cpu" or feat.dtype != torch.float32 or rows < _FEW_ROWS:
+    if feat.device.type != "cpu" or feat.dtype != torch.float32:
+        return 0
+    if rows < _FEW_ROWS or rows * feat.shape[-1] * out_feats < _LITTLE_WORK:
         return 0
     width = math.gcd(rows, 64)
     return width if width >= 4 else 0
@@ -52,7 +54,7 @@ def node_linear(feat: Tensor, weight: Tensor, bias: Tensor | None = None) -> Ten
     [[11.0]]
     """
     rows = math.prod(feat.shape[:-1])
-    width = _image_width(feat, rows)
+    width = _image_width(feat, rows, weight.shape[0])
     if not width:
         return F.linear(feat, weight, bias)
     image = feat.reshape(-1, 1, width, feat.shape[-1]).permute(0, 3, 1, 2)

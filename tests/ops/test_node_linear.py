@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 import torch
 from torch.nn import functional as F
 
 from csgnn_dgl.ops import node_linear
+
+
+@pytest.fixture(autouse=True, params=[0, 2**22], ids=["small ones too", "large ones only"])
+def by_convolution(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which products go to the convolution library."""
+    module = importlib.import_module("csgnn_dgl.ops.node_linear")
+    monkeypatch.setattr(module, "_LITTLE_WORK", request.param)
 
 
 @pytest.mark.parametrize("shape", [(5, 3), (2048, 3), (512, 4, 3), (1030, 3), (1027, 1, 3), (0, 3)])

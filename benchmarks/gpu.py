@@ -180,7 +180,8 @@ def check_model(run: Run, with_triton: bool) -> dict[str, float]:
     # Of fewer clouds the head's batch norm would make very large gradients.
     points, labels = inputs(run, 8)
     # Faces are found in float32 on both sides: a point on an edge may fall to either side.
-    sites = model.mapping(points)
+    with triton(with_triton):
+        sites = model.mapping(points)
     wide = exact.mapping(points.cpu().double())
     expected = exact.head(exact.encoder(sites.cpu().double()))
     F.cross_entropy(expected, labels.cpu()).backward()
@@ -254,6 +255,8 @@ def time_mapping(run: Run) -> dict[str, float]:
     model, (points, _) = classifier(run), inputs(run, run.batch)
     found = {"ms": 1e3 * run.seconds(lambda: model.mapping(points))}
     if run.cuda:
+        with triton(True):
+            found["triton_ms"] = 1e3 * run.seconds(lambda: model.mapping(points))
         compiled = torch.compile(model.mapping)
         found["compiled_ms"] = 1e3 * run.seconds(lambda: compiled(points))
     return found

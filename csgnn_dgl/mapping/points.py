@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Literal, get_args
 
 import numpy as np
@@ -13,6 +14,7 @@ from csgnn_dgl.grid import Icosphere
 from csgnn_dgl.mapping.bandwidth import Bandwidth, shell_bandwidths
 from csgnn_dgl.mapping.faces import FaceSearch
 from csgnn_dgl.mapping.tables import Tables
+from csgnn_dgl.ops.backend import triton_for
 
 __all__ = ["PointMapping", "RadialNeighborhood"]
 
@@ -164,6 +166,17 @@ class PointMapping(nn.Module):
         face = self.faces.find_columns(direction.detach())
         corner = self.faces.corner_positions(face, wide)
         chord = (direction[:, None] - corner).square().sum(dim=0)
+        out = self._centre_share(at_centre, cloud, n_clouds, wide)
+        if triton := self._kernels(columns):
+            triton.add_point_weights(
+                out,
+                torch.where(at_centre, -1, distance),
+                chord,
+                self.faces.corner_ids(face),
+                cloud,
+                self._tables.get("gamma", distance.device, wide),
+            )
+            return out.view(-1, n_clouds, self.channels).to(points.dtype)
 
         gamma, sphere, weightless = self._radial_neighborhood(distance.detach(), at_centre)
         # Cast first: a quotient of integers has the default type, and only its digits.
@@ -182,9 +195,17 @@ class PointMapping(nn.Module):
         row = self.faces.corner_ids(face) * (self.n_spheres * n_clouds) + cloud
         offset = shell * (n_clouds * self.channels) + channel
         site = row[:, :, None] * self.channels + offset
-        out = self._centre_share(at_centre, cloud, n_clouds, wide)
         out = out.view(-1).index_add_(0, site.view(-1), weight.view(-1))
         return out.view(-1, n_clouds, self.channels).to(points.dtype)
+
+    def _kernels(self, columns: Tensor) -> ModuleType | None:
+        """The module with a kernel for these points, if there is one."""
+        fixed_order = torch.are_deterministic_algorithms_enabled()
+        if self.radial != "shell" or columns.dtype != torch.float32 or fixed_order:
+            return None
+        if torch.is_grad_enabled() and columns.requires_grad:
+            return None
+        return triton_for(columns)
 
     def _radial_neighborhood(
         self, distance: Tensor, at_centre: Tensor

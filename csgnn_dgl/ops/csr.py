@@ -92,9 +92,7 @@ class CSR:
     @cached_property
     def transposed(self) -> CSR:
         """The same edges read from their sources."""
-        other = CSR.from_edges(
-            self.rows, self.indices, self.num_columns, self.num_rows, self.block
-        )
+        other = CSR.from_edges(self.rows, self.indices, self.num_columns, self.num_rows, self.block)
         other.__dict__["transposed"] = self
         return other
 
@@ -157,8 +155,8 @@ class CSR:
 
         Examples
         --------
-        >>> two_spheres = CSR.from_edges(torch.tensor([0, 1, 2, 3]), torch.tensor([2, 3, 0, 1]), 4, 4)
-        >>> two_spheres.in_blocks().block
+        >>> src, dst = torch.tensor([0, 1, 2, 3]), torch.tensor([2, 3, 0, 1])
+        >>> CSR.from_edges(src, dst, 4, 4).in_blocks().block
         2
         """
         first = int(self.indptr[1]) if self.num_rows else 0

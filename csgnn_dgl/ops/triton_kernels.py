@@ -10,7 +10,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-__all__ = ["neighbor_sum", "neighborhood_max", "neighborhood_max_backward"]
+__all__ = [
+    "add_point_weights",
+    "neighbor_sum",
+    "neighborhood_max",
+    "neighborhood_max_backward",
+]
 
 _MOST = 1024  # numbers of a row per program
 
@@ -109,3 +114,82 @@ def neighborhood_max_backward(
             grad, winner, back_indptr, back_indices, back_slots, out, grad.shape[1], BLOCK=block
         )
     return out
+
+
+@triton.jit
+def _point_weights_kernel(
+    distance,
+    chord,
+    corner,
+    cloud,
+    gamma,
+    out,
+    num_points,
+    n_spheres,
+    n_clouds,
+    channels,
+    CHANNELS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    point = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    channel = tl.arange(0, CHANNELS)
+    real = point < num_points
+    away = tl.load(distance + point, mask=real, other=1.0)
+    shell = tl.minimum((away * n_spheres).to(tl.int32), n_spheres - 1)
+    decay = -tl.load(gamma + shell, mask=real, other=1.0)[:, None]
+    radius = (shell[:, None] * channels + channel[None, :] + 1).to(tl.float32)
+    radius = radius / (n_spheres * channels)
+    falloff = decay * (away[:, None] - radius) * (away[:, None] - radius)
+    slope = decay * away[:, None] * radius
+    sample = tl.load(cloud + point, mask=real, other=0)
+    # A point at the origin has no direction; it comes with a distance below zero.
+    counted = (real & (away >= 0))[:, None] & (channel < channels)[None, :]
+    for k in tl.static_range(3):
+        place = k * num_points + point
+        weight = tl.exp(falloff + slope * tl.load(chord + place, mask=real, other=0.0)[:, None])
+        vertex = tl.load(corner + place, mask=real, other=0)
+        site = (vertex * n_spheres + shell) * n_clouds + sample
+        where = out + site[:, None] * channels + channel[None, :]
+        tl.atomic_add(where, weight, mask=counted)
+
+
+def add_point_weights(
+    out: Tensor, distance: Tensor, chord: Tensor, corner: Tensor, cloud: Tensor, gamma: Tensor
+) -> None:
+    """Add the weights of points at the sites around them to ``out``, in no fixed order.
+
+    As :class:`~csgnn_dgl.mapping.PointMapping` with ``radial="shell"`` does.
+
+    Parameters
+    ----------
+    out
+        Shape ``(V, R, B, C)``, float32, contiguous; it is written to.
+    distance
+        From the origin, shape ``(M,)``; below zero: the point is left out.
+    chord, corner
+        Squared chords to the corners of the face that a point is seen in, and their vertices,
+        shape ``(3, M)``.
+    cloud
+        Which cloud each point belongs to, shape ``(M,)``.
+    gamma
+        Bandwidth of each shell, shape ``(R,)``.
+    """
+    _, n_spheres, n_clouds, channels = out.shape
+    wide = triton.next_power_of_2(channels)
+    block = max(16, 512 // wide)
+    points = distance.shape[0]
+    if points:
+        _point_weights_kernel[(triton.cdiv(points, block),)](
+            distance.contiguous(),
+            chord.contiguous(),
+            corner.contiguous(),
+            cloud.contiguous(),
+            gamma,
+            out,
+            points,
+            n_spheres,
+            n_clouds,
+            channels,
+            CHANNELS=wide,
+            BLOCK=block,
+        )

@@ -24,7 +24,7 @@ class Relation:
     def features(self, *shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
         """Random features of the sources."""
         generator = torch.Generator().manual_seed(seed)
-        return torch.randn(self.csr.num_columns, *shape, generator=generator, dtype=dtype)
+        return torch.randn(self.csr.num_sources, *shape, generator=generator, dtype=dtype)
 
     def by_dgl(self, feat: Tensor, reducer: str) -> Tensor:
         """``update_all(copy_u, reducer)``."""
@@ -55,6 +55,12 @@ def _coarsening() -> Relation:
     return _relation(*ends, graph.num_nodes("fine"), graph.num_nodes("coarse"))
 
 
+def _in_blocks(relation: Relation) -> Relation:
+    found = Relation(relation.graph, relation.csr.in_blocks())
+    assert found.csr.block == 3
+    return found
+
+
 def _random() -> Relation:
     """Isolated nodes on both sides, edges given several times, degrees from 0 to 20 or so."""
     generator = torch.Generator().manual_seed(11)
@@ -80,6 +86,8 @@ _RELATIONS = {
     "intra": lambda: _grid("intra"),
     "radial": lambda: _grid("radial"),
     "coarsening": _coarsening,
+    "intra, in blocks": lambda: _in_blocks(_grid("intra")),
+    "coarsening, in blocks": lambda: _in_blocks(_coarsening()),
     "random": _random,
     "hub": _hub,
     "edgeless": _edgeless,

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from csgnn_dgl.grid import ConcentricGrid
 from csgnn_dgl.ops import CSR
 
 
@@ -21,7 +22,7 @@ def dense(csr: CSR) -> Tensor:
 
 def test_edges_are_kept(relation: Any) -> None:
     src, dst = relation.graph.edges(order="eid")
-    csr = relation.csr
+    csr = relation.csr.by_node
     expected = torch.zeros(csr.num_rows, csr.num_columns, dtype=torch.int64)
     expected.index_put_((dst, src), torch.tensor(1), accumulate=True)
     assert torch.equal(dense(csr), expected)
@@ -44,9 +45,69 @@ def test_order_within_a_row_is_that_of_the_edges() -> None:
 
 def test_transposed(relation: Any) -> None:
     csr = relation.csr
-    assert torch.equal(dense(csr.transposed), dense(csr).t())
+    back = csr.transposed.by_node
+    assert torch.equal(dense(back), dense(csr.by_node).t())
     assert csr.transposed.transposed is csr
-    assert torch.equal(csr.transposed.degrees, relation.graph.out_degrees())
+    assert torch.equal(back.degrees, relation.graph.out_degrees())
+
+
+def assert_same(one: CSR, other: CSR) -> None:
+    assert one.num_columns == other.num_columns
+    assert torch.equal(one.indptr, other.indptr)
+    assert torch.equal(one.indices, other.indices)
+
+
+@pytest.mark.parametrize("block", [1, 2, 5])
+def test_blocks_there_and_back(relation: Any, block: int) -> None:
+    """Whatever the relation between blocks, it is found again from that between nodes."""
+    small = relation.csr.by_node
+    csr = CSR(small.indptr, small.indices, small.num_columns, block)
+    assert (csr.num_sources, csr.num_destinations) == (
+        block * small.num_columns,
+        block * small.num_rows,
+    )
+    by_node = csr.by_node
+    for node in range(0, csr.num_destinations, 7):
+        row, place = divmod(node, block)
+        sources = small.indices[small.indptr[row] : small.indptr[row + 1]] * block + place
+        assert torch.equal(
+            by_node.indices[by_node.indptr[node] : by_node.indptr[node + 1]], sources
+        )
+    found = by_node.in_blocks()
+    assert_same(found.by_node, by_node)
+    # The first row of some of these relations is empty, and gives no hint.
+    if int(small.degrees[0]):
+        assert found.block % block == 0
+
+
+def test_blocks_of_a_grid(relation: Any) -> None:
+    csr = relation.csr.in_blocks()
+    if csr.block > 1 and csr.num_rows == csr.num_columns:
+        assert dense(csr.with_self_loops.by_node).equal(dense(csr.by_node.with_self_loops))
+        assert_same(csr.compose(csr).by_node, csr.by_node.compose(csr.by_node))
+        assert csr.in_blocks() is csr
+
+
+def test_an_edge_amiss_makes_no_blocks() -> None:
+    graph = ConcentricGrid(1, 4).graph()
+    src, dst = graph.edges(etype="intra", order="eid")
+    csr = CSR.from_edges(src, dst, 168, 168)
+    assert csr.in_blocks().block == 4
+    for edge in (0, 100, len(src) - 1):
+        other = src.clone()
+        other[edge] = (other[edge] + 1) % 168
+        amiss = CSR.from_edges(other, dst, 168, 168)
+        assert amiss.in_blocks().block in (1, 2)
+        assert_same(amiss.in_blocks().by_node, amiss)
+        without = torch.arange(len(src)) != edge
+        amiss = CSR.from_edges(src[without], dst[without], 168, 168)
+        assert_same(amiss.in_blocks().by_node, amiss)
+
+
+def test_blocks_of_different_size_do_not_compose() -> None:
+    csr = CSR.from_edges(torch.tensor([0, 1]), torch.tensor([1, 0]), 2, 2)
+    with pytest.raises(ValueError, match="blocks of 1 nodes do not fit blocks of 3"):
+        CSR(csr.indptr, csr.indices, 2, 3).compose(csr)
 
 
 def test_self_loops_come_first() -> None:

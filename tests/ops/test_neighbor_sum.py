@@ -25,7 +25,7 @@ def test_equals_dgl(relation: Any, reducer: str, shape: tuple[int, ...]) -> None
     feat = relation.features(*shape).requires_grad_()
     out = KERNELS[reducer](relation.csr, feat)
     expected = relation.by_dgl(feat, reducer)
-    assert out.shape == (relation.csr.num_rows, *shape)
+    assert out.shape == (relation.csr.num_destinations, *shape)
     torch.testing.assert_close(out, expected, **EXACT)
     upstream = torch.randn(out.shape, dtype=out.dtype, generator=torch.Generator().manual_seed(1))
     (grad,) = torch.autograd.grad(out, feat, upstream)

@@ -10,31 +10,48 @@ import sys
 import pytest
 
 CODE = """
+import importlib
 import torch
 from csgnn_dgl.grid import ConcentricGrid
+from csgnn_dgl.mapping import PointMapping
 from csgnn_dgl.nn.structure import relation
 from csgnn_dgl.ops import CSR, neighbor_sum, neighborhood_max, triton_kernels
+from csgnn_dgl.ops.rows import from_rows, source_rows
 
 grid = ConcentricGrid(1, 2)
 intra = relation(grid.graph(), "intra").with_self_loops
 empty = CSR.from_edges(torch.tensor([0, 1]), torch.tensor([2, 0]), 4, 3)
 for csr in (intra, empty):
     feat = torch.randn(csr.num_sources, 21)
-    out = triton_kernels.neighbor_sum(feat, csr.indptr, csr.indices)
-    torch.testing.assert_close(out, neighbor_sum(csr, feat))
+    out = triton_kernels.neighbor_sum(source_rows(csr, feat), csr.indptr, csr.indices)
+    torch.testing.assert_close(from_rows(csr, out, feat), neighbor_sum(csr, feat))
 csr = relation(grid.coarsening(1), "pool")
-feat = torch.randn(csr.num_columns, 1500).relu().requires_grad_()
+feat = torch.randn(csr.num_sources, 1500).relu().requires_grad_()
 expected = neighborhood_max(csr, feat)
 upstream = torch.randn_like(expected)
 expected.backward(upstream)
-winner = torch.zeros(expected.shape, dtype=torch.int8)
-out = triton_kernels.neighborhood_max(feat.detach(), csr.indptr, csr.indices, winner)
-assert torch.equal(out, expected)
+rows = source_rows(csr, feat.detach())
+winner = torch.zeros(csr.num_rows, rows.shape[1], dtype=torch.int8)
+out = triton_kernels.neighborhood_max(rows, csr.indptr, csr.indices, winner)
+assert torch.equal(from_rows(csr, out, feat), expected)
 back = csr.transposed
 grad = triton_kernels.neighborhood_max_backward(
-    upstream, winner, back.indptr, back.indices, csr.back_slots
+    upstream.view(csr.num_rows, -1), winner, back.indptr, back.indices, csr.back_slots
 )
-torch.testing.assert_close(grad, feat.grad)
+torch.testing.assert_close(grad.view_as(feat), feat.grad)
+
+mapping = PointMapping(level=1, n_spheres=4, channels=3)
+points = torch.rand(5, 37, 3) * 1.3 - 0.5
+points[0, :2] = 0
+expected = mapping(points)
+points_module = importlib.import_module("csgnn_dgl.mapping.points")
+calls = []
+def interpreted(feat):
+    calls.append(feat.shape)
+    return triton_kernels
+points_module.triton_for = interpreted
+torch.testing.assert_close(mapping(points), expected)
+assert calls
 """
 
 

@@ -63,17 +63,21 @@ def randomised(model: torch.nn.Module) -> torch.nn.Module:
     return model.eval()
 
 
-@pytest.mark.parametrize(("radial", "pooling"), [("shell", "max"), ("bracket", "mean")])
-def test_classifier(radial: Any, pooling: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("radial", "pooling", "spheres"),
+    [("shell", "max", 3), ("bracket", "mean", 3), ("shell", "max", 6)],
+)
+def test_classifier(radial: Any, pooling: Any, spheres: int, tmp_path: Path) -> None:
     sizes = EncoderConfig.with_base_width(
-        2, 3, 2, base_width=4, pooling=pooling, global_pooling=pooling
+        2, spheres, 2, base_width=4, pooling=pooling, global_pooling=pooling
     )
     config = ClassifierConfig(sizes, 3, hidden=(8,), radial=radial)
     model = randomised(Classifier(config))
     header = Header("classifier", config.to_dict(), ("a", "b", "c"), {"points": 32})
     save_weights(tmp_path / "model.safetensors", model.state_dict(), header)
     export_classifier(tmp_path / "model.safetensors", tmp_path / "model.pt2")
-    points = 7 * torch.randn(5, 50, 3)  # neither the batch nor the cloud it was traced with
+    # Neither the batch nor the cloud it was traced with; larger than where kernels change.
+    points = 7 * torch.randn(40, 50, 3)
     (scores,), found = run_alone(tmp_path / "model.pt2", (points,))
     torch.testing.assert_close(scores, model(normalize_clouds(points)), rtol=1e-4, atol=1e-5)
     assert found["class_names"] == ["a", "b", "c"]

@@ -148,7 +148,9 @@ def _on_every_sphere(vertices: Ints, n_spheres: int) -> torch.Tensor:
     return torch.from_numpy((vertices[:, None] * n_spheres + np.arange(n_spheres)).reshape(-1))
 
 
+# Training may follow, even if the first to ask was in inference mode.
 @cache
+@torch.inference_mode(False)
 def _graph(level: int, n_spheres: int) -> Any:
     sphere = Icosphere.get(level)
     indptr, src = sphere.neighbors()
@@ -181,6 +183,7 @@ def _graph(level: int, n_spheres: int) -> Any:
 
 
 @cache
+@torch.inference_mode(False)
 def _coarsening(level: int, n_spheres: int) -> Any:
     fine, kept = Icosphere.get(level), Icosphere.get(level - 1).num_vertices
     indptr, neighbors = fine.neighbors()

@@ -162,6 +162,13 @@ def _structure(
     return tuple(found)
 
 
+def _wants_whole_batch(module: nn.Module) -> bool:
+    """Whether it looks at all samples together, or somebody looks at what it does."""
+    by_batch = isinstance(module, nn.BatchNorm1d) and module.running_mean is None
+    hooks = (module._forward_hooks, module._forward_pre_hooks)
+    return module.training or by_batch or any(hooks)
+
+
 class _Level(nn.Module):
     """The convolutions at one level."""
 
@@ -246,8 +253,10 @@ class CSGNN(nn.Module):
 
     def _samples_at_once(self, feat: Tensor) -> int:
         """As many as fit the cache where they do not see each other; fewer need less memory too."""
-        together = torch.compiler.is_compiling() or torch.is_grad_enabled()
-        if together or feat.device.type != "cpu" or any(m.training for m in self.modules()):
+        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        if traced or torch.is_grad_enabled() or feat.device.type != "cpu":
+            return feat.shape[1]
+        if any(_wants_whole_batch(module) for module in self.modules()):
             return feat.shape[1]
         sample = feat.shape[0] * self.config.level_features[0] * feat.element_size()
         return max(1, _PART_BYTES // sample)

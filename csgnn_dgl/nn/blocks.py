@@ -17,8 +17,8 @@ from csgnn_dgl.ops import radial_conv_regular
 
 __all__ = ["IntraBlock", "RadialBlock", "radial_stack"]
 
-# Of the widest features of a piece, which then stays in the cache; and how many pieces there are
-# at most, as many small convolutions take longer than few large ones.
+# Of the widest features of a piece, at least; and how many pieces there are at most, as many small
+# convolutions take longer than few large ones.
 _PIECE_BYTES, _PIECES = 2**20, 8
 
 

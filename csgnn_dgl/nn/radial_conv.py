@@ -90,7 +90,7 @@ class RadialConv(nn.Module):
         if feat.shape[-1] != self.in_feats:
             raise DataError(f"{feat.shape[-1]} channels given to a layer for {self.in_feats}")
         radial = chain(graph, self.etype)
-        num_nodes = radial.steps[1].num_sources
+        num_nodes = radial.steps[1].num_columns
         if feat.shape[0] != num_nodes:
             raise DataError(f"features of {feat.shape[0]} nodes given to a graph of {num_nodes}")
         weight, bias = folded(self.weight, self.bias, then)

@@ -106,6 +106,7 @@ def _canonical(graph: Any, etype: str) -> tuple[str, str, str]:
     return found
 
 
+@torch.inference_mode(False)
 def _edges(graph: Any, etype: tuple[str, str, str]) -> tuple[Tensor, Tensor]:
     formats = graph.formats()
     if "coo" not in (*formats["created"], *formats["not created"]):
@@ -186,8 +187,9 @@ def chain(graph: Any, etype: str) -> RadialChain:
     of_edges, directions = _directions(graph, canonical)
     chains = _memory(graph).chains
     known = chains.get(canonical)
+    version = 0 if directions.is_inference() else directions._version
     # Data may be replaced, or changed in place, without touching the structure.
-    if known is None or known.directions is not directions or known.version != directions._version:
+    if known is None or known.directions is not directions or known.version != version:
         src, dst = _edges(graph, canonical)
         offset = directions if of_edges else directions[src] - directions[dst]
         offset = offset.to(torch.int64)
@@ -205,7 +207,7 @@ def chain(graph: Any, etype: str) -> RadialChain:
             for o in (1, -1)
         }
         radial = RadialChain(_regular_spheres(num_nodes, src, dst, offset), steps)
-        known = chains[canonical] = _KnownChain(radial, directions, directions._version)
+        known = chains[canonical] = _KnownChain(radial, directions, version)
     return known.chain
 
 

@@ -11,6 +11,9 @@ from torch import Tensor
 
 __all__ = ["CSR"]
 
+# What is kept may be made first in inference mode, and must serve training afterwards.
+_lasting = torch.inference_mode(False)
+
 
 @dataclass(frozen=True, eq=False)
 class CSR:
@@ -48,6 +51,7 @@ class CSR:
     _on_device: dict[torch.device, CSR] = field(default_factory=dict, repr=False)
 
     @classmethod
+    @_lasting
     def from_edges(
         cls, src: Tensor, dst: Tensor, num_rows: int, num_columns: int, block: int = 1
     ) -> CSR:
@@ -78,6 +82,7 @@ class CSR:
         return self.indices.device
 
     @cached_property
+    @_lasting
     def degrees(self) -> Tensor:
         """In-degree of each destination, int64, shape ``(num_rows,)``."""
         return torch.diff(self.indptr)
@@ -90,6 +95,7 @@ class CSR:
         )
 
     @cached_property
+    @_lasting
     def transposed(self) -> CSR:
         """The same edges read from their sources."""
         other = CSR.from_edges(self.rows, self.indices, self.num_columns, self.num_rows, self.block)
@@ -102,6 +108,7 @@ class CSR:
         return bool((self.degrees == 0).any())
 
     @cached_property
+    @_lasting
     def padded_sources(self) -> Tensor:
         """Sources as a table ``(max_degree, num_rows)``; short rows repeat their first source.
 
@@ -114,18 +121,20 @@ class CSR:
         return self.indices[position.clamp(max=max(self.indices.numel() - 1, 0))]
 
     @cached_property
+    @_lasting
     def back_slots(self) -> Tensor:
         """Of every edge of :attr:`transposed`: its position within its row here, int32."""
         slots = torch.arange(self.indices.numel(), device=self.device) - self.indptr[self.rows]
         return slots[torch.argsort(self.indices, stable=True)].to(torch.int32)
 
     @cached_property
+    @_lasting
     def with_self_loops(self) -> CSR:
         """Every node additionally its own source (square relations only)."""
         if self.num_rows != self.num_columns:
             raise ValueError(
                 f"self loops need as many sources as destinations; this relation goes from "
-                f"{self.num_columns} sources to {self.num_rows} destinations"
+                f"{self.num_sources} sources to {self.num_destinations} destinations"
             )
         own = torch.arange(self.num_rows, device=self.device)
         return CSR.from_edges(
@@ -150,8 +159,9 @@ class CSR:
         place = torch.repeat_interleave(node - row * self.block, counts)
         return CSR(indptr, self.indices[edge] * self.block + place, self.num_sources)
 
+    @_lasting
     def in_blocks(self) -> CSR:
-        """The same relation in the largest blocks that its first row suggests, if any fit.
+        """The same relation in blocks as large as its first rows suggest, if they fit.
 
         Examples
         --------
@@ -193,6 +203,7 @@ class CSR:
             first.indices[starts + within], rows, self.num_rows, first.num_columns, self.block
         )
 
+    @_lasting
     def to(self, device: torch.device) -> CSR:
         """This relation on ``device``; a copy is made once and kept."""
         if device == self.device:

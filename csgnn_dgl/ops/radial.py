@@ -23,6 +23,8 @@ _LONG_BATCH = 32
 
 def _as_lines(feat: Tensor, n_spheres: int) -> bool:
     """Whether a dilated convolution along lines of ``R·B`` numbers is the faster way."""
+    if torch.compiler.is_compiling():
+        return False  # the program is to serve batches of any size
     if feat.device.type != "cpu" or not _ONEDNN:
         return False
     if feat.dtype not in (torch.float32, torch.bfloat16):

@@ -135,7 +135,8 @@ def _point_weights_kernel(
     channel = tl.arange(0, CHANNELS)
     real = point < num_points
     away = tl.load(distance + point, mask=real, other=1.0)
-    shell = tl.minimum((away * n_spheres).to(tl.int32), n_spheres - 1)
+    # Within the table whatever the distance, NaN included.
+    shell = tl.maximum(tl.minimum(away * n_spheres, n_spheres - 1.0), 0.0).to(tl.int32)
     decay = -tl.load(gamma + shell, mask=real, other=1.0)[:, None]
     radius = (shell[:, None] * channels + channel[None, :] + 1).to(tl.float32)
     radius = radius / (n_spheres * channels)
@@ -143,7 +144,7 @@ def _point_weights_kernel(
     slope = decay * away[:, None] * radius
     sample = tl.load(cloud + point, mask=real, other=0)
     # A point at the origin has no direction; it comes with a distance below zero.
-    counted = (real & (away >= 0))[:, None] & (channel < channels)[None, :]
+    counted = (real & ((away >= 0) | (away != away)))[:, None] & (channel < channels)[None, :]
     for k in tl.static_range(3):
         place = k * num_points + point
         weight = tl.exp(falloff + slope * tl.load(chord + place, mask=real, other=0.0)[:, None])

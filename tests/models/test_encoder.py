@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -217,16 +219,63 @@ def test_a_large_batch_goes_in_parts(
     expected = model(feat)  # with gradients all samples go together
     finest, sizes = feat.shape[0] * model.config.level_features[0] * 8, []
     monkeypatch.setattr(encoder, "_PART_BYTES", finest * at_once)
-    model.pool.register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[1].shape[1]))
+    encode = model._encode
+
+    def counted(part: Tensor, output: Output) -> Tensor:
+        sizes.append(part.shape[1])
+        return encode(part, output)
+
+    monkeypatch.setattr(model, "_encode", counted)
     with torch.no_grad():
         out = model(feat)
     assert max(sizes) == at_once
+    assert sum(sizes) == 5
     torch.testing.assert_close(out, expected, rtol=1e-12, atol=1e-12)
-    # Not where batch norm looks at the whole batch.
-    sizes.clear()
+
+
+def _one_layer_trains(model: CSGNN) -> None:
+    next(m for m in model.modules() if isinstance(m, nn.BatchNorm1d)).train()
+
+
+def _no_running_statistics(model: CSGNN) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            module.track_running_stats = False
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+
+
+def _hook(model: CSGNN) -> None:
+    model.levels[0].register_forward_hook(lambda _, inputs, __: None)
+
+
+@pytest.mark.parametrize("change", [_one_layer_trains, _no_running_statistics, _hook])
+def test_a_batch_stays_whole_where_that_matters(
+    randomise: Randomise, change: Callable[[CSGNN], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, feat, sizes = make(randomise), features(batch=5), []
+    change(model)
+    monkeypatch.setattr(encoder, "_PART_BYTES", 1)
+    model.pool.register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[1].shape[1]))
+    expected = model(feat)
     with torch.no_grad():
-        model.train()(feat)
+        torch.testing.assert_close(model(feat), expected, rtol=1e-12, atol=1e-12)
     assert set(sizes) == {5}
+
+
+def test_training_after_inference_mode() -> None:
+    """What is found out once and kept must not be of inference mode, whoever is first to ask."""
+    code = """
+import torch
+from csgnn_dgl.models import CSGNN, EncoderConfig
+model = CSGNN(EncoderConfig.with_base_width(1, 4, 2, base_width=4)).eval()
+feat = torch.randn(168, 3, 2)
+with torch.inference_mode():
+    inferred = model(feat)
+torch.testing.assert_close(model(feat), inferred)
+model.train()(feat).sum().backward()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("output", OUTPUTS)

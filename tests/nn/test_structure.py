@@ -59,6 +59,13 @@ def test_graphs_of_equal_size_are_not_confused() -> None:
         torch.testing.assert_close(layer(graph, feat), neighbor_sums(graph, feat))
 
 
+def test_spheres_share_a_relation() -> None:
+    grid = ConcentricGrid(1, 4)
+    for csr in (relation(grid.graph(), "intra"), relation(grid.coarsening(1), "pool")):
+        assert csr.block == 4
+    assert relation(random_graph(0), "intra").block == 1
+
+
 def test_new_graph_at_the_address_of_an_old_one() -> None:
     layer = plain_conv()
     feat = torch.randn(20, 2, dtype=torch.float64)

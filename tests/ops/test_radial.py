@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -135,8 +137,17 @@ def test_float32() -> None:
 @pytest.mark.parametrize("batch", [1, 2, 5, 40])
 @kernel_sizes
 @biases
-def test_lines_of_spheres_and_samples(batch: int, kernel_size: int, with_bias: bool) -> None:
-    """Narrower than float64, long chains on a CPU may be read as lines; so they are here."""
+def test_lines_of_spheres_and_samples(
+    batch: int, kernel_size: int, with_bias: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Narrower than float64, long chains of small batches are read as lines on a CPU."""
+    conv2d, dilations = F.conv2d, []
+
+    def spy(*args: Any, **named: Any) -> Tensor:
+        dilations.append(named.get("dilation"))
+        return conv2d(*args, **named)
+
+    monkeypatch.setattr(F, "conv2d", spy)
     spheres, generator = 6, torch.Generator().manual_seed(3)
     shapes = [(V * spheres, batch, C), (OUT, C, kernel_size), (OUT,)]
     wide = [torch.randn(s, dtype=torch.float64, generator=generator) for s in shapes]
@@ -145,6 +156,8 @@ def test_lines_of_spheres_and_samples(batch: int, kernel_size: int, with_bias: b
     bias, narrow_bias = (wide[2], narrow[2]) if with_bias else (None, None)
     expected = by_conv1d(wide[0], wide[1], bias, spheres)
     out = radial_conv_regular(narrow[0], narrow[1], narrow_bias, spheres)
+    if kernel_size > 1 and torch.backends.mkldnn.is_available():
+        assert dilations == [(1, batch if batch < 32 else 1)]
     torch.testing.assert_close(out.double(), expected, rtol=1e-5, atol=1e-5)
     upstream = torch.randn(out.shape, generator=generator)
     grads = torch.autograd.grad(out, narrow, upstream)

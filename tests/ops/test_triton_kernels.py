@@ -52,6 +52,16 @@ def interpreted(feat):
 points_module.triton_for = interpreted
 torch.testing.assert_close(mapping(points), expected)
 assert calls
+
+# A NaN spreads to its own cloud; a point at the origin must not read before the table.
+mapping = PointMapping(level=1, n_spheres=4, channels=3, validate=False)
+points[1, 7] = torch.nan
+points[2, 3, 1] = torch.inf
+found = mapping(points)
+points_module.triton_for = lambda feat: None
+expected = mapping(points)
+torch.testing.assert_close(found[:, [0, 3, 4]], expected[:, [0, 3, 4]])
+assert found[:, 1].isnan().any() and expected[:, 1].isnan().any()
 """
 
 

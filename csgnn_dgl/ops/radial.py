@@ -17,13 +17,16 @@ __all__ = ["radial_conv_by_offset", "radial_conv_regular"]
 
 _ONEDNN = torch.backends.mkldnn.is_available()
 
+# An older PyTorch does not tell export and compilation apart.
+_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
+
 # From here on the batch itself is a line long enough.
 _LONG_BATCH = 32
 
 
 def _as_lines(feat: Tensor, n_spheres: int) -> bool:
     """Whether a dilated convolution along lines of ``R·B`` numbers is the faster way."""
-    if torch.compiler.is_compiling():
+    if _exporting():
         return False  # the program is to serve batches of any size
     if feat.device.type != "cpu" or not _ONEDNN:
         return False

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -260,22 +258,6 @@ def test_a_batch_stays_whole_where_that_matters(
     with torch.no_grad():
         torch.testing.assert_close(model(feat), expected, rtol=1e-12, atol=1e-12)
     assert set(sizes) == {5}
-
-
-def test_training_after_inference_mode() -> None:
-    """What is found out once and kept must not be of inference mode, whoever is first to ask."""
-    code = """
-import torch
-from csgnn_dgl.models import CSGNN, EncoderConfig
-model = CSGNN(EncoderConfig.with_base_width(1, 4, 2, base_width=4)).eval()
-feat = torch.randn(168, 3, 2)
-with torch.inference_mode():
-    inferred = model(feat)
-torch.testing.assert_close(model(feat), inferred)
-model.train()(feat).sum().backward()
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("output", OUTPUTS)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import weakref
 from typing import Any
 
@@ -199,3 +201,19 @@ def test_beside_layers_of_dgl() -> None:
         ours.load_state_dict(layer.state_dict())
         total = total + ours(graph, feat)
     torch.testing.assert_close(mixed, total, rtol=1e-4, atol=1e-5)
+
+
+def test_training_after_inference_mode() -> None:
+    """What is found out once and kept must not be of inference mode, whoever is first to ask."""
+    code = """
+import torch
+from csgnn_dgl.models import CSGNN, EncoderConfig
+model = CSGNN(EncoderConfig.with_base_width(1, 4, 2, base_width=4)).eval()
+feat = torch.randn(168, 3, 2)
+with torch.inference_mode():
+    inferred = model(feat)
+torch.testing.assert_close(model(feat), inferred)
+model.train()(feat).sum().backward()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -167,7 +167,7 @@ class PointMapping(nn.Module):
         corner = self.faces.corner_positions(face, wide)
         chord = (direction[:, None] - corner).square().sum(dim=0)
         out = self._centre_share(at_centre, cloud, n_clouds, wide)
-        if triton := self._kernels(columns):
+        if triton := self._triton(columns):
             triton.add_point_weights(
                 out,
                 torch.where(at_centre, -1, distance),
@@ -198,7 +198,7 @@ class PointMapping(nn.Module):
         out = out.view(-1).index_add_(0, site.view(-1), weight.view(-1))
         return out.view(-1, n_clouds, self.channels).to(points.dtype)
 
-    def _kernels(self, columns: Tensor) -> ModuleType | None:
+    def _triton(self, columns: Tensor) -> ModuleType | None:
         """The module with a kernel for these points, if there is one."""
         fixed_order = torch.are_deterministic_algorithms_enabled()
         if self.radial != "shell" or columns.dtype != torch.float32 or fixed_order:

@@ -40,10 +40,6 @@ def _paper_widths(level: int, base: int) -> tuple[tuple[tuple[int, ...], ...], .
     return tuple(intra), tuple(radial)
 
 
-# Of the features of the finest level, in evaluation on a CPU.
-_PART_BYTES = 24 * 2**20
-
-
 @dataclass(frozen=True)
 class EncoderConfig:
     """Sizes of a :class:`CSGNN`.
@@ -160,6 +156,10 @@ def _structure(
         graph = grid.graph(at)
         found.append(prepare(graph, device, radial="radial", self_loops=self_loops))
     return tuple(found)
+
+
+# Of the features of the finest level that go through at once, in evaluation on a CPU.
+_PART_BYTES = 24 * 2**20
 
 
 def _wants_whole_batch(module: nn.Module) -> bool:

@@ -1,4 +1,4 @@
-"""Where a kernel of our own takes the place of PyTorch's: decided here and nowhere else."""
+"""Which library a kernel goes to: decided here and nowhere else."""
 
 from __future__ import annotations
 
@@ -10,7 +10,20 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-__all__ = ["triton_for"]
+__all__ = ["onednn_for", "triton_for"]
+
+_ONEDNN = torch.backends.mkldnn.is_available()
+
+
+def onednn_for(feat: Tensor, *types: torch.dtype) -> bool:
+    """Whether a convolution of ``feat``, if of one of ``types``, goes to oneDNN: on CPUs that is.
+
+    Examples
+    --------
+    >>> onednn_for(torch.zeros(3, dtype=torch.float64), torch.float32)
+    False
+    """
+    return _ONEDNN and feat.device.type == "cpu" and feat.dtype in types
 
 
 @cache

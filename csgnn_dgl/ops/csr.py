@@ -145,6 +145,13 @@ class CSR:
             self.block,
         )
 
+    def _edges_of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Of any rows, one after the other: where the edges of each begin, and which they are."""
+        counts = self.degrees[rows]
+        indptr = torch.cat([counts.new_zeros(1), torch.cumsum(counts, 0)])
+        edge = torch.arange(int(indptr[-1]), device=self.device)
+        return indptr, edge + torch.repeat_interleave(self.indptr[rows] - indptr[:-1], counts)
+
     @property
     def by_node(self) -> CSR:
         """The same relation with a row and a column for every node."""
@@ -152,11 +159,8 @@ class CSR:
             return self
         node = torch.arange(self.num_destinations, device=self.device)
         row = torch.div(node, self.block, rounding_mode="floor")
-        counts = self.degrees[row]
-        indptr = torch.cat([self.indptr[:1], torch.cumsum(counts, 0)])
-        edge = torch.arange(int(indptr[-1]), device=self.device)
-        edge = edge + torch.repeat_interleave(self.indptr[row] - indptr[:-1], counts)
-        place = torch.repeat_interleave(node - row * self.block, counts)
+        indptr, edge = self._edges_of(row)
+        place = torch.repeat_interleave(node - row * self.block, torch.diff(indptr))
         return CSR(indptr, self.indices[edge] * self.block + place, self.num_sources)
 
     @_lasting
@@ -179,10 +183,7 @@ class CSR:
         block = math.gcd(int(torch.cumprod(same, 0).sum()), self.num_rows, self.num_columns)
         if block == 1:
             return self
-        degrees = self.degrees[::block]
-        indptr = torch.cat([self.indptr[:1], torch.cumsum(degrees, 0)])
-        edge = torch.arange(int(indptr[-1]), device=self.device)
-        edge = edge + torch.repeat_interleave(self.indptr[:-1:block] - indptr[:-1], degrees)
+        indptr, edge = self._edges_of(torch.arange(0, self.num_rows, block, device=self.device))
         indices = torch.div(self.indices[edge], block, rounding_mode="floor")
         found = CSR(indptr, indices, self.num_columns // block, block)
         again = found.by_node
@@ -193,14 +194,10 @@ class CSR:
         """Two steps as one: ``first``, then this relation; paths that coincide are all kept."""
         if self.block != first.block:
             raise ValueError(f"blocks of {first.block} nodes do not fit blocks of {self.block}")
-        counts = first.degrees[self.indices]
-        rows = torch.repeat_interleave(self.rows, counts)
-        starts = torch.repeat_interleave(first.indptr[self.indices], counts)
-        within = torch.arange(rows.numel(), device=self.device) - torch.repeat_interleave(
-            torch.cumsum(counts, 0) - counts, counts
-        )
+        indptr, edge = first._edges_of(self.indices)
+        rows = torch.repeat_interleave(self.rows, torch.diff(indptr))
         return CSR.from_edges(
-            first.indices[starts + within], rows, self.num_rows, first.num_columns, self.block
+            first.indices[edge], rows, self.num_rows, first.num_columns, self.block
         )
 
     @_lasting

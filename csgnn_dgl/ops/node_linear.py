@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from csgnn_dgl.ops.backend import onednn_for
+
 __all__ = ["node_linear"]
 
 # Of fewer rows, or with fewer multiplications, the call itself takes longer than the product.
@@ -16,9 +18,7 @@ _FEW_ROWS, _LITTLE_WORK = 128, 2**22
 
 def _image_width(feat: Tensor, rows: int, out_feats: int) -> int:
     """Rows per line of the image that the convolution library is shown; 0: it is not asked."""
-    if torch.compiler.is_compiling() or not torch.backends.mkldnn.is_available():
-        return 0
-    if feat.device.type != "cpu" or feat.dtype != torch.float32:
+    if torch.compiler.is_compiling() or not onednn_for(feat, torch.float32):
         return 0
     if rows < _FEW_ROWS or rows * feat.shape[-1] * out_feats < _LITTLE_WORK:
         return 0

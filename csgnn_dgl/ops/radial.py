@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from csgnn_dgl.ops.backend import onednn_for
 from csgnn_dgl.ops.csr import CSR
 from csgnn_dgl.ops.neighbor_sum import neighbor_sum
 from csgnn_dgl.ops.node_linear import node_linear
 
 __all__ = ["radial_conv_by_offset", "radial_conv_regular"]
 
-
-_ONEDNN = torch.backends.mkldnn.is_available()
 
 # An older PyTorch does not tell export and compilation apart.
 _exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
@@ -28,10 +27,9 @@ def _as_lines(feat: Tensor, n_spheres: int) -> bool:
     """Whether a dilated convolution along lines of ``R·B`` numbers is the faster way."""
     if _exporting():
         return False  # the program is to serve batches of any size
-    if feat.device.type != "cpu" or not _ONEDNN:
+    # PyTorch's own convolution, which takes the other types, does not like dilation.
+    if not onednn_for(feat, torch.float32, torch.bfloat16):
         return False
-    if feat.dtype not in (torch.float32, torch.bfloat16):
-        return False  # PyTorch's own convolution, which does not like dilation
     return n_spheres > 3 and feat.shape[1] < _LONG_BATCH
 
 

@@ -50,10 +50,7 @@ weights: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	# mypy sees the package as it is installed, with cli and datasets inside.
-	rm -rf build/lib
-	$(BIN)/python setup.py -q build_py --build-lib build/lib
-	cd build/lib && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p csgnn_dgl
+	$(BIN)/mypy
 
 format: setup
 	$(BIN)/ruff check --fix .

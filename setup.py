@@ -1,4 +1,4 @@
-"""Packaging. The folders ``cli`` and ``datasets`` are installed inside the package."""
+"""Packaging. The folders ``cli`` and ``datasets`` are parts of the package, by way of links."""
 
 from pathlib import Path
 
@@ -61,13 +61,8 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    packages=[
-        *find_packages(include=["csgnn_dgl", "csgnn_dgl.*"]),
-        "csgnn_dgl.cli",
-        "csgnn_dgl.datasets",
-        *(f"csgnn_dgl.datasets.{name}" for name in find_packages("datasets")),
-    ],
-    package_dir={"csgnn_dgl.cli": "cli", "csgnn_dgl.datasets": "datasets"},
+    # csgnn_dgl/cli and csgnn_dgl/datasets are links to the folders beside it.
+    packages=find_packages(include=["csgnn_dgl", "csgnn_dgl.*"]),
     package_data={
         "csgnn_dgl": ["py.typed", "weights/*"],
         "csgnn_dgl.datasets.atoms": ["files/carbon-tb-small/*"],

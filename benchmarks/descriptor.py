@@ -27,7 +27,7 @@ from ase.data import chemical_symbols, reference_states
 from csgnn_dgl.datasets.atoms.structures import read_structures
 from csgnn_dgl.descriptor import AtomDescriptor
 from csgnn_dgl.errors import CheckpointError
-from csgnn_dgl.models import AtomEncoderConfig, DOSConfig, DOSModel
+from csgnn_dgl.models import AtomCSGNN, AtomCSGNNHypers, DOSModel
 from csgnn_dgl.tasks.weights import Header, save_weights
 
 SIMPLE = ("fcc", "bcc", "hcp", "diamond")
@@ -67,14 +67,16 @@ def _is_simple(symbol: str) -> bool:
 
 def untrained(folder: Path, elements: Sequence[int]) -> Path:
     """A model of the paper's sizes, for the elements at hand."""
-    config = DOSConfig(AtomEncoderConfig(tuple(elements)), bins=51)
+    hypers, head = AtomCSGNNHypers(), {"bins": 51}
+    network = DOSModel(AtomCSGNN(hypers, tuple(elements)), **head)
     data = {
         "grid": {"start": 0.0, "step": 20.0, "size": 51, "unit": "cm^-1", "zero": "none"},
         "quantity": "phonon",
         "dos_unit": "1",
     }
     path = folder / "untrained.safetensors"
-    save_weights(path, DOSModel(config).state_dict(), Header("dos", config.to_dict(), data=data))
+    model = {"name": "csgnn", "hypers": hypers.model_dump(), "elements": list(elements)}
+    save_weights(path, network.state_dict(), Header("dos", model, head, data=data))
     return path
 
 

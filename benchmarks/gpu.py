@@ -29,7 +29,7 @@ from torch.nn import functional as F
 
 from csgnn_dgl._files import atomic_write_json
 from csgnn_dgl.grid import ConcentricGrid
-from csgnn_dgl.models import Classifier, ClassifierConfig, EncoderConfig
+from csgnn_dgl.models import Classifier, ShapeCSGNN, ShapeCSGNNHypers
 from csgnn_dgl.nn.structure import relation
 from csgnn_dgl.ops import (
     global_max,
@@ -64,7 +64,7 @@ class Run:
         }
         level, spheres, batch, points = (2, 4, 2, 128) if self.quick else (4, 16, 32, 1024)
         self.batch, self.points = batch, points
-        self.config = ClassifierConfig(EncoderConfig.with_base_width(level, spheres, 8), 40)
+        self.hypers = ShapeCSGNNHypers(level=level, n_spheres=spheres, channels=8)
         self.grid = ConcentricGrid(level, spheres)
 
     def part(self, group: str, name: str, function: Callable[[], Any], seconds: float) -> None:
@@ -166,29 +166,31 @@ def inputs(run: Run, batch: int) -> tuple[Tensor, Tensor]:
     return points.to(run.device), (torch.arange(batch) % 40).to(run.device)
 
 
-def classifier(run: Run) -> Classifier:
+def classifier(run: Run) -> tuple[Classifier, ShapeCSGNN]:
+    """The network, and the model in it."""
     torch.manual_seed(0)
-    model = Classifier(run.config).to(run.device)
+    model = ShapeCSGNN(run.hypers)
     model.mapping.validate = False  # it waits for the device
-    return model
+    return Classifier(model, 40).to(run.device), model
 
 
 def check_model(run: Run, with_triton: bool) -> dict[str, float]:
     """Mapping, scores and gradients of the whole classifier against float64 on the CPU."""
-    model = classifier(run)
-    exact = copy.deepcopy(model).cpu().double()
+    network, model = classifier(run)
+    exact = copy.deepcopy(network).cpu().double()
+    exact_model: Any = exact.model
     # Of fewer clouds the head's batch norm would make very large gradients.
     points, labels = inputs(run, 8)
     # Faces are found in float32 on both sides: a point on an edge may fall to either side.
     with triton(with_triton):
         sites = model.mapping(points)
-    wide = exact.mapping(points.cpu().double())
-    expected = exact.head(exact.encoder(sites.cpu().double()))
+    wide = exact_model.mapping(points.cpu().double())
+    expected = exact.head(exact_model.encoder(sites.cpu().double()))
     F.cross_entropy(expected, labels.cpu()).backward()
     with triton(with_triton):
-        scores = model.head(model.encoder(sites))
+        scores = network.head(model.encoder(sites))
         F.cross_entropy(scores, labels).backward()
-    pairs = zip(model.parameters(), exact.parameters(), strict=True)
+    pairs = zip(network.parameters(), exact.parameters(), strict=True)
     grads = [(p.grad, q.grad) for p, q in pairs if p.grad is not None and q.grad is not None]
     ours, theirs = (torch.cat([g[i].double().cpu().flatten() for g in grads]) for i in (0, 1))
     errors = {
@@ -203,7 +205,8 @@ def check_model(run: Run, with_triton: bool) -> dict[str, float]:
 
 def check_bf16(run: Run) -> dict[str, float]:
     """How far scores under bf16 are from those in float32, in evaluation."""
-    model, (points, _) = classifier(run).eval(), inputs(run, run.batch)
+    (model, _), (points, _) = classifier(run), inputs(run, run.batch)
+    model.eval()
     with torch.no_grad():
         expected = model(points)
         with torch.autocast(run.device.type, torch.bfloat16):
@@ -216,7 +219,8 @@ def check_bf16(run: Run) -> dict[str, float]:
 
 def check_compiled(run: Run) -> dict[str, float]:
     """The encoder through ``torch.compile`` without a break, forward and backward."""
-    model, (points, _) = classifier(run).eval(), inputs(run, 2)
+    (network, model), (points, _) = classifier(run), inputs(run, 2)
+    network.eval()
     # Without a GPU there may be no compiler either.
     backend = "inductor" if run.cuda else "aot_eager"
     compiled = torch.compile(model.encoder, fullgraph=True, backend=backend)
@@ -252,7 +256,7 @@ def time_kernel(run: Run, name: str, dtype: torch.dtype, with_triton: bool) -> d
 
 
 def time_mapping(run: Run) -> dict[str, float]:
-    model, (points, _) = classifier(run), inputs(run, run.batch)
+    (_, model), (points, _) = classifier(run), inputs(run, run.batch)
     found = {"ms": 1e3 * run.seconds(lambda: model.mapping(points))}
     if run.cuda:
         with triton(True):
@@ -267,12 +271,12 @@ class Step:
 
     def __init__(self, run: Run, *, bf16: bool, compiled: bool) -> None:
         self.run, self.bf16 = run, bf16
-        self.model = classifier(run)
+        self.model, model = classifier(run)
         self.points, self.labels = inputs(run, run.batch)
         self.call: nn.Module | Callable[[Tensor], Tensor] = self.model
         if compiled:
             # torch.compile gives a module of another declared type that is called alike.
-            self.model.encoder = torch.compile(self.model.encoder, fullgraph=True)  # type: ignore[assignment]
+            model.encoder = torch.compile(model.encoder, fullgraph=True)  # type: ignore[assignment]
         options: dict[str, Any] = {"fused": True, "capturable": True} if run.cuda else {}
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-4, **options)
 

@@ -11,12 +11,12 @@ import click
 
 from csgnn_dgl.cli.options import config_options
 from csgnn_dgl.cli.outcome import finish_files
-from csgnn_dgl.tasks.dos.describe_config import DescribeConfig
+from csgnn_dgl.tasks.use_config import DescribeConfig
 
 if TYPE_CHECKING:
-    from csgnn_dgl.datasets.atoms.structures import Structure
+    from csgnn_dgl.datasets.atoms.structure import Structure
     from csgnn_dgl.tasks.dos.describe import Description
-    from csgnn_dgl.tasks.dos.files import FileResult
+    from csgnn_dgl.tasks.files import FileResult
 
 __all__ = ["describe_atoms_command"]
 
@@ -49,7 +49,7 @@ def describe_atoms_command(
         for result in results:
             _show(result, with_numbers=config.output is None)
         atoms = sum(len(value.features) for result in results for value in result.values)
-        structures = sum(len(result.structures) for result in results)
+        structures = sum(len(result.items) for result in results)
         where = f", written to {config.output}" if config.output is not None and atoms else ""
         click.echo(f"{atoms} atoms of {structures} structures described by {config.weights}{where}")
     return finish_files([(r.file, r.error) for r in results])
@@ -59,10 +59,10 @@ def _notes(structure: Structure, value: Description) -> tuple[str, ...]:
     return (*structure.warnings, *value.notes)
 
 
-def _show(result: FileResult[Description], *, with_numbers: bool) -> None:
+def _show(result: FileResult[Structure, Description], *, with_numbers: bool) -> None:
     if result.error is not None:
         click.echo(f"{result.file}: cannot be used")
-    for structure, value in zip(result.structures, result.values, strict=True):
+    for structure, value in zip(result.items, result.values, strict=True):
         click.echo(f"{structure.source}: {structure.summary}")
         for note in _notes(structure, value):
             click.echo(f"  warning: {note}")
@@ -76,7 +76,7 @@ def _show(result: FileResult[Description], *, with_numbers: bool) -> None:
         click.echo(f"  {shape}; write all of them with -o FILE")
 
 
-def _plain(result: FileResult[Description]) -> dict[str, object]:
+def _plain(result: FileResult[Structure, Description]) -> dict[str, object]:
     return {
         "file": str(result.file),
         "error": result.error,
@@ -89,6 +89,6 @@ def _plain(result: FileResult[Description]) -> dict[str, object]:
                 "warnings": list(_notes(structure, value)),
                 "features": value.features.shape[1],
             }
-            for structure, value in zip(result.structures, result.values, strict=True)
+            for structure, value in zip(result.items, result.values, strict=True)
         ],
     }

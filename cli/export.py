@@ -18,8 +18,15 @@ __all__ = ["export_command"]
     default=Path("model.pt2"),
     help="File to write.",
 )
-def export_command(run: Path, output: Path) -> None:
+@click.option(
+    "--model",
+    help="The model of RUN, if it is one of your own: module:Class. A module is imported only if "
+    "you name it.",
+)
+def export_command(run: Path, output: Path, model: str | None) -> None:
     """Write the model of RUN as a file that torch runs without this package.
+
+    RUN is a run directory, a .safetensors file, or a shipped model (csgnn-dgl models).
 
     Load it with torch.export.load(FILE).module(). A classifier takes clouds (B, N, 3) and gives
     scores; a model of densities of states takes neighbours and gives descriptors and curves of
@@ -27,5 +34,5 @@ def export_command(run: Path, output: Path) -> None:
     """
     from csgnn_dgl.export import export_model
 
-    kind = export_model(run, output)
+    kind = export_model(run, output, model=model)
     click.echo(f"{output}: {kind} of {run}")

@@ -3,37 +3,133 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
+from csgnn_dgl.errors import suggest
+from csgnn_dgl.models.registry import MODELS, Domain, find_hypers, is_users_own
+
 __all__ = ["models_command"]
 
+_WIDTH = 100
 
-@click.command("models", context_settings={"max_content_width": 100})
+
+@click.command("models", context_settings={"max_content_width": _WIDTH})
+@click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-def models_command(as_json: bool) -> None:
-    """List the trained models that come with the package: what from, how good, what not for."""
-    from csgnn_dgl.tasks.dos.shipped import shipped_models
+@click.option(
+    "--for",
+    "domain",
+    type=click.Choice(list(MODELS)),
+    help="Which models NAME is looked for among. Default: all.",
+)
+def models_command(name: str | None, as_json: bool, domain: Domain | None) -> None:
+    """List the trained models that come with the package, and the models there are to train.
+
+    With NAME, a model to train or module:Class of your own: its options and presets.
+    """
+    if name is None:
+        _list(as_json)
+        return
+    content = _kind(name, domain)
+    if as_json:
+        click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        return
+    for number, entry in enumerate(content):
+        click.echo(("\n" if number else "") + f"{entry['name']}, a model of {entry['for']}")
+        if entry["summary"]:
+            _row("", entry["summary"])
+        for option in entry["options"]:
+            text = f"{option['name']} = {option['default']}"
+            _row("options", f"{text}: {option['description']}" if option["description"] else text)
+        for preset in entry["presets"]:
+            _row("preset", f"{preset['name']}: {preset['description']}")
+        _row("train it", f"csgnn-dgl train {entry['command']} --model {entry['name']}")
+
+
+def _list(as_json: bool) -> None:
+    from csgnn_dgl.tasks.shipped import shipped_models
 
     models = list(shipped_models().values())
     if as_json:
         click.echo(json.dumps([model.to_dict() for model in models], indent=2, ensure_ascii=False))
         return
-    for number, model in enumerate(models):
+    for model in models:
         state = f"{model.path.stat().st_size / 1e6:.1f} MB" if model.is_here else "not installed"
-        rows = [
-            ("", model.description),
-            ("trained on", model.training_data),
-            *(("reaches", f"{name}: {value}") for name, value in model.figures.items()),
-            *(("limit", text) for text in model.limits),
-            ("made by", model.recipe),
-        ]
-        click.echo(("\n" if number else "") + f"{model.name}  ({state})")
-        before = ""
-        for label, text in rows:
-            shown = "" if label == before else label
-            before = label
-            first = f"  {shown:<11}"
-            click.echo(
-                click.wrap_text(text, 100, initial_indent=first, subsequent_indent=" " * len(first))
-            )
+        click.echo(f"{model.name}  ({state})")
+        _row("", model.description)
+        _row("trained on", model.training_data)
+        for figure, value in model.figures.items():
+            _row("reaches", f"{figure}: {value}")
+        for limit in model.limits:
+            _row("limit", limit)
+        _row("made by", model.recipe)
+        click.echo()
+    click.echo("To train (csgnn-dgl models NAME: its options and presets):")
+    for domain, entries in MODELS.items():
+        for name, entry in entries.items():
+            click.echo(f"  {name:<10} {domain:<7} {entry.summary}")
+    click.echo("  module:Class       your own; see docs/models.md")
+
+
+def _kind(name: str, domain: Domain | None) -> list[dict[str, Any]]:
+    from csgnn_dgl.tasks.targets import TARGETS
+
+    asked = [d for d in MODELS if domain in (None, d)]
+    if is_users_own(name):
+        asked = [domain or _domain_of(name)]
+    elif not any(name in MODELS[d] for d in asked):
+        known = {other for d in asked for other in MODELS[d]}
+        raise click.UsageError(
+            f"there is no model {name!r} to train: {suggest(name, known)}; or module:Class"
+        )
+    found = []
+    for d in asked:
+        if not is_users_own(name) and name not in MODELS[d]:
+            continue
+        hypers = find_hypers(d, name)
+        entry = MODELS[d].get(name)
+        found.append(
+            {
+                "name": name,
+                "for": d,
+                "summary": "" if entry is None else entry.summary,
+                "command": next(t.command for t in TARGETS.values() if t.domain == d),
+                "options": [
+                    {
+                        "name": key,
+                        "default": None if field.is_required() else field.default,
+                        "description": field.description,
+                    }
+                    for key, field in hypers.model_fields.items()
+                ],
+                "presets": [
+                    {"name": key, "description": preset.description, "values": dict(preset.values)}
+                    for key, preset in hypers.presets.items()
+                ],
+            }
+        )
+    return found
+
+
+def _domain_of(name: str) -> Domain:
+    """What a user's own model is for: found out by trying."""
+    from csgnn_dgl.errors import ConfigError
+    from csgnn_dgl.models.registry import find_class
+
+    domains = list(MODELS)
+    for domain in domains[:-1]:
+        try:
+            find_class(domain, name)
+        except ConfigError:
+            continue
+        return domain
+    return domains[-1]
+
+
+def _row(label: str, text: str) -> None:
+    first = f"  {label:<11}"
+    click.echo(
+        click.wrap_text(text, _WIDTH, initial_indent=first, subsequent_indent=" " * len(first))
+    )

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import click
+import yaml
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from csgnn_dgl.config import CommandConfig
 from csgnn_dgl.errors import ConfigError, nearest_name
+from csgnn_dgl.models.registry import find_hypers
+from csgnn_dgl.tasks.config import DEFAULT_MODEL, TrainingConfig
 
 __all__ = ["ConfigCommand", "config_options"]
 
@@ -61,6 +64,19 @@ class _CommaSeparated(click.ParamType):
             self.fail(f"{value!r} is not a list of whole numbers such as 512,256", param, ctx)
 
 
+class _Assignment(click.ParamType):
+    name = "KEY=VALUE"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        key, equals, text = str(value).partition("=")
+        if not equals or not key.strip():
+            self.fail(f"{value!r} is not KEY=VALUE, such as width=64", param, ctx)
+        try:
+            return key.strip(), yaml.safe_load(text)
+        except yaml.YAMLError:
+            self.fail(f"the value of {value!r} cannot be read", param, ctx)
+
+
 def config_options(config_class: type[Config]) -> Callable[[Callable[..., Any]], click.Command]:
     """A decorator that makes a command taking the options of ``config_class``.
 
@@ -83,16 +99,18 @@ def config_options(config_class: type[Config]) -> Callable[[Callable[..., Any]],
                 for name, value in values.items()
                 if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
             }
+            if "hypers" in given:
+                given["hypers"] = dict(given["hypers"])
             config = config_class.resolve(preset=preset, yaml_path=config_file, flags=given)
             if print_config:
                 click.echo(config.to_yaml(), nl=False)
                 return None
             general = {"--config": config_file, "--preset": preset}
             names = {flag for flag, value in general.items() if value is not None}
-            names |= {f"--{name.replace('_', '-')}" for name in given}
+            names |= {_flag(name) for name in given}
             return function(config=config, given=names, **own)
 
-        fields = config_class.model_fields
+        fields = _fields(config_class)
         call.__doc__, call.__name__ = function.__doc__, function.__name__
         parameters = [_option(name, field) for name, field in fields.items()]
         parameters += _general_options(config_class)
@@ -110,6 +128,21 @@ def config_options(config_class: type[Config]) -> Callable[[Callable[..., Any]],
     return decorate
 
 
+def _fields(config_class: type[CommandConfig]) -> dict[str, FieldInfo]:
+    """All that have a flag: options of the command, and of the model that is trained by default."""
+    fields = dict(config_class.model_fields)
+    if not issubclass(config_class, TrainingConfig):
+        return fields
+    own = find_hypers(config_class.domain, DEFAULT_MODEL).model_fields
+    # Lists of lists are for YAML and --set.
+    flat = {name: field for name, field in own.items() if _kind(field.annotation) is not None}
+    return {**flat, **fields}
+
+
+def _flag(name: str) -> str:
+    return "--set" if name == "hypers" else f"--{name.replace('_', '-')}"
+
+
 def _general_options(config_class: type[CommandConfig]) -> list[click.Option]:
     options = [
         click.Option(
@@ -122,6 +155,8 @@ def _general_options(config_class: type[CommandConfig]) -> list[click.Option]:
     ]
     if config_class.presets:
         described = "; ".join(f"{k}: {v.description}" for k, v in config_class.presets.items())
+        if issubclass(config_class, TrainingConfig):
+            described += f" (presets of {DEFAULT_MODEL}; csgnn-dgl models NAME lists another's)"
         # Not a click.Choice: the configuration itself names the nearest preset.
         options.insert(
             0,
@@ -141,7 +176,9 @@ def _group(field: FieldInfo) -> str:
 
 
 def _option(name: str, field: FieldInfo) -> click.Option:
-    flag = f"--{name.replace('_', '-')}"
+    flag = _flag(name)
+    if name == "hypers":
+        return click.Option([flag, name], multiple=True, type=_Assignment(), help=field.description)
     kind = _without_none(field.annotation)
     default = None if field.default is PydanticUndefined else field.default
     shown: bool | str = default is not None
@@ -153,6 +190,8 @@ def _option(name: str, field: FieldInfo) -> click.Option:
             help=f"{field.description} Default: {'on' if default else 'off'}.",
             show_default=False,
         )
+    if _kind(kind) is None:
+        raise ConfigError(f"option {name} has the type {kind}, which has no flag")
     if typing.get_origin(kind) is Literal:
         settings["type"] = click.Choice([str(choice) for choice in typing.get_args(kind)])
     elif typing.get_origin(kind) is list:
@@ -161,15 +200,21 @@ def _option(name: str, field: FieldInfo) -> click.Option:
         default = None
     elif kind is Path:
         settings["type"] = click.Path(path_type=Path)
-    elif kind in (int, float, str):
-        settings["type"] = kind
     else:
-        raise ConfigError(f"option {name} has the type {kind}, which has no flag")
+        settings["type"] = kind
     if shown is True:
         settings["default"] = default
     extra = field.json_schema_extra
     short = [str(extra["short"])] if isinstance(extra, dict) and "short" in extra else []
     return click.Option([*short, flag], show_default=shown, **settings)
+
+
+def _kind(annotation: Any) -> Any:
+    """The type of a flag; None if there can be none."""
+    kind = _without_none(annotation)
+    if kind in (bool, int, float, str, Path) or typing.get_origin(kind) in (Literal, list):
+        return kind
+    return None
 
 
 def _without_none(annotation: Any) -> Any:

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from typing_extensions import Self
 
 from csgnn_dgl.errors import ConfigError, nearest_name, suggest
 
-__all__ = ["CommandConfig", "Preset"]
+__all__ = [
+    "CommandConfig",
+    "Options",
+    "Preset",
+    "Source",
+    "option",
+    "preset_of",
+    "read_yaml",
+    "validated",
+]
+
+
+def option(default: Any, description: str, group: str = "Options", **limits: Any) -> Any:
+    """A field of :class:`Options`: its default, what it is, and the group that help lists it in.
+
+    ``limits`` are pydantic's, such as ``ge=1``; ``short="-o"`` adds a short flag.
+    """
+    extra = {"group": group}
+    if "short" in limits:
+        extra["short"] = limits.pop("short")
+    return Field(default=default, description=description, json_schema_extra={**extra}, **limits)
 
 
 @dataclass(frozen=True)
@@ -32,18 +52,57 @@ class Preset:
     values: Mapping[str, Any]
 
 
-class CommandConfig(BaseModel):
-    """Base of the options of a command.
+class Options(BaseModel):
+    """Options with types, limits and descriptions.
 
-    A subclass lists its options as fields with a type, a default and a description; ``presets``
-    names sets of other defaults.
+    Raises
+    ------
+    ConfigError
+        An unknown name, a value that is not allowed, NaN or infinity.
     """
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
     )
 
-    presets: ClassVar[dict[str, Preset]] = {}
+    def __init__(self, /, **values: Any) -> None:
+        # Where each value was written, which validated() knows.
+        origin = values.pop("_written", {})
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigError(_in_words(error, values, origin)) from None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Options that were written down in one place.
+
+    Parameters
+    ----------
+    place
+        ``"preset quick"``, a file's path, or ``"flags"``.
+    values
+        The options.
+    """
+
+    place: str
+    values: Mapping[str, Any]
+
+    def origin(self, name: str) -> str:
+        """Where the option ``name`` of this source was written, for messages."""
+        return f"--{name.replace('_', '-')}" if self.place == "flags" else self.place
+
+
+class CommandConfig(Options):
+    """Base of the options of a command.
+
+    A subclass lists its options as fields with a type, a default and a description; ``presets``
+    names sets of other defaults.
+    """
+
+    presets: ClassVar[Mapping[str, Preset]] = {}
+    _origin: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @classmethod
     def resolve(
@@ -63,22 +122,15 @@ class CommandConfig(BaseModel):
         ConfigError
             Unknown preset or key (naming the nearest), or a value that is not allowed.
         """
-        from_file = _read_yaml(yaml_path) if yaml_path is not None else {}
-        named = from_file.pop("preset", None)
-        preset = preset if preset is not None else named
+        name, sources = cls._written(preset, yaml_path, flags)
+        if name is not None:
+            sources.insert(0, Source(f"preset {name}", preset_of(cls.presets, name).values))
         values: dict[str, Any] = {}
         origin: dict[str, str] = {}
-        if preset is not None:
-            if not isinstance(preset, str) or preset not in cls.presets:
-                raise ConfigError(f"unknown preset {preset!r}: {suggest(str(preset), cls.presets)}")
-            values |= cls.presets[preset].values
-            origin |= dict.fromkeys(cls.presets[preset].values, f"preset {preset}")
-        values |= from_file
-        origin |= dict.fromkeys(from_file, str(yaml_path))
-        for name, value in (flags or {}).items():
-            values[name] = value
-            origin[name] = f"--{name.replace('_', '-')}"
-        return cls._validated(values, origin)
+        for source in sources:
+            values |= source.values
+            origin |= {key: source.origin(key) for key in source.values}
+        return cls._built(values, origin)
 
     @classmethod
     def from_yaml(cls, path: Path) -> Self:
@@ -96,21 +148,98 @@ class CommandConfig(BaseModel):
         values = self.model_dump(mode="json")
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
+    def refuse_unused(self, names: Iterable[str], reason: str) -> None:
+        """Refuse options that somebody chose although they mean nothing here.
+
+        A default that stands in a file, as in a printed configuration, is not a choice.
+
+        Parameters
+        ----------
+        names
+            Options without a meaning.
+        reason
+            Why they have none, a clause.
+
+        Raises
+        ------
+        ConfigError
+            One of them was chosen; says where.
+        """
+        chosen = []
+        for name in names:
+            place = self._origin.get(name)
+            if place is None:
+                continue
+            if place.startswith("--"):
+                chosen.append(place)
+            elif getattr(self, name) != type(self).model_fields[name].default:
+                chosen.append(f"{name} (from {place})")
+        if chosen:
+            verb = "means" if len(chosen) == 1 else "mean"
+            raise ConfigError(f"{reason}, so {', '.join(chosen)} {verb} nothing here")
+
+    @staticmethod
+    def _written(
+        preset: str | None, yaml_path: Path | None, flags: Mapping[str, Any] | None
+    ) -> tuple[Any, list[Source]]:
+        """The preset asked for, and what the file and the flags say."""
+        from_file = read_yaml(yaml_path) if yaml_path is not None else {}
+        named = from_file.pop("preset", None)
+        sources = [Source(str(yaml_path), from_file), Source("flags", flags or {})]
+        return (preset if preset is not None else named), sources
+
     @classmethod
-    def _validated(cls, values: dict[str, Any], origin: Mapping[str, str]) -> Self:
-        for name in values:
-            if name not in cls.model_fields:
-                nearest = nearest_name(name, cls.model_fields)
-                hint = (
-                    f"did you mean {nearest!r}?"
-                    if nearest
-                    else f"known keys: {', '.join(cls.model_fields)}"
-                )
-                raise ConfigError(f"unknown key {name!r} in {origin.get(name, 'options')}: {hint}")
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            raise ConfigError(_in_words(error, values, origin)) from None
+    def _built(cls, values: Mapping[str, Any], origin: Mapping[str, str]) -> Self:
+        config = validated(cls, values, origin)
+        config._origin.update(origin)
+        return config
+
+
+AnyOptions = TypeVar("AnyOptions", bound=Options)
+
+
+def preset_of(presets: Mapping[str, Preset], name: Any) -> Preset:
+    """The preset called ``name``.
+
+    Raises
+    ------
+    ConfigError
+        There is none; names the nearest.
+    """
+    if not isinstance(name, str) or name not in presets:
+        raise ConfigError(f"unknown preset {name!r}: {suggest(str(name), presets)}")
+    return presets[name]
+
+
+def validated(
+    options: type[AnyOptions], values: Mapping[str, Any], origin: Mapping[str, str]
+) -> AnyOptions:
+    """``options(**values)``, with errors in words.
+
+    Parameters
+    ----------
+    options
+        The class.
+    values
+        Options by name.
+    origin
+        Where each was written.
+
+    Raises
+    ------
+    ConfigError
+        An unknown name (naming the nearest), or a value that is not allowed; says where it stands.
+    """
+    for name in values:
+        if name not in options.model_fields:
+            nearest = nearest_name(name, options.model_fields)
+            hint = (
+                f"did you mean {nearest!r}?"
+                if nearest
+                else f"known keys: {', '.join(options.model_fields) or 'none'}"
+            )
+            raise ConfigError(f"unknown key {name!r} in {origin.get(name, 'options')}: {hint}")
+    return options(**values, _written=origin)
 
 
 def _in_words(error: ValidationError, values: Mapping[str, Any], origin: Mapping[str, str]) -> str:
@@ -121,8 +250,8 @@ def _in_words(error: ValidationError, values: Mapping[str, Any], origin: Mapping
             lines.append(problem["msg"].removeprefix("Value error, "))
             continue
         name = place[0]
-        where = origin.get(name, "the default")
-        message = problem["msg"]
+        where = origin.get(name, "the call" if name in values else "the default")
+        message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "literal_error":
             message = f"Input should be {problem['ctx']['expected']}"
             nearest = nearest_name(
@@ -149,7 +278,14 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises
+    ------
+    ConfigError
+        The file is missing, not YAML, or holds something else.
+    """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:

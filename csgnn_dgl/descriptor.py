@@ -14,10 +14,9 @@ from ase import Atoms
 
 from csgnn_dgl.errors import ConfigError, DataError, suggest
 from csgnn_dgl.tasks.device import choose_device
-from csgnn_dgl.tasks.dos.files import UnseenElements
-from csgnn_dgl.tasks.dos.predict import DOSPrediction, predict_structures
-from csgnn_dgl.tasks.dos.shipped import find_weights
+from csgnn_dgl.tasks.dos.prediction import DOSPrediction, predict_structures
 from csgnn_dgl.tasks.dos.trained import load_dos_model
+from csgnn_dgl.tasks.dos.unseen import UnseenElements, refuse_unknown
 
 __all__ = ["AtomDescriptor", "DOSPrediction", "UnseenElementWarning", "predict_dos"]
 
@@ -46,7 +45,9 @@ class AtomDescriptor:
     device
         ``"auto"``, ``"cpu"``, ``"cuda"``, …
     dtype
-        ``"float32"`` or ``"float64"``, of the computation and the result.
+        ``"float32"`` or ``"float64"``, for the computation and the result.
+    model
+        The model of the weights, if it is one of your own: ``module:Class``, or the class.
 
     Raises
     ------
@@ -69,6 +70,7 @@ class AtomDescriptor:
         *,
         device: str = "auto",
         dtype: str | npt.DTypeLike = "float32",
+        model: Any = None,
     ) -> None:
         try:
             name = np.dtype(dtype).name
@@ -78,7 +80,7 @@ class AtomDescriptor:
             raise ConfigError(f"unknown dtype {name!r}: {suggest(name, _DTYPES)}")
         self.weights = str(weights)
         self.dtype = np.dtype(name)
-        self._trained = load_dos_model(find_weights(weights), choose_device(device))
+        self._trained = load_dos_model(weights, choose_device(device), model=model)
         self._trained.model.to(_DTYPES[name])
         self._unseen = UnseenElements(self._trained.elements, self.weights)
 
@@ -90,11 +92,11 @@ class AtomDescriptor:
     @property
     def cutoff(self) -> float:
         """Radius of the surroundings [Å]."""
-        return self._trained.model.config.atoms.cutoff
+        return self._trained.cutoff
 
     def get_number_of_features(self) -> int:
         """Length of the descriptor of an atom."""
-        return self._trained.model.config.atoms.features
+        return self._trained.features
 
     @overload
     def create(self, system: Atoms, centers: Sequence[int] | None = None) -> Array: ...
@@ -149,7 +151,10 @@ class AtomDescriptor:
     def _create(
         self, structures: Sequence[Atoms], centers: list[Any] | None, first: int
     ) -> list[Array]:
-        for atoms in structures:
+        for number, atoms in enumerate(structures):
+            if len(self.elements) > 1:
+                where = f"structure {first + number} ({atoms.get_chemical_formula()})"
+                refuse_unknown(self._trained.model.model, atoms, where, self.weights)
             for note in self._unseen.notes(atoms):
                 warnings.warn(note, UnseenElementWarning, stacklevel=3)
         own = None if centers is None else centers[first : first + len(structures)]
@@ -191,6 +196,7 @@ def predict_dos(
     electrons: float | None = ...,
     votes: int = ...,
     device: str = ...,
+    model: Any = ...,
 ) -> DOSPrediction: ...
 @overload
 def predict_dos(
@@ -200,6 +206,7 @@ def predict_dos(
     electrons: float | None = ...,
     votes: int = ...,
     device: str = ...,
+    model: Any = ...,
 ) -> list[DOSPrediction]: ...
 def predict_dos(
     atoms: Atoms | Iterable[Atoms],
@@ -208,6 +215,7 @@ def predict_dos(
     electrons: float | None = None,
     votes: int = 1,
     device: str = "auto",
+    model: Any = None,
 ) -> DOSPrediction | list[DOSPrediction]:
     """The density of states of one structure or of many.
 
@@ -221,8 +229,8 @@ def predict_dos(
         Per atom; by default what the training data say of the elements.
     votes
         Orientations to average over.
-    device
-        ``"auto"``, ``"cpu"``, ``"cuda"``, …
+    device, model
+        As for :class:`AtomDescriptor`.
 
     Returns
     -------
@@ -243,7 +251,7 @@ def predict_dos(
         found = predict_dos(ase.build.bulk("C", "diamond", 3.57))
         found.dos, found.unit, found.fermi_level, found.band_energy
     """
-    trained = load_dos_model(find_weights(weights), choose_device(device))
+    trained = load_dos_model(weights, choose_device(device), model=model)
     one = isinstance(atoms, Atoms)
     structures = [atoms] if isinstance(atoms, Atoms) else list(atoms)
     unseen = UnseenElements(trained.elements, str(weights))

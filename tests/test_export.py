@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,18 @@ from ase.build import bulk
 from torch import Tensor
 
 from csgnn_dgl.errors import CheckpointError
-from csgnn_dgl.export import HEADER, export_classifier, export_dos_model
+from csgnn_dgl.export import export_model
 from csgnn_dgl.mapping import normalize_clouds
 from csgnn_dgl.mapping.neighbors import find_neighbors
 from csgnn_dgl.models import (
-    AtomEncoderConfig,
+    AtomCSGNN,
+    AtomCSGNNHypers,
     Classifier,
-    ClassifierConfig,
-    DOSConfig,
     DOSModel,
-    EncoderConfig,
+    ShapeCSGNN,
+    ShapeCSGNNHypers,
 )
+from csgnn_dgl.tasks.export import HEADER
 from csgnn_dgl.tasks.weights import Header, save_weights
 
 # A process in which neither this package nor DGL can be imported.
@@ -68,14 +68,20 @@ def randomised(model: torch.nn.Module) -> torch.nn.Module:
     [("shell", "max", 3), ("bracket", "mean", 3), ("shell", "max", 6)],
 )
 def test_classifier(radial: Any, pooling: Any, spheres: int, tmp_path: Path) -> None:
-    sizes = EncoderConfig.with_base_width(
-        2, spheres, 2, base_width=4, pooling=pooling, global_pooling=pooling
+    hypers = ShapeCSGNNHypers(
+        level=2,
+        n_spheres=spheres,
+        channels=2,
+        base_width=4,
+        pooling=pooling,
+        global_pooling=pooling,
+        radial=radial,
     )
-    config = ClassifierConfig(sizes, 3, hidden=(8,), radial=radial)
-    model = randomised(Classifier(config))
-    header = Header("classifier", config.to_dict(), ("a", "b", "c"), {"points": 32})
+    model = randomised(Classifier(ShapeCSGNN(hypers), 3, hidden=(8,)))
+    described = {"name": "csgnn", "hypers": hypers.model_dump()}
+    header = Header("classifier", described, {"hidden": [8]}, ("a", "b", "c"), {"points": 32})
     save_weights(tmp_path / "model.safetensors", model.state_dict(), header)
-    export_classifier(tmp_path / "model.safetensors", tmp_path / "model.pt2")
+    export_model(tmp_path / "model.safetensors", tmp_path / "model.pt2")
     # Neither the batch nor the cloud it was traced with; larger than where kernels change.
     points = 7 * torch.randn(40, 50, 3)
     (scores,), found = run_alone(tmp_path / "model.pt2", (points,))
@@ -85,34 +91,36 @@ def test_classifier(radial: Any, pooling: Any, spheres: int, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(("elements", "assignment"), [((6,), "nearest"), ((6, 8), "smooth")])
 def test_dos_model(elements: tuple[int, ...], assignment: Any, tmp_path: Path) -> None:
-    atoms = AtomEncoderConfig(elements, level=1, channels=4, cutoff=4.0, assignment=assignment)
-    config = DOSConfig(atoms, bins=20)
-    model = randomised(DOSModel(config))
+    hypers = AtomCSGNNHypers(level=1, channels=4, cutoff=4.0, assignment=assignment)
+    network = DOSModel(AtomCSGNN(hypers, elements), 20)
+    model = randomised(network)
     data = {
         "grid": {"start": -1.0, "step": 0.1, "size": 20},
         "quantity": "electronic",
         "dos_unit": "states/eV/atom",
     }
-    header = Header("dos", config.to_dict(), (), data)
+    described = {"name": "csgnn", "hypers": hypers.model_dump(), "elements": list(elements)}
+    header = Header("dos", described, {"bins": 20}, (), data)
     save_weights(tmp_path / "model.safetensors", model.state_dict(), header)
-    export_dos_model(tmp_path / "model.safetensors", tmp_path / "model.pt2")
+    export_model(tmp_path / "model.safetensors", tmp_path / "model.pt2")
     structure = bulk("C", "diamond", 3.57, cubic=True)
     structure.numbers[::2] = elements[-1]
     # More than the cutoff: what is too far must not count in the program either.
     found = find_neighbors([structure], 5.0).to("cpu", torch.float32)
     inputs = (found.displacements, found.centres, found.numbers, found.centre_numbers)
     (descriptors, curves), header_found = run_alone(tmp_path / "model.pt2", inputs)
-    torch.testing.assert_close(descriptors, model.atoms(found), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(curves, model.per_atom(found), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(descriptors, network.describe(found), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(curves, network.per_atom(found), rtol=1e-4, atol=1e-5)
     assert header_found["data"]["grid"]["size"] == 20
 
 
 def test_the_command(clouds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from csgnn_dgl.cli.main import main
 
-    config = ClassifierConfig(EncoderConfig.with_base_width(0, 1, 1, base_width=2), 2)
-    header = Header("classifier", config.to_dict(), ("a", "b"), {"points": 8})
-    model = Classifier(config)
+    hypers = ShapeCSGNNHypers(level=0, n_spheres=1, channels=1, base_width=2)
+    described = {"name": "csgnn", "hypers": hypers.model_dump()}
+    header = Header("classifier", described, {}, ("a", "b"), {"points": 8})
+    model = Classifier(ShapeCSGNN(hypers), 2)
     save_weights(tmp_path / "model.safetensors", model.state_dict(), header)
     output = tmp_path / "m.pt2"
     with pytest.raises(SystemExit) as stop:
@@ -122,8 +130,7 @@ def test_the_command(clouds: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert output.is_file()
 
 
-@pytest.mark.parametrize("export", [export_classifier, export_dos_model])
-def test_no_model_there(export: Callable[[Path, Path], None], tmp_path: Path) -> None:
+def test_no_model_there(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="there is no run"):
-        export(tmp_path / "nothing", tmp_path / "model.pt2")
+        export_model(tmp_path / "nothing", tmp_path / "model.pt2")
     assert not (tmp_path / "model.pt2").exists()

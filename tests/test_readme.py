@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from csgnn_dgl.cli.main import main
-from csgnn_dgl.tasks.shapes.config import TrainModelNetConfig
+from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -13,10 +13,12 @@ from torch.nn import functional as F
 from csgnn_dgl.benchmarks.floor import Floor
 from csgnn_dgl.benchmarks.plain import PlainDGL, PlainPyG
 from csgnn_dgl.errors import ConfigError
-from csgnn_dgl.models import Classifier, ClassifierConfig, EncoderConfig
+from csgnn_dgl.models import Classifier, ShapeCSGNN, ShapeCSGNNHypers
+from csgnn_dgl.models.shapes.csgnn import encoder_config
 
 __all__ = ["Case", "Spec", "Writing", "build"]
 
+_CLASSES = 40
 Writing = Literal["toolkit", "compiled", "plain-dgl", "plain-pyg", "floor"]
 
 
@@ -58,18 +60,15 @@ class Spec:
         return asdict(self)
 
     @property
-    def config(self) -> ClassifierConfig:
-        """Sizes of the classifier."""
-        encoder = EncoderConfig.with_base_width(self.level, self.n_spheres, self.channels)
-        if self.depth is not None:
-            encoder = EncoderConfig(
-                self.level,
-                self.n_spheres,
-                self.channels,
-                encoder.intra_widths[: self.depth],
-                encoder.radial_widths[: self.depth],
-            )
-        return ClassifierConfig(encoder, num_classes=40)
+    def hypers(self) -> ShapeCSGNNHypers:
+        """Sizes of the model."""
+        whole = ShapeCSGNNHypers(level=self.level, n_spheres=self.n_spheres, channels=self.channels)
+        encoder = encoder_config(whole)
+        widths = {
+            "intra_widths": encoder.intra_widths[: self.depth],
+            "radial_widths": encoder.radial_widths[: self.depth],
+        }
+        return whole.model_copy(update=widths)
 
 
 @dataclass
@@ -96,16 +95,17 @@ def build(spec: Spec) -> Case:
     """Make the network and its input, the same for the same sizes, however it is written."""
     torch.manual_seed(0)
     if spec.writing == "floor":
-        floor = Floor(spec.config, spec.batch)
+        floor = Floor(encoder_config(spec.hypers), (512, 256, _CLASSES), spec.batch)
 
         def infer_floor() -> None:
             with torch.no_grad():
                 floor.infer()
 
         return Case(floor.train, infer_floor)
-    model = Classifier(spec.config)
+    model = ShapeCSGNN(spec.hypers)
+    classifier = Classifier(model, _CLASSES)
     points = torch.rand(spec.batch, spec.points, 3) - 0.5
-    labels = torch.arange(spec.batch) % spec.config.num_classes
+    labels = torch.arange(spec.batch) % _CLASSES
     encoder: Any = model.encoder
     if spec.writing == "plain-dgl":
         encoder = PlainDGL(model.encoder)
@@ -117,16 +117,16 @@ def build(spec: Spec) -> Case:
         model.encoder = encoder  # the other weights are not needed twice
 
     def scores() -> Tensor:
-        out: Tensor = model.head(encoder(model.mapping(points)))
+        out: Tensor = classifier.head(encoder(model.mapping(points)))
         return out
 
     def train() -> None:
-        model.train()
-        model.zero_grad(set_to_none=True)
+        classifier.train()
+        classifier.zero_grad(set_to_none=True)
         F.cross_entropy(scores(), labels).backward()
 
     def infer() -> None:
-        model.eval()
+        classifier.eval()
         with torch.no_grad():
             scores()
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from csgnn_dgl.models import ClassifierConfig
+from csgnn_dgl.models import EncoderConfig
 
 __all__ = ["Floor"]
 
@@ -67,21 +67,21 @@ class Floor:
 
     Parameters
     ----------
-    config
-        Sizes of the classifier.
+    encoder
+        Sizes of the encoder.
+    head
+        Widths of the head's layers, the number of classes last.
     batch
         Clouds per step.
 
     Examples
     --------
-    >>> from csgnn_dgl.models import EncoderConfig
-    >>> floor = Floor(ClassifierConfig(EncoderConfig.with_base_width(1, 2, 3, base_width=4), 5), 2)
+    >>> floor = Floor(EncoderConfig.with_base_width(1, 2, 3, base_width=4), (8, 5), 2)
     >>> floor.train(), floor.infer()
     (None, None)
     """
 
-    def __init__(self, config: ClassifierConfig, batch: int) -> None:
-        encoder = config.encoder
+    def __init__(self, encoder: EncoderConfig, head: tuple[int, ...], batch: int) -> None:
         self.products: list[_Product] = []
         width, level = encoder.in_channels, encoder.level
         for intra, radial in zip(encoder.intra_widths, encoder.radial_widths, strict=True):
@@ -94,7 +94,7 @@ class Floor:
                 width = out
             level -= 1
         width = encoder.global_features
-        for out in (*config.hidden, config.num_classes):
+        for out in head:
             self.products.append(_product((batch, 1, 1), width, out, 1))
             width = out
 

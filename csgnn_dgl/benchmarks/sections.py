@@ -210,13 +210,13 @@ def atoms(settings: Settings, echo: Echo) -> dict[str, Any]:
     from ase.build import bulk
 
     from csgnn_dgl.mapping.neighbors import find_neighbors
-    from csgnn_dgl.models import AtomEncoderConfig, DOSConfig, DOSModel
+    from csgnn_dgl.models import AtomCSGNN, AtomCSGNNHypers, DOSModel
 
     torch.manual_seed(0)
-    config = AtomEncoderConfig((6,), level=1 if settings.quick else 3)
-    model = DOSModel(DOSConfig(config, bins=310))
+    hypers = AtomCSGNNHypers(level=1 if settings.quick else 3)
+    model = DOSModel(AtomCSGNN(hypers, (6,)), bins=310)
     structure = bulk("C", "diamond", 3.57, cubic=True).repeat((2, 2, 1))
-    neighbors = find_neighbors([structure], config.cutoff).to("cpu", torch.float32)
+    neighbors = find_neighbors([structure], hypers.cutoff).to("cpu", torch.float32)
 
     def train() -> None:
         model.train().zero_grad(set_to_none=True)
@@ -230,7 +230,7 @@ def atoms(settings: Settings, echo: Echo) -> dict[str, Any]:
         {
             "train": train,
             "infer": infer,
-            "neighbors": lambda: find_neighbors([structure], config.cutoff),
+            "neighbors": lambda: find_neighbors([structure], hypers.cutoff),
         },
         settings.repeats,
         settings.clock,

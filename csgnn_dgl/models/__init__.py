@@ -1,19 +1,72 @@
-"""Networks: the encoder, the classifier, the density-of-states model."""
+"""Models: the contract, the registry, and the networks. Imported when first asked for."""
 
-from csgnn_dgl.models.classifier import Classifier, ClassifierConfig
-from csgnn_dgl.models.dos import AtomEncoder, AtomEncoderConfig, DOSConfig, DOSModel
-from csgnn_dgl.models.encoder import CSGNN, EncoderConfig
-from csgnn_dgl.models.species import SpeciesEmbedding, element_properties
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from csgnn_dgl.models.atoms.agni import AGNI
+    from csgnn_dgl.models.atoms.csgnn import AtomCSGNN
+    from csgnn_dgl.models.atoms.species import SpeciesEmbedding, element_properties
+    from csgnn_dgl.models.classifier import Classifier
+    from csgnn_dgl.models.contract import AtomModel, ShapeModel
+    from csgnn_dgl.models.dos import DOSModel
+    from csgnn_dgl.models.encoder import CSGNN, EncoderConfig
+    from csgnn_dgl.models.heads import ClassHead, CurveHead
+    from csgnn_dgl.models.hypers import AtomCSGNNHypers, Hypers, ShapeCSGNNHypers
+    from csgnn_dgl.models.shapes.csgnn import ShapeCSGNN
+    from csgnn_dgl.models.shapes.pointnet import PointNet
 
 __all__ = [
+    "AGNI",
     "CSGNN",
-    "AtomEncoder",
-    "AtomEncoderConfig",
+    "AtomCSGNN",
+    "AtomCSGNNHypers",
+    "AtomModel",
+    "ClassHead",
     "Classifier",
-    "ClassifierConfig",
-    "DOSConfig",
+    "CurveHead",
     "DOSModel",
     "EncoderConfig",
+    "Hypers",
+    "PointNet",
+    "ShapeCSGNN",
+    "ShapeCSGNNHypers",
+    "ShapeModel",
     "SpeciesEmbedding",
     "element_properties",
 ]
+
+# Options of models are read without torch, so nothing is imported here.
+_PLACES = {
+    "AGNI": "atoms.agni",
+    "AtomCSGNN": "atoms.csgnn",
+    "SpeciesEmbedding": "atoms.species",
+    "element_properties": "atoms.species",
+    "Classifier": "classifier",
+    "AtomModel": "contract",
+    "ShapeModel": "contract",
+    "DOSModel": "dos",
+    "CSGNN": "encoder",
+    "EncoderConfig": "encoder",
+    "ClassHead": "heads",
+    "CurveHead": "heads",
+    "AtomCSGNNHypers": "hypers",
+    "Hypers": "hypers",
+    "ShapeCSGNNHypers": "hypers",
+    "ShapeCSGNN": "shapes.csgnn",
+    "PointNet": "shapes.pointnet",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,113 +1,79 @@
-"""Point clouds to class scores."""
+"""Point clouds to class scores: any model of shapes, and a head."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from csgnn_dgl.mapping import Bandwidth, PointMapping, RadialNeighborhood
-from csgnn_dgl.models.encoder import CSGNN, EncoderConfig, Output
+from csgnn_dgl.models.contract import ShapeModel, check_features, check_made
+from csgnn_dgl.models.heads import ClassHead
 
-__all__ = ["Classifier", "ClassifierConfig"]
-
-
-@dataclass(frozen=True)
-class ClassifierConfig:
-    """Sizes of a :class:`Classifier`.
-
-    Parameters
-    ----------
-    encoder
-        Sizes of the encoder; its ``in_channels`` is the ``C`` of the mapping.
-    num_classes
-        Number of classes.
-    hidden
-        Widths of the head's hidden layers.
-    dropout
-        Probability, before each linear layer of the head.
-    radial, bandwidth, threshold
-        See :class:`~csgnn_dgl.mapping.PointMapping`.
-
-    Examples
-    --------
-    >>> sizes = EncoderConfig.with_base_width(4, 16, 8)
-    >>> config = ClassifierConfig(sizes, num_classes=40)
-    >>> ClassifierConfig.from_dict(config.to_dict()) == config
-    True
-    """
-
-    encoder: EncoderConfig
-    num_classes: int
-    hidden: tuple[int, ...] = (512, 256)
-    dropout: float = 0.0
-    radial: RadialNeighborhood = "shell"
-    bandwidth: Bandwidth = "squared"
-    threshold: float = 0.01
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for headers."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> ClassifierConfig:
-        """Read back what :meth:`to_dict` gave, also after a trip through JSON."""
-        rest = {k: v for k, v in values.items() if k not in ("encoder", "hidden")}
-        return cls(
-            encoder=EncoderConfig(**values["encoder"]), hidden=tuple(values["hidden"]), **rest
-        )
+__all__ = ["Classifier"]
 
 
 class Classifier(nn.Module):
-    """Mapping, encoder and head of the paper's classifier (Fig. 4).
+    """A model of shapes with a head for classes.
 
-    With ``EncoderConfig.with_base_width(4, R, 8)`` and 40 classes it has 3,959,784 parameters,
-    whatever ``R`` is.
+    With :class:`~csgnn_dgl.models.ShapeCSGNN` and the defaults it is the paper's classifier (Fig.
+    4): 3,959,784 parameters for 40 classes.
 
     Parameters
     ----------
-    config
-        Sizes.
+    model
+        The model.
+    num_classes
+        Number of classes.
+    hidden, dropout
+        See :class:`~csgnn_dgl.models.ClassHead`.
 
     Shapes
     ------
-    points ``(B, N, 3)`` within the unit ball → scores before the softmax ``(B, num_classes)``.
+    points ``(B, N, 3)`` within the unit ball → scores before the softmax ``(B, num_classes)``. In
+    training, whatever the loss needs: for a model that answers by parts the scores of each part,
+    ``(B, M, num_classes)``; for a model with a penalty a pair of scores and that penalty.
+
+    Raises
+    ------
+    ConfigError
+        The model breaks the contract.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from csgnn_dgl.models import ShapeCSGNN, ShapeCSGNNHypers
+    >>> model = ShapeCSGNN(ShapeCSGNNHypers(level=1, n_spheres=2, channels=2, base_width=4))
+    >>> Classifier(model, 5, hidden=(8,)).eval()(torch.rand(2, 30, 3) / 2).shape
+    torch.Size([2, 5])
     """
 
-    def __init__(self, config: ClassifierConfig) -> None:
+    def __init__(
+        self,
+        model: ShapeModel,
+        num_classes: int,
+        *,
+        hidden: Sequence[int] = (512, 256),
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.config = config
-        encoder = config.encoder
-        self.mapping = PointMapping(
-            encoder.level,
-            encoder.n_spheres,
-            encoder.in_channels,
-            radial=config.radial,
-            bandwidth=config.bandwidth,
-            threshold=config.threshold,
-        )
-        self.encoder = CSGNN(encoder)
-        layers: list[nn.Module] = []
-        width = encoder.global_features
-        for hidden in config.hidden:
-            layers += [
-                nn.Dropout(config.dropout),
-                nn.Linear(width, hidden),
-                nn.BatchNorm1d(hidden),
-                nn.ReLU(inplace=True),
-            ]
-            width = hidden
-        self.head = nn.Sequential(
-            *layers, nn.Dropout(config.dropout), nn.Linear(width, config.num_classes)
-        )
+        check_made(model, type(model).__name__)
+        self.model = model
+        self.head = ClassHead(model.features, num_classes, hidden=hidden, dropout=dropout)
 
-    def encode(self, points: Tensor, output: Output = "global") -> Tensor:
-        """Features of clouds ``(B, N, 3)``; see :class:`CSGNN` for ``output``."""
-        features: Tensor = self.encoder(self.mapping(points), output)
-        return features
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return self.head.num_classes
 
-    def forward(self, points: Tensor) -> Tensor:
-        """Class scores of clouds ``(B, N, 3)``."""
-        scores: Tensor = self.head(self.encode(points))
-        return scores
+    def forward(self, points: Tensor) -> Any:
+        """Class scores of clouds ``(B, N, 3)``; see the class for what training gives."""
+        found = self.model(points)
+        paired = self.training and isinstance(found, tuple) and len(found) == 2
+        features = check_features(
+            found[0] if paired else found, points.shape[0], self.model.features, self.model
+        )
+        scores = self.head(features)
+        if self.training:
+            return (scores, found[1]) if paired else scores
+        return scores.mean(dim=1) if scores.dim() == 3 else scores

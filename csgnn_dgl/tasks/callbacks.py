@@ -1,4 +1,4 @@
-"""What happens at the end of an epoch besides training itself."""
+"""What happens beside training itself: weights are averaged and kept."""
 
 from __future__ import annotations
 
@@ -6,12 +6,35 @@ from collections.abc import Callable
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EMAWeightAveraging
+from torch import Tensor
 
 from csgnn_dgl.tasks.training_task import TrainingTask
 
-__all__ = ["KeepWeights"]
+__all__ = ["Averaging", "KeepWeights"]
 
 Task = TrainingTask[Any, Any]
+
+
+class Averaging(EMAWeightAveraging):
+    """Lightning's running average of the weights, validated in their place, which can be read.
+
+    Parameters
+    ----------
+    decay
+        Per step.
+    """
+
+    def __init__(self, decay: float) -> None:
+        super().__init__(decay=decay)
+
+    def weights(self) -> dict[str, Tensor]:
+        """The average of the network's weights."""
+        assert self._average_model is not None  # made by Lightning before the first epoch
+        copy = self._average_model.module
+        assert isinstance(copy, TrainingTask)
+        averaged: dict[str, Tensor] = copy.model.state_dict()
+        return averaged
 
 
 class KeepWeights(Callback):
@@ -24,11 +47,18 @@ class KeepWeights(Callback):
         :meth:`~csgnn_dgl.tasks.training_task.TrainingTask.validation_score`; ``"last"``: the
         latest.
     save
-        Called with the task whenever its weights are the ones to keep.
+        Called with the weights whenever they are the ones to keep.
+    averaging
+        The running average, which is kept instead of the weights themselves.
     """
 
-    def __init__(self, select: str, save: Callable[[Task], None]) -> None:
-        self.select, self.save = select, save
+    def __init__(
+        self,
+        select: str,
+        save: Callable[[dict[str, Tensor]], None],
+        averaging: Averaging | None = None,
+    ) -> None:
+        self.select, self.save, self.averaging = select, save, averaging
         self.best: tuple[float, ...] | None = None
         self.epoch: int | None = None
 
@@ -39,7 +69,8 @@ class KeepWeights(Callback):
             return
         self.best, self.epoch = score, trainer.current_epoch
         if trainer.is_global_zero:
-            self.save(pl_module)
+            averaged = self.averaging and self.averaging.weights()
+            self.save(averaged or pl_module.model.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": list(self.best) if self.best else None, "epoch": self.epoch}

@@ -13,6 +13,7 @@ from lightning.fabric.plugins import CheckpointIO
 
 from csgnn_dgl._files import atomic_write
 from csgnn_dgl.errors import CheckpointError
+from csgnn_dgl.tasks.schemas import upgrade_checkpoint
 
 __all__ = ["AtomicCheckpointIO"]
 
@@ -58,7 +59,7 @@ class AtomicCheckpointIO(CheckpointIO):
             ) from error
         if not isinstance(content, dict) or "state_dict" not in content:
             raise CheckpointError(f"{path} is not a checkpoint of a training run")
-        return content
+        return upgrade_checkpoint(content)
 
     def remove_checkpoint(self, path: Any) -> None:
         """Delete a checkpoint if it is there."""

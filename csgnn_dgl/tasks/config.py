@@ -2,32 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import SerializeAsAny, model_validator
+from typing_extensions import Self
 
-from csgnn_dgl.config import CommandConfig
+from csgnn_dgl.config import CommandConfig, Source, option, preset_of, validated
+from csgnn_dgl.errors import ConfigError, nearest_name
+from csgnn_dgl.models.hypers import Hypers
+from csgnn_dgl.models.registry import (
+    MODELS,
+    Domain,
+    find_hypers,
+    name_of,
+    permitted_name,
+)
 
-__all__ = ["Pooling", "Precision", "TrainingConfig", "option"]
+__all__ = ["DEFAULT_MODEL", "Precision", "TrainingConfig", "model_option"]
 
-Pooling = Literal["max", "mean", "sum"]
 Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true"]
+DEFAULT_MODEL = "csgnn"
+
+# Options that mean something with one schedule only.
+_OF_SCHEDULE = {
+    "plateau": ("plateau_patience", "plateau_threshold", "min_learning_rate"),
+    "one-cycle": ("warmup",),
+}
 
 
-def option(default: Any, description: str, group: str, **limits: Any) -> Any:
-    """A field of a configuration: its default, what it is, and the group it is listed in."""
-    return Field(
-        default=default,
-        description=description,
-        json_schema_extra={"group": group},
-        **limits,
+def model_option() -> Any:
+    """The option by which a user names a model of their own beside a run or weights."""
+    return option(
+        None,
+        "The model of the weights, if it is one of your own: module:Class. A module is imported "
+        "only if you name it.",
+        "Model",
     )
 
 
 class TrainingConfig(CommandConfig):
-    """How a network is trained, whatever it learns."""
+    """How a network is trained, whatever it learns.
 
+    ``model`` names the network, and ``hypers`` are its own options. These may also stand beside
+    the training's, as flags and as keys of a YAML file, unless the training has an option of that
+    name.
+    """
+
+    #: What models are trained.
+    domain: ClassVar[Domain]
+    #: The training's part of presets that models name.
+    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    model: str = option(
+        DEFAULT_MODEL,
+        "What is trained: a model that csgnn-dgl models lists, or module:Class of your own.",
+        "Model",
+    )
+    hypers: SerializeAsAny[Hypers] = option(
+        None, "An option of the model, KEY=VALUE; may be given several times.", "Model"
+    )
     data: Path | None = option(None, "Folder with the data.", "Data")
     validation_fraction: float = option(
         0.1, "Share of the training data held out for validation, by class.", "Data", gt=0, lt=1
@@ -82,3 +117,168 @@ class TrainingConfig(CommandConfig):
     num_nodes: int = option(1, "Lightning's number of machines.", "Run", ge=1)
     precision: Precision = option("32-true", "Lightning's precision.", "Run")
     progress: bool = option(True, "Show a progress bar.", "Run")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_hypers(cls, values: Any) -> Any:
+        """Options of the model may stand beside the others."""
+        if not isinstance(values, Mapping):
+            return values
+        given = values.get("hypers")
+        if isinstance(given, Hypers):
+            return values
+        model = values.get("model", DEFAULT_MODEL)
+        hypers = cls._hypers_class(model)
+        flat = {k: v for k, v in values.items() if k not in cls.model_fields}
+        own = {name: flat.pop(name) for name in list(flat) if name in hypers.model_fields}
+        built = validated(hypers, {**own, **dict(given or {})}, {})
+        others = {k: v for k, v in values.items() if k in cls.model_fields and k != "model"}
+        return {**others, **flat, "model": name_of(model), "hypers": built}
+
+    @model_validator(mode="after")
+    def _hypers_are_the_models(self) -> Self:
+        if not isinstance(self.hypers, find_hypers(self.domain, self.model)):
+            raise ConfigError(
+                f"hypers are a {type(self.hypers).__name__}, which are not options of {self.model}"
+            )
+        return self
+
+    @classmethod
+    def resolve(
+        cls,
+        *,
+        preset: str | None = None,
+        yaml_path: Path | None = None,
+        flags: Mapping[str, Any] | None = None,
+        model: Any = None,
+    ) -> Self:
+        """As :meth:`CommandConfig.resolve`, with the model's own options among the others.
+
+        Parameters
+        ----------
+        preset, yaml_path, flags
+            Where options come from. The model's own stand among them, or in a mapping ``hypers``.
+        model
+            The model, if it is a user's own that the YAML file names: a file by itself makes
+            nothing be imported but this package.
+
+        Raises
+        ------
+        ConfigError
+            Also for options of another model, and for a preset that the model does not have.
+        CheckpointError
+            The file names a user's own model, and nothing else does.
+        """
+        name, sources = cls._written(preset, yaml_path, flags)
+        chosen = cls._chosen(sources, model)
+        hypers = cls._hypers_class(chosen)
+        if name is not None:
+            sources.insert(0, Source(f"preset {name}", cls._preset(name, chosen, hypers)))
+        values: dict[str, Any] = {}
+        origin: dict[str, str] = {}
+        own: dict[str, Any] = {}
+        own_origin: dict[str, str] = {}
+        for source in sources:
+            mine, rest = _of_the_model(source, hypers, cls.model_fields)
+            own |= mine
+            own_origin |= {key: _hyper_origin(source, key) for key in mine}
+            for key in rest:
+                if key not in cls.model_fields:
+                    cls._refuse(key, source.origin(key), chosen, hypers)
+            values |= rest
+            origin |= {key: source.origin(key) for key in rest}
+        values |= {"model": chosen, "hypers": validated(hypers, own, own_origin)}
+        config = cls._built(values, origin)
+        for schedule, names in _OF_SCHEDULE.items():
+            if config.schedule != schedule:
+                config.refuse_unused(names, f"the schedule is {config.schedule}")
+        return config
+
+    @classmethod
+    def from_yaml(cls, path: Path, model: Any = None) -> Self:
+        """The options saved in a file; ``model`` as in :meth:`resolve`."""
+        return cls.resolve(yaml_path=path, model=model)
+
+    @classmethod
+    def _hypers_class(cls, model: Any) -> type[Hypers]:
+        hypers = find_hypers(cls.domain, model)
+        if both := sorted(hypers.model_fields.keys() & cls.model_fields.keys()):
+            raise ConfigError(
+                f"the model {name_of(model)} has options that the training has, too: "
+                f"{', '.join(both)}. Nobody could tell them apart: rename the model's"
+            )
+        return hypers
+
+    @classmethod
+    def _chosen(cls, sources: Sequence[Source], model: Any) -> str:
+        from_file, flag = (source.values.get("model") for source in sources)
+        if flag is not None:
+            return name_of(flag)
+        if from_file is None:
+            return name_of(DEFAULT_MODEL if model is None else model)
+        if not isinstance(from_file, str):
+            raise ConfigError(f"model = {from_file!r} (from {sources[0].place}): a name is wanted")
+        return permitted_name(from_file, cls.domain, model, sources[0].place)
+
+    @classmethod
+    def _preset(cls, name: Any, model: str, hypers: type[Hypers]) -> Mapping[str, Any]:
+        if isinstance(name, str) and name not in hypers.presets:
+            owners = [
+                other
+                for other, entry in MODELS[cls.domain].items()
+                if entry.hypers is not None and name in find_hypers(cls.domain, other).presets
+            ]
+            if owners:
+                known = ", ".join(hypers.presets) or "none"
+                raise ConfigError(
+                    f"{name!r} is a preset of {', '.join(owners)}, not of {model}, whose presets "
+                    f"are: {known}"
+                )
+        values = preset_of(hypers.presets, name).values
+        return {**cls.recipes.get(name, {}), **values}
+
+    @classmethod
+    def _refuse(cls, key: str, place: str, model: str, hypers: type[Hypers]) -> None:
+        """Say what an unknown option may have been meant for."""
+        known = {**cls.model_fields, **hypers.model_fields}
+        default = find_hypers(cls.domain, DEFAULT_MODEL).model_fields
+        if key in default and model != DEFAULT_MODEL:
+            listed = ", ".join(hypers.model_fields) or "none"
+            raise ConfigError(
+                f"{key} (from {place}) is an option of the model {DEFAULT_MODEL}, not of {model}, "
+                f"whose options are: {listed}"
+            )
+        nearest = nearest_name(key, known)
+        hint = f"did you mean {nearest!r}?" if nearest else f"known keys: {', '.join(known)}"
+        raise ConfigError(f"unknown key {key!r} in {place}: {hint}")
+
+
+def _hyper_origin(source: Source, key: str) -> str:
+    nested = key in dict(source.values.get("hypers") or {})
+    return f"--set {key}" if nested and source.place == "flags" else source.origin(key)
+
+
+def _of_the_model(
+    source: Source, hypers: type[Hypers], training: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options of the model, and all others.
+
+    Raises
+    ------
+    ConfigError
+        An option that stands in one source twice, or options of the model that are no mapping.
+    """
+    rest = {key: value for key, value in source.values.items() if key not in ("hypers", "model")}
+    nested = source.values.get("hypers") or {}
+    if not isinstance(nested, Mapping):
+        raise ConfigError(
+            f"hypers (from {source.place}) must be 'key: value' lines, not {nested!r}"
+        )
+    own = {str(key): value for key, value in nested.items()}
+    for key in [key for key in rest if key in hypers.model_fields and key not in training]:
+        if key in own:
+            raise ConfigError(
+                f"{key} stands twice in {source.place}: by itself and among the model's options"
+            )
+        own[key] = rest.pop(key)
+    return own, rest

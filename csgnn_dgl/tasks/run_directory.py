@@ -10,9 +10,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from csgnn_dgl._files import (
     atomic_write_json,
@@ -21,6 +19,9 @@ from csgnn_dgl._files import (
     resource_error,
 )
 from csgnn_dgl.errors import CheckpointError, CSGNNError, ResourceError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["RunDirectory"]
 

@@ -25,7 +25,7 @@ from csgnn_dgl.errors import (
     ResourceError,
     StoppedError,
 )
-from csgnn_dgl.tasks.callbacks import KeepWeights
+from csgnn_dgl.tasks.callbacks import Averaging, KeepWeights
 from csgnn_dgl.tasks.checkpoint_io import AtomicCheckpointIO
 from csgnn_dgl.tasks.config import TrainingConfig
 from csgnn_dgl.tasks.history import History
@@ -153,10 +153,13 @@ def fit(
     _check_unchanged(run, header)
     first = is_first_process()
     history = History(run.metrics, echo if first else silent)
+    averaging = Averaging(task.config.ema_decay) if task.config.ema_decay else None
     keep = KeepWeights(
-        task.config.select, lambda task: save_weights(run.model, task.kept.state_dict(), header)
+        task.config.select, lambda state: save_weights(run.model, state, header), averaging
     )
-    trainer = _trainer(run, task.config, [history, keep])
+    callbacks: list[Callback] = [history, keep]
+    # The average is brought up to date before it is kept.
+    trainer = _trainer(run, task.config, ([averaging] if averaging else []) + callbacks)
     loaders = make_loaders(trainer.global_rank, trainer.world_size)
     go_on = f"go on with: csgnn-dgl train {command} --resume {run.path}"
     try:

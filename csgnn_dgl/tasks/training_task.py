@@ -18,7 +18,6 @@ from torch.optim.lr_scheduler import (
     OneCycleLR,
     ReduceLROnPlateau,
 )
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from csgnn_dgl.errors import CheckpointError, CSGNNError
 from csgnn_dgl.nn.batch_norm import synchronise_batch_norm
@@ -32,7 +31,7 @@ Config = TypeVar("Config", bound=TrainingConfig)
 
 
 class TrainingTask(LightningModule, Generic[Model, Config]):
-    """A model with its optimiser, its schedule, and the running average of its weights.
+    """A model with its optimiser and its schedule.
 
     A subclass adds ``training_step``, ``validation_step``, which log ``train_loss`` and
     ``validation_loss``, and says how good an epoch was.
@@ -52,17 +51,6 @@ class TrainingTask(LightningModule, Generic[Model, Config]):
         self.model: Model = synchronise_batch_norm(model)
         self._plateau: ReduceLROnPlateau | None = None
         self._resumed_plateau: dict[str, Any] | None = None
-        self.averaged: AveragedModel | None = None
-        if config.ema_decay:
-            self.averaged = AveragedModel(
-                model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True
-            ).requires_grad_(False)
-
-    @property
-    def kept(self) -> Model:
-        """The weights that are validated and saved."""
-        # AveragedModel declares its copy of the model as any module.
-        return self.model if self.averaged is None else self.averaged.module  # type: ignore[return-value]
 
     @abstractmethod
     def validation_score(self, metrics: Mapping[str, Tensor]) -> tuple[float, ...]:
@@ -77,10 +65,6 @@ class TrainingTask(LightningModule, Generic[Model, Config]):
             for module in self.model.modules():
                 if isinstance(module, _BatchNorm):
                     module.eval()
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if self.averaged is not None:
-            self.averaged.update_parameters(self.model)
 
     def on_train_epoch_end(self) -> None:
         metrics = self.trainer.callback_metrics

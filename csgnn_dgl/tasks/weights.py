@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from csgnn_dgl._files import atomic_write
 from csgnn_dgl.errors import CheckpointError
+from csgnn_dgl.tasks.schemas import SCHEMA_VERSION, upgrade_weights
 
 __all__ = [
-    "SCHEMA_VERSION",
     "Header",
     "differences",
     "load_into",
@@ -28,7 +28,6 @@ __all__ = [
     "save_weights",
 ]
 
-SCHEMA_VERSION = 1
 _KEY = "csgnn_dgl"
 
 
@@ -51,7 +50,9 @@ class Header:
     kind
         Kind of model, such as ``"classifier"``.
     model
-        Sizes of the model, plain values.
+        Its ``name``, its ``hypers``, and for models of atoms the ``elements``; plain values.
+    head
+        Sizes of the head on top of it, plain values.
     class_names
         Name of each class.
     data
@@ -64,6 +65,7 @@ class Header:
 
     kind: str
     model: Mapping[str, Any]
+    head: Mapping[str, Any] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA_VERSION
@@ -111,7 +113,7 @@ def load_weights(path: Path, kind: str) -> tuple[Header, dict[str, Tensor]]:
             f"{path} holds tensors, but not the header that csgnn-dgl writes; give a run directory "
             f"or a model.safetensors made by csgnn-dgl train"
         )
-    header = _parse_header(path, text)
+    header, state = _parse(path, text, state)
     if header.kind != kind:
         raise CheckpointError(
             f"{path} holds a model of the kind {header.kind!r}, but this command needs one of the "
@@ -121,39 +123,49 @@ def load_weights(path: Path, kind: str) -> tuple[Header, dict[str, Tensor]]:
 
 
 def read_kind(path: Path) -> str:
-    """Kind of model that a run directory or a file of weights holds.
+    """Kind of model that a file of weights holds.
 
     Raises
     ------
     CheckpointError
-        As :func:`load_weights`, and a folder without weights.
+        As :func:`load_weights`.
     """
-    file = path / "model.safetensors" if path.is_dir() else path
     try:
-        with safetensors.safe_open(file, framework="pt") as content:
+        with safetensors.safe_open(path, framework="pt") as content:
             text = (content.metadata() or {}).get(_KEY)
     except (safetensors.SafetensorError, OSError):
         text = None
     if text is None:
         # The full reading says what is wrong.
-        header, _ = load_weights(file, "any")
+        header, _ = load_weights(path, "any")
         return header.kind
-    return _parse_header(file, text).kind
+    return _parse(path, text, {})[0].kind
 
 
-def _parse_header(path: Path, text: str) -> Header:
+def _parse(path: Path, text: str, state: dict[str, Tensor]) -> tuple[Header, dict[str, Tensor]]:
+    """The header, and the tensors by their present names."""
     try:
         content = json.loads(text)
         schema = content["schema"]
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"the header of {path} cannot be read ({error!r})") from error
-    if schema != SCHEMA_VERSION:
+    if not isinstance(schema, int) or not 1 <= schema <= SCHEMA_VERSION:
         newer = isinstance(schema, int) and schema > SCHEMA_VERSION
-        advice = "upgrade csgnn-dgl" if newer else "train again with this version"
+        written = content.get("versions")
+        by = written.get("csgnn-dgl") if isinstance(written, dict) else None
+        advice = f"upgrade csgnn-dgl{f' to {by} or later' if by else ''}"
         raise CheckpointError(
-            f"{path} has schema version {schema!r}, and this version of csgnn-dgl reads version "
-            f"{SCHEMA_VERSION}; {advice}"
+            f"{path} has schema version {schema!r}, and this version of csgnn-dgl reads versions "
+            f"1 to {SCHEMA_VERSION}; {advice if newer else 'train again with this version'}"
         )
+    try:
+        content, state = upgrade_weights(content, state, schema)
+    except ValueError as error:
+        raise CheckpointError(f"the header of {path} contradicts itself: {error}") from error
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise CheckpointError(
+            f"the header of {path} is not one of schema version {schema} ({error!r})"
+        ) from error
     known = {f.name for f in fields(Header)}
     missing = {"kind", "model"} - content.keys()
     if missing or content.keys() - known:
@@ -161,7 +173,7 @@ def _parse_header(path: Path, text: str) -> Header:
             f"the header of {path} lacks {sorted(missing)} and has the unknown keys "
             f"{sorted(content.keys() - known)}; it was not written by this version of csgnn-dgl"
         )
-    return Header(**{**content, "class_names": tuple(content.get("class_names", ()))})
+    return Header(**{**content, "class_names": tuple(content.get("class_names", ()))}), state
 
 
 def load_into(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:

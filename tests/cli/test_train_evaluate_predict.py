@@ -105,7 +105,7 @@ def test_predict_goes_on_after_a_bad_file(
     bad.write_bytes(b"not an array")
     good = clouds / "rod" / "test" / "rod0.npy"
     result = run("predict", trained, bad, good, tmp_path / "gone.off", "--json")
-    assert result.status == 2
+    assert result.status == 1
     entries = json.loads(result.out)
     assert [bool(e["classes"]) for e in entries] == [False, True, False]
     assert "2 of 3 files cannot be used" in result.err
@@ -116,7 +116,7 @@ def test_predict_goes_on_after_a_bad_file(
 def corrupt_schema(run_path: Path) -> None:
     weights = run_path / "model.safetensors"
     content = weights.read_bytes()
-    changed = content.replace(b'\\"schema\\": 1', b'\\"schema\\": 9')
+    changed = content.replace(b'\\"schema\\": 2', b'\\"schema\\": 9')
     assert changed != content
     weights.write_bytes(changed)
 
@@ -148,7 +148,7 @@ def foreign_tensors(run_path: Path) -> None:
 def another_model(run_path: Path) -> None:
     weights = run_path / "model.safetensors"
     content = weights.read_bytes()
-    changed = content.replace(b'\\"num_classes\\": 3', b'\\"num_classes\\": 4')
+    changed = content.replace(b'\\"base_width\\": 16', b'\\"base_width\\": 17')
     assert changed != content
     weights.write_bytes(changed)
 
@@ -156,12 +156,15 @@ def another_model(run_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (corrupt_schema, "has schema version 9, and this version of csgnn-dgl reads version 1"),
+        (
+            corrupt_schema,
+            "has schema version 9, and this version of csgnn-dgl reads versions 1 to 2",
+        ),
         (change_kind, "holds a model of the kind 'dispersion'"),
         (remove_weights, "there are no weights"),
         (truncate_weights, "is damaged or not a safetensors file"),
         (foreign_tensors, "not the header that csgnn-dgl writes"),
-        (another_model, "names 3 classes, but its model has 4"),
+        (another_model, "do not fit the model their header describes"),
         (shutil.rmtree, "there is no run"),
     ],
 )

@@ -6,17 +6,16 @@ import copy
 import io
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from csgnn_dgl.errors import ConfigError, DataError
+from csgnn_dgl.errors import DataError
 from csgnn_dgl.grid import icosahedral_rotations
 from csgnn_dgl.mapping import random_rotations, rotate_clouds
-from csgnn_dgl.models import Classifier, ClassifierConfig, EncoderConfig
+from csgnn_dgl.models import Classifier, EncoderConfig, ShapeCSGNN, ShapeCSGNNHypers
 from csgnn_dgl.testing import (
     assert_no_mutation,
     assert_permutation_invariant,
@@ -26,11 +25,22 @@ from csgnn_dgl.testing import (
 Randomise = Callable[[nn.Module], None]
 
 ENCODER = EncoderConfig.with_base_width(2, 3, 2, base_width=4)
-SMALL = ClassifierConfig(ENCODER, num_classes=5, hidden=(16, 8))
+SMALL = ShapeCSGNNHypers(level=2, n_spheres=3, channels=2, base_width=4)
 
 
-def make(randomise: Randomise, config: ClassifierConfig = SMALL) -> Classifier:
-    model = Classifier(config).double().eval()
+class Network(Classifier):
+    """A classifier whose model is known to be CSGNN."""
+
+    model: ShapeCSGNN
+
+
+def small(hidden: tuple[int, ...] = (16, 8), dropout: float = 0.0, **changes: Any) -> Network:
+    hypers = ShapeCSGNNHypers(**{**SMALL.model_dump(), **changes})
+    return Network(ShapeCSGNN(hypers), 5, hidden=hidden, dropout=dropout)
+
+
+def make(randomise: Randomise, **changes: Any) -> Network:
+    model = small(**changes).double().eval()
     randomise(model)
     return model
 
@@ -50,25 +60,24 @@ def relative(result: Tensor, reference: Tensor) -> float:
     [(16, 8, 3_959_784), (16, 1, 3_959_560), (16, 32, 3_960_552), (1, 8, 3_959_784)],
 )
 def test_parameters_of_the_paper(n_spheres: int, channels: int, count: int) -> None:
-    encoder = EncoderConfig.with_base_width(4, n_spheres, channels)
-    model = Classifier(ClassifierConfig(encoder, num_classes=40))
+    model = Classifier(ShapeCSGNN(ShapeCSGNNHypers(n_spheres=n_spheres, channels=channels)), 40)
     assert sum(parameter.numel() for parameter in model.parameters()) == count
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_head_of_the_paper() -> None:
-    encoder = EncoderConfig.with_base_width(1, 1, 1)
-    head = Classifier(ClassifierConfig(encoder, num_classes=40, dropout=0.19)).head
+    model = ShapeCSGNN(ShapeCSGNNHypers(level=1, n_spheres=1, channels=1))
+    head = Classifier(model, 40, dropout=0.19).head
     kinds = [type(layer) for layer in head]
     once = [nn.Dropout, nn.Linear, nn.BatchNorm1d, nn.ReLU]
     assert kinds == [*once, *once, nn.Dropout, nn.Linear]
     sizes = [(m.in_features, m.out_features) for m in head if isinstance(m, nn.Linear)]
-    assert sizes == [(encoder.global_features, 512), (512, 256), (256, 40)]
+    assert sizes == [(model.features, 512), (512, 256), (256, 40)]
     assert {m.p for m in head if isinstance(m, nn.Dropout)} == {0.19}
 
 
 def test_no_hidden_layers() -> None:
-    model = Classifier(replace(SMALL, hidden=()))
+    model = small(hidden=())
     assert [type(layer) for layer in model.head] == [nn.Dropout, nn.Linear]
 
 
@@ -76,38 +85,37 @@ def test_no_hidden_layers() -> None:
 def test_shapes(randomise: Randomise) -> None:
     model, points = make(randomise), clouds(3)
     assert model(points).shape == (3, 5)
-    assert model.encode(points).shape == (3, ENCODER.global_features)
-    assert model.encode(points, "finest").shape == (486, 3, ENCODER.level_features[0])
-    assert model.encode(points, "coarsest").shape == (36, 3, ENCODER.level_features[-1])
+    assert model.model.encode(points).shape == (3, ENCODER.global_features)
+    assert model.model.encode(points, "finest").shape == (486, 3, ENCODER.level_features[0])
+    assert model.model.encode(points, "coarsest").shape == (36, 3, ENCODER.level_features[-1])
 
 
 @torch.no_grad()
 def test_made_of_mapping_encoder_and_head(randomise: Randomise) -> None:
     model, points = make(randomise), clouds()
-    sites = model.mapping(points)
+    sites = model.model.mapping(points)
     assert sites.shape == (486, 2, 2)
-    assert torch.equal(model.encode(points), model.encoder(sites))
-    assert torch.equal(model(points), model.head(model.encoder(sites)))
+    assert torch.equal(model.model.encode(points), model.model.encoder(sites))
+    assert torch.equal(model(points), model.head(model.model.encoder(sites)))
 
 
 @pytest.mark.parametrize("radial", ["shell", "bracket"])
 @pytest.mark.parametrize("pooling", ["max", "mean"])
 def test_exact_invariance(randomise: Randomise, radial: Any, pooling: Any) -> None:
-    encoder = replace(ENCODER, pooling=pooling, global_pooling=pooling)
-    model = make(randomise, replace(SMALL, encoder=encoder, radial=radial))
+    model = make(randomise, pooling=pooling, global_pooling=pooling, radial=radial)
     assert_rotation_invariant(model, clouds(), tolerance=1e-10)
 
 
 @torch.no_grad()
 def test_site_features_turn_with_the_cloud(randomise: Randomise) -> None:
     model, points = make(randomise), clouds()
-    expected = {output: model.encode(points, output) for output in ("finest", "coarsest")}
+    expected = {output: model.model.encode(points, output) for output in ("finest", "coarsest")}
     rotations = torch.from_numpy(icosahedral_rotations().copy())
     for g in range(60):
         turned = rotate_clouds(points, rotations[[g, g]])
         for output, level in (("finest", 2), ("coarsest", 0)):
-            permutation = torch.from_numpy(model.encoder.grid.node_permutations(level)[g])
-            out = model.encode(turned, output)  # type: ignore[arg-type]
+            permutation = torch.from_numpy(model.model.encoder.grid.node_permutations(level)[g])
+            out = model.model.encode(turned, output)  # type: ignore[arg-type]
             assert relative(out[permutation], expected[output]) < 1e-10
             # Control: without the permutation they differ.
             assert g == 0 or relative(out, expected[output]) > 1e-6
@@ -152,13 +160,12 @@ def test_gradients_reach_all_parameters_and_the_points(randomise: Randomise) -> 
 
 
 def test_gradcheck_to_the_points(randomise: Randomise) -> None:
-    encoder = EncoderConfig.with_base_width(1, 2, 2, base_width=2)
-    model = make(randomise, ClassifierConfig(encoder, num_classes=3, hidden=(4,)))
+    model = make(randomise, level=1, n_spheres=2, base_width=2, hidden=(4,))
     assert torch.autograd.gradcheck(model, clouds(1, 6).requires_grad_())
 
 
 def test_dropout_works_in_training_only(randomise: Randomise) -> None:
-    model = make(randomise, replace(SMALL, dropout=0.5))
+    model = make(randomise, dropout=0.5)
     points = clouds(4)
     assert torch.equal(model(points), model(points))
     for module in model.modules():
@@ -172,64 +179,37 @@ def test_input_is_only_read(randomise: Randomise) -> None:
     assert_no_mutation(make(randomise).train(), clouds())
 
 
-def test_config_round_trip() -> None:
-    config = replace(SMALL, dropout=0.1, radial="bracket", bandwidth="linear", threshold=0.02)
-    assert ClassifierConfig.from_dict(config.to_dict()) == config
-    again = ClassifierConfig.from_dict(json.loads(json.dumps(config.to_dict())))
-    assert again == config
-    assert again.encoder == ENCODER
-    assert again.hidden == (16, 8)
+def test_widths_of_ones_own() -> None:
+    model = small(intra_widths=[[3], [4]], radial_widths=[[5, 5], [6]])
+    config = model.model.encoder.config
+    assert (config.intra_widths, config.radial_widths) == (((3,), (4,)), ((5, 5), (6,)))
+    again = ShapeCSGNNHypers(**json.loads(model.model.hypers.model_dump_json()))
+    assert again == model.model.hypers
     assert again != SMALL
-
-
-def test_config_of_to_dict_is_plain() -> None:
-    def check(value: Any) -> None:
-        if isinstance(value, dict):
-            assert all(isinstance(key, str) for key in value)
-            value = list(value.values())
-        if isinstance(value, (list, tuple)):
-            for entry in value:
-                check(entry)
-        else:
-            assert value is None or type(value) in (bool, int, float, str)
-
-    check(SMALL.to_dict())
-
-
-def test_unknown_and_missing_options() -> None:
-    values = SMALL.to_dict()
-    with pytest.raises(TypeError, match="widths"):
-        ClassifierConfig.from_dict(values | {"widths": 3})
-    with pytest.raises(TypeError, match="depth"):
-        ClassifierConfig.from_dict(values | {"encoder": values["encoder"] | {"depth": 3}})
-    with pytest.raises(KeyError, match="encoder"):
-        ClassifierConfig.from_dict({k: v for k, v in values.items() if k != "encoder"})
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"radial": "shells"}, "unknown radial neighbourhood 'shells'.*did you mean 'shell'"),
-        ({"bandwidth": "cubed"}, "cubed"),
+        ({"radial": "shells"}, "'shell' or 'bracket'"),
+        ({"bandwidth": "cubed"}, "'squared' or 'paper'"),
         ({"threshold": 0.0}, "threshold"),
         ({"dropout": 1.5}, "dropout"),
+        ({"hidden": (0,)}, "widths must be positive"),
+        ({"pooling": "median"}, "'max', 'mean' or 'sum'"),
+        ({"kernel_size": 2}, "must be odd"),
+        ({"intra_widths": [[3]]}, "given together or not at all"),
+        ({"depth": 3}, "depth"),
     ],
     ids=str,
 )
 def test_bad_options(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Classifier(replace(SMALL, **change))
-
-
-def test_bad_encoder_in_a_saved_config() -> None:
-    values = SMALL.to_dict()
-    values["encoder"] = values["encoder"] | {"pooling": "median"}
-    with pytest.raises(ConfigError, match="pooling must be one of"):
-        ClassifierConfig.from_dict(values)
+        small(**change)
 
 
 def test_bad_points() -> None:
-    model = Classifier(SMALL).eval()
+    model = small().eval()
     for points in (torch.zeros(2, 40, 2), torch.zeros(0, 40, 3), torch.full((1, 4, 3), torch.nan)):
         with pytest.raises(DataError):
             model(points)
@@ -240,7 +220,7 @@ def test_state_holds_neither_graphs_nor_tables(randomise: Randomise) -> None:
     model(clouds())
     state = model.state_dict()
     assert all(isinstance(value, Tensor) for value in state.values())
-    assert {name.split(".")[0] for name in state} == {"encoder", "head"}
+    assert {name.split(".")[0] for name in state} == {"model", "head"}
     floating = {name for name, value in state.items() if value.is_floating_point()}
     parameters = {name for name, _ in model.named_parameters()}
     assert {n.rsplit(".")[-1] for n in floating - parameters} == {"running_mean", "running_var"}
@@ -254,7 +234,7 @@ def test_state_survives_saving(randomise: Randomise) -> None:
     file.seek(0)
     # Only tensors are unpickled.
     state = torch.load(file, weights_only=True)
-    other = Classifier(SMALL).double().eval()
+    other = small().double().eval()
     assert not torch.equal(other(points), model(points))
     other.load_state_dict(state)
     assert torch.equal(other(points), model(points))
@@ -266,7 +246,7 @@ def test_deepcopy(randomise: Randomise) -> None:
     expected = model(points)
     copied = copy.deepcopy(model)
     assert torch.equal(copied(points), expected)
-    assert copied.encoder.grid is model.encoder.grid
+    assert copied.model.encoder.grid is model.model.encoder.grid
     for parameter in copied.parameters():
         parameter.zero_()
     assert torch.equal(model(points), expected)
@@ -276,6 +256,6 @@ def test_seed_decides_the_initial_weights() -> None:
     states = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
-        states.append(torch.cat([p.flatten() for p in Classifier(SMALL).parameters()]))
+        states.append(torch.cat([p.flatten() for p in small().parameters()]))
     assert torch.equal(states[0], states[1])
     assert not torch.equal(states[0], states[2])

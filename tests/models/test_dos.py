@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,14 +13,14 @@ from ase.build import bulk, molecule
 from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.grid import icosahedral_rotations
 from csgnn_dgl.mapping import Neighbors, find_neighbors
-from csgnn_dgl.models import AtomEncoderConfig, DOSConfig, DOSModel
+from csgnn_dgl.models import AtomCSGNN, AtomCSGNNHypers, DOSModel
 
 
-def model(**options: object) -> DOSModel:
+def model(elements: tuple[int, ...] = (1, 6, 8), **options: Any) -> DOSModel:
     torch.manual_seed(0)
-    sizes = {"elements": (1, 6, 8), "level": 1, "channels": 6, "base_width": 4, "features": 16}
-    atoms = AtomEncoderConfig(**{**sizes, **options})  # type: ignore[arg-type]
-    network = DOSModel(DOSConfig(atoms, bins=12, hidden=(16,))).double()
+    sizes = {"level": 1, "channels": 6, "base_width": 4, "features": 16}
+    hypers = AtomCSGNNHypers(**{**sizes, **options})
+    network = DOSModel(AtomCSGNN(hypers, elements), bins=12, hidden=(16,)).double()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm1d):
             torch.nn.init.uniform_(module.running_mean, -0.2, 0.2)  # type: ignore[arg-type]
@@ -44,15 +44,15 @@ def found(*structures: Atoms) -> Neighbors:
 
 
 def test_the_papers_size() -> None:
-    paper = DOSModel(DOSConfig(AtomEncoderConfig((6,)), bins=310))
+    paper = DOSModel(AtomCSGNN(AtomCSGNNHypers(), (6,)), bins=310)
     assert sum(p.numel() for p in paper.parameters()) == 1_061_998
-    two = DOSModel(DOSConfig(AtomEncoderConfig((6, 8)), bins=310))
+    two = DOSModel(AtomCSGNN(AtomCSGNNHypers(), (6, 8)), bins=310)
     assert sum(p.numel() for p in two.parameters()) > 1_061_998
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("options", [{}, {"n_spheres": 3, "assignment": "smooth"}])
-def test_batches_supercells_order_and_place_do_not_matter(options: dict[str, object]) -> None:
+def test_batches_supercells_order_and_place_do_not_matter(options: dict[str, Any]) -> None:
     network = model(**options)
     alone = [network(found(atoms)) for atoms in (WATER, SUGAR, CRYSTAL)]
     assert all(curve.abs().max() > 0 for curve in alone)
@@ -111,20 +111,22 @@ def test_gradients_reach_every_parameter() -> None:
     assert not missing
 
 
-def test_configuration_survives_json() -> None:
-    config = DOSConfig(AtomEncoderConfig((6, 1), assignment="smooth"), 20, (32,))
-    assert DOSConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
-    assert config.atoms.elements == (1, 6)
-
-
 @pytest.mark.parametrize("elements", [(), (0,), (119,)])
 def test_unusable_elements_are_named(elements: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError, match="atomic numbers from 1 to 118"):
-        AtomEncoderConfig(elements)
+        AtomCSGNN(AtomCSGNNHypers(level=0), elements)
 
 
-def test_unusable_sizes_are_named() -> None:
-    with pytest.raises(ConfigError):
-        DOSConfig(AtomEncoderConfig((6,)), 1)
-    with pytest.raises(ConfigError):
-        AtomEncoderConfig((6,), features=0)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bins": 1}, "1 bins"),
+        ({"bins": 9, "hidden": (0,)}, "widths must be positive"),
+        ({"bins": 9, "dropout": 1.0}, "dropout is 1.0"),
+        ({"bins": 9, "norm": "none"}, "norm must be 'batch' or 'layer'"),
+    ],
+)
+def test_unusable_heads_are_named(options: dict[str, Any], message: str) -> None:
+    atoms = AtomCSGNN(AtomCSGNNHypers(level=0, base_width=2), (6,))
+    with pytest.raises(ConfigError, match=message):
+        DOSModel(atoms, **options)

@@ -12,7 +12,7 @@ from torch import Tensor
 from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.grid import ConcentricGrid
 from csgnn_dgl.mapping import PointMapping, normalize_clouds
-from csgnn_dgl.models import Classifier, ClassifierConfig, EncoderConfig
+from csgnn_dgl.models import Classifier, ShapeCSGNN, ShapeCSGNNHypers
 from csgnn_dgl.nn import IntraConv, RadialConv, VertexPool
 from csgnn_dgl.testing import (
     assert_layer_equivariant,
@@ -35,8 +35,8 @@ def clouds() -> Tensor:
 @pytest.fixture(scope="module")
 def classifier() -> Classifier:
     torch.manual_seed(0)
-    encoder = EncoderConfig.with_base_width(2, 3, 2, base_width=4)
-    model = Classifier(ClassifierConfig(encoder, 5, hidden=(8,))).double()
+    hypers = ShapeCSGNNHypers(level=2, n_spheres=3, channels=2, base_width=4)
+    model = Classifier(ShapeCSGNN(hypers), 5, hidden=(8,)).double()
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm1d):
             torch.nn.init.uniform_(module.running_mean, -0.2, 0.2)  # type: ignore[arg-type]
@@ -44,12 +44,17 @@ def classifier() -> Classifier:
     return model.eval()
 
 
+def encode(classifier: Classifier) -> Any:
+    assert isinstance(classifier.model, ShapeCSGNN)
+    return classifier.model.encode
+
+
 def test_classifier_passes_all(classifier: Classifier, clouds: Tensor) -> None:
     assert_rotation_invariant(classifier, clouds)
     assert_permutation_invariant(classifier, clouds)
     assert_no_mutation(classifier, clouds)
-    assert_rotation_equivariant(lambda p: classifier.encode(p, "finest"), clouds, GRID)
-    assert_rotation_equivariant(lambda p: classifier.encode(p, "coarsest"), clouds, GRID, level=0)
+    assert_rotation_equivariant(lambda p: encode(classifier)(p, "finest"), clouds, GRID)
+    assert_rotation_equivariant(lambda p: encode(classifier)(p, "coarsest"), clouds, GRID, level=0)
     assert_rotation_equivariant(PointMapping(2, 3, 2), clouds, GRID)
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import errno
-import importlib.util
 import io
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,50 +14,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from csgnn_dgl import __version__
-from csgnn_dgl._files import atomic_write, resource_error
-from csgnn_dgl.datasets.atoms.structures import Structure
-from csgnn_dgl.errors import ConfigError, MissingDependencyError, suggest
+from csgnn_dgl._files import atomic_write
+from csgnn_dgl.datasets.atoms.structure import Structure
 from csgnn_dgl.tasks.dos.trained import TrainedDOS
 
-__all__ = ["check_output", "write_atoms"]
+__all__ = ["write_atoms"]
 
 #: File, number of the structure in it, the structure, and descriptors ``(N, features)``.
 Described = tuple[Path, int, Structure, npt.NDArray[np.float32]]
-
-
-def check_output(path: Path, endings: Sequence[str]) -> None:
-    """Refuse a file that could not be written, before hours are spent on what goes into it.
-
-    Raises
-    ------
-    ConfigError
-        An ending that is none of ``endings``.
-    MissingDependencyError
-        Parquet without pyarrow.
-    ResourceError
-        No such folder, or no permission.
-    """
-    ending = path.suffix.lower()
-    if ending not in endings:
-        raise ConfigError(
-            f"cannot write {path} as {ending or 'nothing'}: {suggest(ending, endings)}"
-        )
-    if ending == ".parquet" and importlib.util.find_spec("pyarrow") is None:
-        raise MissingDependencyError(
-            f"writing {path} needs pyarrow, which is not installed: pip install "
-            f"'csgnn-dgl[parquet]', or write .csv or .npz"
-        )
-    code = None
-    if path.is_dir():
-        code = errno.EISDIR
-    elif not path.parent.exists():
-        code = errno.ENOENT
-    elif not path.parent.is_dir():
-        code = errno.ENOTDIR
-    elif not os.access(path.parent, os.W_OK):
-        code = errno.EACCES
-    if code is not None:
-        raise resource_error(OSError(code, os.strerror(code)), path, "write")
 
 
 def write_atoms(
@@ -92,8 +53,8 @@ def write_atoms(
     metadata = {
         "descriptor": "concentric spherical atom encoder",
         "weights": weights,
-        "features": trained.model.config.atoms.features,
-        "cutoff_angstrom": trained.model.config.atoms.cutoff,
+        "features": trained.features,
+        "cutoff_angstrom": trained.cutoff,
         "elements_trained_on": list(trained.elements),
         "trained_for": f"{trained.quantity} density of states [{trained.dos_unit}]",
         "units": {"position": "angstrom", "cell": "angstrom", "features": "1"},

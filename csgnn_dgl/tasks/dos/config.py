@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 
-from csgnn_dgl.config import Preset
+from csgnn_dgl.config import option
 from csgnn_dgl.errors import ConfigError
-from csgnn_dgl.tasks.config import Pooling, TrainingConfig, option
+from csgnn_dgl.models.hypers import AtomCSGNNHypers
+from csgnn_dgl.models.registry import Domain
+from csgnn_dgl.tasks.config import TrainingConfig
 
 __all__ = ["TrainDOSConfig"]
+
+# What the small presets have in common.
+_SMALL = {
+    "hidden": [256, 256],
+    "learning_rate": 3e-3,
+    "weight_decay": 1e-6,
+    "schedule": "one-cycle",
+    "freeze_statistics": 0.85,
+    "rotate": True,
+    "calibrate": True,
+    "select": "last",
+}
 
 
 class TrainDOSConfig(TrainingConfig):
@@ -21,78 +36,37 @@ class TrainDOSConfig(TrainingConfig):
 
     Examples
     --------
-    >>> TrainDOSConfig.resolve(preset="quick").level
+    >>> TrainDOSConfig.resolve(preset="quick").hypers.level
     1
     """
 
-    presets: ClassVar[dict[str, Preset]] = {
-        "quick": Preset(
-            "a small network at level 1 and few epochs: a first result in minutes on two cores",
-            {
-                "level": 1,
-                "assignment": "smooth",
-                "features": 256,
-                "hidden": [256, 256],
-                "batch_size": 8,
-                "epochs": 60,
-                "learning_rate": 3e-3,
-                "weight_decay": 1e-6,
-                "schedule": "one-cycle",
-                "freeze_statistics": 0.85,
-                "ema_decay": 0.98,
-                "rotate": True,
-                "calibrate": True,
-                "select": "last",
-            },
-        ),
-        "compact": Preset(
-            "the same, trained for longer on few atoms of many structures: for data with curves of "
-            "atoms, such as data make carbon-tb --projected",
-            {
-                "level": 1,
-                "assignment": "smooth",
-                "features": 256,
-                "hidden": [256, 256],
-                "atoms_per_structure": 4,
-                "batch_size": 128,
-                "epochs": 700,
-                "learning_rate": 3e-3,
-                "weight_decay": 1e-6,
-                "schedule": "one-cycle",
-                "freeze_statistics": 0.85,
-                "ema_decay": 0.99,
-                "rotate": True,
-                "calibrate": True,
-                "select": "last",
-            },
-        ),
-        "crystals": Preset(
-            "a small network at level 1 for crystals of many elements, held back from learning "
-            "few data by heart",
-            {
-                "level": 1,
-                "channels": 24,
-                "embedding": 6,
-                "assignment": "smooth",
-                "base_width": 32,
-                "features": 256,
-                "hidden": [256, 256],
-                "dropout": 0.2,
-                "jitter": 0.03,
-                "dos_weight": 1.0,
-                "loss": "absolute",
-                "batch_size": 32,
-                "epochs": 40,
-                "learning_rate": 3e-3,
-                "weight_decay": 1e-6,
-                "schedule": "one-cycle",
-                "ema_decay": 0.99,
-                "rotate": True,
-                "calibrate": True,
-                "select": "last",
-            },
-        ),
-        "paper": Preset("the paper's network and training (level 3): wants a GPU", {}),
+    domain: ClassVar[Domain] = "atoms"
+    presets = AtomCSGNNHypers.presets
+    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "quick": {**_SMALL, "batch_size": 8, "epochs": 60, "ema_decay": 0.98},
+        "compact": {
+            **_SMALL,
+            "atoms_per_structure": 4,
+            "batch_size": 128,
+            "epochs": 700,
+            "ema_decay": 0.99,
+        },
+        "crystals": {
+            "hidden": [256, 256],
+            "dropout": 0.2,
+            "jitter": 0.03,
+            "dos_weight": 1.0,
+            "loss": "absolute",
+            "batch_size": 32,
+            "epochs": 40,
+            "learning_rate": 3e-3,
+            "weight_decay": 1e-6,
+            "schedule": "one-cycle",
+            "ema_decay": 0.99,
+            "rotate": True,
+            "calibrate": True,
+            "select": "last",
+        },
     }
 
     # Data
@@ -102,27 +76,7 @@ class TrainDOSConfig(TrainingConfig):
         "built-in carbon set is used.",
         "Data",
     )
-    # Network
-    level: int = option(3, "Icosahedral level L of the finest spheres.", "Network", ge=0)
-    n_spheres: int = option(1, "Spheres kept as space, R.", "Network", ge=1)
-    channels: int = option(32, "Shells grouped to channels, C.", "Network", ge=1)
-    r_min: float = option(1.0, "Inner radius of the first shell [Å].", "Network", ge=0)
-    cutoff: float = option(7.0, "Outer radius of the last shell [Å].", "Network", gt=0)
-    assignment: Literal["nearest", "smooth"] = option(
-        "nearest",
-        "A neighbour's site: the nearest one, or shared so that the result is continuous.",
-        "Network",
-    )
-    base_width: int = option(
-        32,
-        "Channels after the first convolution; they double at each level.",
-        "Network",
-        ge=1,
-    )
-    kernel_size: int = option(3, "Kernel size K of the radial convolutions, odd.", "Network", ge=1)
-    pooling: Pooling = option("mean", "Pooling between levels.", "Network")
-    features: int = option(512, "Length of an atom's descriptor.", "Network", ge=1)
-    embedding: int = option(8, "Length of the embedding of a neighbour's element.", "Network", ge=1)
+    # Head
     hidden: list[int] = option([512, 512], "Widths of the head's hidden layers.", "Network")
     norm: Literal["batch", "layer"] = option(
         "batch", "Norm of the head's layers: over a batch of atoms, or within each atom.", "Network"
@@ -184,12 +138,6 @@ class TrainDOSConfig(TrainingConfig):
 
     @model_validator(mode="after")
     def _sizes_go_together(self) -> TrainDOSConfig:
-        if self.kernel_size % 2 == 0:
-            raise ConfigError(f"kernel_size is {self.kernel_size}, but it must be odd: 1, 3, 5, …")
         if any(width < 1 for width in self.hidden):
             raise ConfigError(f"hidden is {self.hidden}, but widths must be positive")
-        if self.r_min >= self.cutoff:
-            raise ConfigError(
-                f"no shells between r_min = {self.r_min} Å and cutoff = {self.cutoff} Å"
-            )
         return self

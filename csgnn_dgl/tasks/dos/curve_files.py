@@ -12,7 +12,7 @@ import pandas as pd
 
 from csgnn_dgl import __version__
 from csgnn_dgl._files import atomic_write
-from csgnn_dgl.tasks.dos.predict import DOSPrediction
+from csgnn_dgl.tasks.dos.prediction import DOSPrediction
 
 __all__ = ["write_curves"]
 

@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from csgnn_dgl.datasets.atoms.structures import Structure
-from csgnn_dgl.errors import ConfigError
+from csgnn_dgl.datasets.atoms.structure import Structure
 from csgnn_dgl.tasks.device import choose_device
-from csgnn_dgl.tasks.dos.atom_files import check_output, write_atoms
-from csgnn_dgl.tasks.dos.describe_config import DescribeConfig
-from csgnn_dgl.tasks.dos.files import FileResult, UnseenElements, work_on_files
-from csgnn_dgl.tasks.dos.shipped import find_weights
+from csgnn_dgl.tasks.dos.atom_files import write_atoms
+from csgnn_dgl.tasks.dos.structure_files import work_on_structures
 from csgnn_dgl.tasks.dos.trained import load_dos_model
+from csgnn_dgl.tasks.dos.unseen import UnseenElements, refuse_unknown
+from csgnn_dgl.tasks.files import FileResult
+from csgnn_dgl.tasks.output_files import check_output
+from csgnn_dgl.tasks.use_config import DescribeConfig
 
 __all__ = ["Description", "describe_files"]
 
@@ -42,7 +43,7 @@ def describe_files(
     config: DescribeConfig,
     *,
     done: Callable[[int], object] | None = None,
-) -> list[FileResult[Description]]:
+) -> list[FileResult[Structure, Description]]:
     """Describe all atoms of all structures in files, and write what is asked for.
 
     Parameters
@@ -70,14 +71,16 @@ def describe_files(
     ResourceError
         The output cannot be written.
     """
-    if not files:
-        raise ConfigError("no files were given")
     if config.output is not None:
         check_output(config.output, (".npz", ".csv", ".extxyz", ".parquet"))
-    trained = load_dos_model(find_weights(config.weights), choose_device(config.device))
+    trained = load_dos_model(config.weights, choose_device(config.device), model=config.model)
     unseen = UnseenElements(trained.elements, config.weights)
 
     def work(structures: Sequence[Structure]) -> list[Description]:
+        if len(trained.elements) > 1:
+            for structure in structures:
+                where, model = structure.source, trained.model.model
+                refuse_unknown(model, structure.atoms, where, config.weights)
         found = trained.describe([structure.atoms for structure in structures])
         return [
             Description(features.astype(np.float32), tuple(unseen.notes(structure.atoms)))
@@ -85,14 +88,14 @@ def describe_files(
         ]
 
     results = list(
-        work_on_files(files, work, occupancy=config.occupancy, strict=config.strict, done=done)
+        work_on_structures(files, work, occupancy=config.occupancy, strict=config.strict, done=done)
     )
     if config.output is not None:
         described = [
             (result.file, frame, structure, value.features)
             for result in results
             for frame, (structure, value) in enumerate(
-                zip(result.structures, result.values, strict=True)
+                zip(result.items, result.values, strict=True)
             )
         ]
         if described:

@@ -11,34 +11,35 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
-from ase import Atoms
 from tqdm import tqdm
 
 from csgnn_dgl.datasets.atoms.base import DOSDataset, DOSRecord
-from csgnn_dgl.datasets.atoms.loading import load_dos_dataset
 from csgnn_dgl.errors import CheckpointError, DataError
-from csgnn_dgl.mapping import random_rotations
-from csgnn_dgl.physics import EnergyGrid, band_energy, cumulative, fermi_level, refined
-from csgnn_dgl.tasks.device import choose_device
+from csgnn_dgl.physics import EnergyGrid, cumulative
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
+from csgnn_dgl.tasks.dos.levels import find_levels
 from csgnn_dgl.tasks.dos.plots import plot_examples, plot_parity
+from csgnn_dgl.tasks.dos.prediction import average_curves
+from csgnn_dgl.tasks.dos.train import load_run_data
 from csgnn_dgl.tasks.dos.trained import TrainedDOS, load_dos_model
+from csgnn_dgl.tasks.dos.unseen import refuse_unknown
+from csgnn_dgl.tasks.evaluation import Evaluated, find_evaluated
 from csgnn_dgl.tasks.run_directory import RunDirectory
-from csgnn_dgl.tasks.seeds import generator
+from csgnn_dgl.tasks.use_config import EvaluateConfig
 
-__all__ = ["DOSEvaluation", "compare_curves", "evaluate_dos", "predict_curves", "summarize"]
+__all__ = ["DOSEvaluation", "compare_curves", "evaluate", "summarize"]
 
 Floats = npt.NDArray[np.float64]
-_GROUP = 16
 
 
 @dataclass(frozen=True, eq=False)
-class DOSEvaluation:
-    """What came out on the test structures.
+class DOSEvaluation(Evaluated):
+    """What came out, in numbers and for people.
 
     Parameters
     ----------
+    lines
+        For people.
     split, votes
         Which structures, and orientations per structure.
     structures
@@ -59,63 +60,14 @@ class DOSEvaluation:
     units: tuple[str, str]
 
 
-def predict_curves(
-    trained: TrainedDOS,
-    structures: Sequence[Atoms],
-    *,
-    votes: int = 1,
-    seed: int = 0,
-    progress: bool = False,
-) -> Floats:
-    """Curves of structures, averaged over orientations: as given, then random ones.
-
-    Parameters
-    ----------
-    trained
-        The model.
-    structures
-        Structures.
-    votes, seed
-        Orientations per structure, and their seed.
-    progress
-        Show a bar.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape ``(n, E)``.
-    """
-    total = np.zeros((len(structures), trained.grid.size))
-    with tqdm(
-        total=votes * len(structures), unit="structure", leave=False, disable=not progress
-    ) as bar:
-        for vote in range(votes):
-            turns = random_rotations(len(structures), "so3", "z", generator(seed, "votes", vote))
-            if vote == 0:
-                turns = torch.eye(3).expand(len(structures), 3, 3)
-            for start in range(0, len(structures), _GROUP):
-                places = range(start, min(start + _GROUP, len(structures)))
-                turned = [_turned(structures[i], turns[i].double().numpy()) for i in places]
-                total[start : start + len(turned)] += trained.predict(turned)
-                bar.update(len(turned))
-    return total / votes
-
-
-def _turned(atoms: Atoms, rotation: Floats) -> Atoms:
-    copy = atoms.copy()
-    copy.set_cell(atoms.cell.array @ rotation.T)
-    copy.set_positions(atoms.positions @ rotation.T)
-    return copy
-
-
 def compare_curves(
     records: Sequence[DOSRecord], predicted: Floats, grid: EnergyGrid
 ) -> pd.DataFrame:
     """Errors of predicted curves, structure by structure.
 
-    The Fermi level and the band energy follow from both curves alike, as in the paper: cubic
-    interpolation to a tenth of the grid's step, integration by trapezoids up to the number of
-    electrons. Where a structure's exact band energy is known, the error against that is listed too.
+    The Fermi level and the band energy follow from both curves alike
+    (:func:`~csgnn_dgl.tasks.dos.levels.find_levels`). Where a structure's exact band energy is
+    known, the error against that is listed too.
 
     Parameters
     ----------
@@ -160,15 +112,15 @@ def _levels(record: DOSRecord, curve: Floats, grid: EnergyGrid) -> dict[str, flo
     assert record.electrons is not None
     values: dict[str, float] = {}
     for prefix, dos in (("", record.dos), ("predicted_", curve)):
-        fine, finer = refined(np.maximum(dos, 0), grid, grid.step / 10)
         try:
-            values[f"{prefix}fermi_level"] = float(fermi_level(fine, finer, record.electrons))
-            values[f"{prefix}band_energy"] = float(band_energy(fine, finer, record.electrons))
+            levels = find_levels(dos, grid, record.electrons)
         except DataError as error:
             if not prefix:
                 raise DataError(f"{record.name}: {error}") from error
             # A prediction that holds too few states has no Fermi level; that is its error to show.
             return values
+        values[f"{prefix}fermi_level"] = levels.fermi_level
+        values[f"{prefix}band_energy"] = levels.band_energy
     values["fermi_level_error"] = values["predicted_fermi_level"] - values["fermi_level"]
     values["band_energy_error"] = values["predicted_band_energy"] - values["band_energy"]
     if record.band_energy is not None:
@@ -206,55 +158,91 @@ def summarize(structures: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([means(name, rows) for name, rows in [*listed, ("all", structures)]])
 
 
-def evaluate_dos(
-    path: Path,
-    *,
-    votes: int = 1,
-    seed: int = 0,
-    data: Path | None = None,
-    device: str = "auto",
-    progress: bool = True,
-) -> DOSEvaluation:
+def evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
     """Predict the test structures of a run's data; without any, its validation structures.
 
-    The result is added to the run's ``summary.json``; errors of every structure go to
-    ``evaluation-<split>.csv``, and curves and band energies are drawn.
+    The result of a run is added to its ``summary.json``; errors of every structure go to
+    ``evaluation-<split>.csv``, and curves and band energies are drawn. Nothing is written for
+    weights without a run.
 
     Parameters
     ----------
-    path
-        The run directory.
-    votes, seed
-        Orientations per structure, and their seed.
-    data
-        Where the data are now; where they were by default.
-    device, progress
-        Where to compute, and whether to show a bar.
+    weights
+        A run directory, a file of weights, or a shipped model by name.
+    config
+        Votes, seed, data, device.
 
     Raises
     ------
     CSGNNError
         No such run, other data, other elements or grid.
     """
-    run = RunDirectory.open(path)
-    trained = load_dos_model(path, choose_device(device))
-    options = TrainDOSConfig.from_yaml(run.config)
-    dataset = load_dos_dataset(options.data if data is None else data, seed=options.seed)
-    _check_same(trained, dataset, moved=data is not None)
+    found = find_evaluated(
+        weights,
+        config,
+        load=load_dos_model,
+        options=lambda trained: TrainDOSConfig(),
+        config_class=TrainDOSConfig,
+        data=load_run_data,
+    )
+    trained, dataset = found.trained, found.data
+    _check_same(trained, dataset)
     split, records = "test", dataset.test
     if not records:
         split = "validation"
+        options = found.options
         _, records = dataset.split_validation(options.validation_fraction, options.seed)
-    predicted = predict_curves(
-        trained,
-        [record.atoms for record in records],
-        votes=votes,
-        seed=seed,
-        progress=progress and sys.stderr.isatty(),
-    )
+    for record in records:
+        refuse_unknown(trained.model.model, record.atoms, record.name, str(trained.path))
+    quiet = not (config.progress and sys.stderr.isatty())
+    total = config.votes * len(records)
+    with tqdm(total=total, unit="structure", leave=False, disable=quiet) as bar:
+        curves = average_curves(
+            trained,
+            [record.atoms for record in records],
+            votes=config.votes,
+            seed=config.seed,
+            progress=bar.update,
+        )
+    predicted = np.array([curve.mean(axis=0) for curve in curves])
     structures = compare_curves(records, predicted, dataset.grid)
     table = summarize(structures)
-    run.write_table(f"evaluation-{split}", structures)
+    pictures: tuple[Path, ...] = ()
+    if found.run is not None:
+        pictures = _draw(found.run, split, records, predicted, structures, dataset)
+        found.run.write_table(f"evaluation-{split}", structures)
+        entry = {
+            "split": split,
+            "votes": config.votes,
+            "seed": config.seed,
+            "data": dataset.source,
+            "fingerprint": dataset.fingerprint,
+            # JSON has no NaN.
+            "figures": [
+                {k: None if v != v else v for k, v in row.items()}
+                for row in table.to_dict("records")
+            ],
+        }
+        found.run.record_evaluation(entry, ("split", "votes", "seed", "fingerprint"))
+    energy, dos = dataset.grid.unit, dataset.dos_unit
+    lines = [
+        table.to_string(index=False, float_format=lambda value: f"{value:.4f}"),
+        f"mean absolute errors on {len(structures)} {split} structures, "
+        f"{config.votes} vote{'s' * (config.votes > 1)}: dos in {dos}, levels in {energy}, "
+        f"band energies in {energy}/atom",
+        *(f"picture: {picture}" for picture in pictures),
+    ]
+    return DOSEvaluation(lines, split, config.votes, structures, table, pictures, (energy, dos))
+
+
+def _draw(
+    run: RunDirectory,
+    split: str,
+    records: Sequence[DOSRecord],
+    predicted: Floats,
+    structures: pd.DataFrame,
+    dataset: DOSDataset,
+) -> tuple[Path, ...]:
     order = np.argsort(structures["dos_mae"].to_numpy(), kind="stable")
     shown = order[np.linspace(0, len(order) - 1, min(6, len(order))).round().astype(int)]
     pictures = [run.figure(f"examples-{split}")]
@@ -268,32 +256,14 @@ def evaluate_dos(
             pictures[1],
             f"Band energy, {split}: mean absolute error {error:.4f} {dataset.grid.unit}/atom",
         )
-    rows = table.to_dict("records")
-    entry = {
-        "split": split,
-        "votes": votes,
-        "seed": seed,
-        "data": dataset.source,
-        "fingerprint": dataset.fingerprint,
-        # JSON has no NaN.
-        "figures": [{k: None if v != v else v for k, v in row.items()} for row in rows],
-    }
-    run.record_evaluation(entry, ("split", "votes", "seed", "fingerprint"))
-    units = dataset.grid.unit, dataset.dos_unit
-    return DOSEvaluation(split, votes, structures, table, tuple(pictures), units)
+    return tuple(pictures)
 
 
-def _check_same(trained: TrainedDOS, dataset: DOSDataset, *, moved: bool) -> None:
+def _check_same(trained: TrainedDOS, dataset: DOSDataset) -> None:
     if trained.grid != dataset.grid:
         raise DataError(
             f"{dataset.source} is on the grid {dataset.grid}, but {trained.path} was trained on "
             f"{trained.grid}"
-        )
-    if dataset.fingerprint != trained.header.data.get("fingerprint") and not moved:
-        raise DataError(
-            f"{dataset.source} has changed since {trained.path} was trained on it, so its test "
-            f"structures may have been training structures; restore it, or name the data to use "
-            f"with --data"
         )
     if trained.quantity != dataset.quantity:
         raise CheckpointError(

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from csgnn_dgl._files import resource_error
 from csgnn_dgl.errors import ConfigError
-from csgnn_dgl.tasks.dos.predict import DOSPrediction
+from csgnn_dgl.tasks.dos.prediction import DOSPrediction
 from csgnn_dgl.tasks.plots import save_figure, tidy
 
 __all__ = ["picture_paths", "plot_prediction"]

@@ -1,176 +1,41 @@
-"""Densities of states of structures, and what follows from them."""
+"""Densities of states of the structures in files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import torch
-from ase import Atoms
-from ase.data import chemical_symbols
-
-from csgnn_dgl.datasets.atoms.structures import Structure
-from csgnn_dgl.errors import ConfigError, DataError
-from csgnn_dgl.mapping import random_rotations
-from csgnn_dgl.physics import EnergyGrid, band_energy, band_gap, fermi_level, refined
+from csgnn_dgl.datasets.atoms.structure import Structure
 from csgnn_dgl.tasks.device import choose_device
-from csgnn_dgl.tasks.dos.files import FileResult, UnseenElements, work_on_files
+from csgnn_dgl.tasks.dos.prediction import DOSPrediction, predict_structures
+from csgnn_dgl.tasks.dos.structure_files import work_on_structures
 from csgnn_dgl.tasks.dos.trained import TrainedDOS, load_dos_model
-from csgnn_dgl.tasks.predict_config import PredictFilesConfig
-from csgnn_dgl.tasks.seeds import generator
+from csgnn_dgl.tasks.dos.unseen import UnseenElements
+from csgnn_dgl.tasks.files import FileResult
+from csgnn_dgl.tasks.outcome import Outcome
+from csgnn_dgl.tasks.output_files import check_output
+from csgnn_dgl.tasks.use_config import PredictConfig
 
-__all__ = ["DOSPrediction", "predict_files", "predict_structures"]
+__all__ = ["predict_files", "predict_outcome"]
 
-Floats = npt.NDArray[np.float64]
-
-# What counts as no states in a gap [states per unit of energy and atom]: a network's zeros are not
-# exact.
-_NO_STATES = 0.01
-
-
-@dataclass(frozen=True, eq=False)
-class DOSPrediction:
-    """A predicted density of states.
-
-    Parameters
-    ----------
-    atoms
-        The structure.
-    grid
-        Energies, with their unit and zero.
-    dos
-        Mean over the atoms, shape ``(E,)`` [``unit``].
-    unit
-        Of the curve.
-    quantity
-        ``"electronic"`` or ``"phonon"``.
-    per_atom
-        Each atom's own curve, shape ``(N, E)`` [``unit``].
-    electrons
-        Per atom; None if unknown.
-    fermi_level
-        [unit of energy, from the grid's zero]; None if the electrons are unknown.
-    band_energy
-        Energy of the electrons [unit of energy per atom]; None likewise.
-    gap
-        Around the Fermi level, where the curve stays below 0.01 [unit of energy]; None likewise.
-    reference
-        The curve that came with the structure, shape ``(E,)``, if one on this grid did.
-    notes
-        What a user should know, a sentence each.
-    """
-
-    atoms: Atoms
-    grid: EnergyGrid
-    dos: Floats
-    unit: str
-    quantity: str
-    per_atom: Floats
-    electrons: float | None = None
-    fermi_level: float | None = None
-    band_energy: float | None = None
-    gap: float | None = None
-    reference: Floats | None = None
-    notes: tuple[str, ...] = ()
-
-    @property
-    def energies(self) -> Floats:
-        """Energies of the curve, shape ``(E,)``."""
-        return self.grid.energies
-
-    @property
-    def formula(self) -> str:
-        """Chemical formula."""
-        return str(self.atoms.get_chemical_formula())
-
-    @property
-    def error(self) -> float | None:
-        """Mean absolute difference from the reference [``unit``]; None without one."""
-        return None if self.reference is None else _mae(self.dos, self.reference)
-
-    @property
-    def summary(self) -> str:
-        """What was found, in a line."""
-        unit, zero = self.grid.unit, self.grid.zero
-        parts = []
-        if self.fermi_level is not None:
-            parts.append(f"E_F {self.fermi_level:.3f} {unit} (zero: {zero})")
-            parts.append(f"band energy {self.band_energy:.4f} {unit}/atom")
-            parts.append(f"gap {self.gap:.2f} {unit}" if self.gap else "no gap")
-            parts.append(f"{self.electrons:g} electrons/atom")
-        else:
-            total = self.dos.sum()
-            middle = (self.energies * self.dos).sum() / total if total > 0 else float("nan")
-            parts.append(f"{self.quantity} DOS, mean at {middle:.1f} {unit}")
-            parts.append(f"highest at {self.energies[self.dos.argmax()]:.1f} {unit} (zero: {zero})")
-        if self.error is not None:
-            parts.append(f"mean absolute error {self.error:.4f} {self.unit}")
-        return ", ".join(parts)
-
-
-def predict_structures(
-    trained: TrainedDOS,
-    structures: Sequence[Atoms],
-    *,
-    electrons: float | None = None,
-    votes: int = 1,
-    seed: int = 0,
-) -> list[DOSPrediction]:
-    """Densities of states of structures, with Fermi level, band energy and gap where they exist.
-
-    Parameters
-    ----------
-    trained
-        The model.
-    structures
-        Structures; a ``dos`` in the ``info`` of one is its reference.
-    electrons
-        Per atom; by default what the training data say of the elements, else what the structure's
-        ``info`` says (``electrons_per_atom``, or ``electrons`` of all).
-    votes, seed
-        Orientations to average over, the first as given, and the seed of the others.
-
-    Raises
-    ------
-    ConfigError
-        Electrons for a model of phonons.
-    DataError
-        An element that a model of one element does not know; more electrons than the window
-        holds; a structure that has no neighbourhoods.
-    """
-    if electrons is not None and trained.quantity != "electronic":
-        raise ConfigError(
-            f"electrons were given, but {trained.path} predicts a {trained.quantity} density of "
-            f"states, which holds none"
-        )
-    for index, atoms in enumerate(structures):
-        _check_elements(trained, atoms, index)
-    curves = trained.per_atom(structures)
-    for turn in random_rotations(max(votes - 1, 0), "so3", "z", generator(seed, "votes")):
-        turned = trained.per_atom([_turned(atoms, turn) for atoms in structures])
-        curves = [total + more for total, more in zip(curves, turned, strict=True)]
-    return [
-        _analysed(trained, atoms, curve / votes, electrons)
-        for atoms, curve in zip(structures, curves, strict=True)
-    ]
+Result = FileResult[Structure, DOSPrediction]
 
 
 def predict_files(
-    path: Path,
+    weights: str | Path,
     files: Sequence[Path],
-    config: PredictFilesConfig,
+    config: PredictConfig,
     *,
     done: Callable[[int], object] | None = None,
-) -> tuple[TrainedDOS, list[FileResult[DOSPrediction]]]:
+) -> tuple[TrainedDOS, list[FileResult[Structure, DOSPrediction]]]:
     """Predict for all structures of files.
 
     Parameters
     ----------
-    path
-        Run directory, or ``.safetensors`` file.
+    weights
+        Run directory, file of weights, or a shipped model by name.
     files
         Structure files; a trajectory is many structures.
     config
@@ -187,10 +52,9 @@ def predict_files(
     DataError
         With ``strict``, the first file that cannot be used.
     """
-    if not files:
-        raise ConfigError("no files were given")
-    trained = load_dos_model(path, choose_device(config.device))
-    unseen = UnseenElements(trained.elements, path.stem if path.is_file() else str(path))
+    trained = load_dos_model(weights, choose_device(config.device), model=config.model)
+    name = Path(weights).stem if trained.path == Path(weights) else str(weights)
+    unseen = UnseenElements(trained.elements, name)
 
     def work(structures: Sequence[Structure]) -> list[DOSPrediction]:
         found = predict_structures(
@@ -205,94 +69,94 @@ def predict_files(
             for prediction in found
         ]
 
-    results = work_on_files(
+    results = work_on_structures(
         files, work, occupancy=config.occupancy, strict=config.strict, done=done
     )
     return trained, list(results)
 
 
-def _check_elements(trained: TrainedDOS, atoms: Atoms, index: int) -> None:
-    known = trained.elements
-    strange = sorted({int(number) for number in atoms.numbers} - set(known))
-    if len(known) == 1 and strange:
-        names = ", ".join(chemical_symbols[number] for number in strange)
-        raise DataError(
-            f"structure {index} ({atoms.get_chemical_formula()}): {names} cannot be told from "
-            f"{chemical_symbols[known[0]]}, the only element that {trained.path} knows; choose "
-            f"another model"
-        )
+def predict_outcome(
+    weights: Path,
+    files: Sequence[Path],
+    config: PredictConfig,
+    *,
+    done: Callable[[int], object] | None = None,
+) -> Outcome:
+    """As :func:`predict_files`, for the command line: also writes and draws what is asked for."""
+    if config.output is not None:
+        check_output(config.output, (".npz", ".csv"))
+    if config.plot is not None and config.plot.suffix and not config.plot.is_dir():
+        check_output(config.plot, (".png",))
+    _, results = predict_files(weights, files, config, done=done)
+    predicted = [
+        (result.file, frame, value)
+        for result in results
+        for frame, value in enumerate(result.values)
+    ]
+    lines = [line for result in results for line in _lines(result)]
+    if predicted and config.output is not None:
+        from csgnn_dgl.tasks.dos.curve_files import write_curves
+
+        write_curves(config.output, predicted, str(weights))
+        lines.append(f"{len(predicted)} curves written to {config.output}")
+    if predicted and config.plot is not None:
+        _draw(config.plot, results)
+        lines.append(f"{len(predicted)} pictures: {config.plot}")
+    errors = [(result.file, result.error) for result in results]
+    return Outcome(lines, [_plain(result) for result in results], errors)
 
 
-def _turned(atoms: Atoms, rotation: torch.Tensor) -> Atoms:
-    turn = rotation.double().numpy().T
-    return Atoms(atoms.numbers, atoms.positions @ turn, cell=atoms.cell.array @ turn, pbc=atoms.pbc)
+def _draw(place: Path, results: Sequence[Result]) -> None:
+    from csgnn_dgl.tasks.dos.plots_predict import picture_paths, plot_prediction
+
+    predicted = [
+        (result.file, frame, len(result.values), value)
+        for result in results
+        for frame, value in enumerate(result.values)
+    ]
+    paths = picture_paths(place, [(file, frame, count) for file, frame, count, _ in predicted])
+    for path, (file, frame, count, value) in zip(paths, predicted, strict=True):
+        name = f"{file.name}[{frame}]" if count > 1 else file.name
+        plot_prediction(value, path, f"{name}, {value.formula}")
 
 
-def _analysed(
-    trained: TrainedDOS, atoms: Atoms, per_atom: Floats, electrons: float | None
-) -> DOSPrediction:
-    grid, dos = trained.grid, per_atom.mean(axis=0)
-    notes: list[str] = []
-    reference = _reference(atoms, grid, notes)
-    common = (atoms, grid, dos, trained.dos_unit, trained.quantity, per_atom)
-    if trained.quantity != "electronic":
-        return DOSPrediction(*common, reference=reference, notes=tuple(notes))
-    count = electrons if electrons is not None else _electrons(trained, atoms)
-    if count is None:
-        notes.append(
-            "how many electrons fill the states is unknown, so there is no Fermi level: give "
-            "--electrons PER_ATOM"
-        )
-        return DOSPrediction(*common, reference=reference, notes=tuple(notes))
-    finer, fine_grid = refined(dos, grid, grid.step / 10)
-    try:
-        level = float(fermi_level(finer, fine_grid, count))
-    except DataError as error:
-        raise DataError(
-            f"{error} of {grid.start:g} … {grid.stop:g} {grid.unit} (per atom of "
-            f"{atoms.get_chemical_formula()}); is the number of electrons right?"
-        ) from error
-    return DOSPrediction(
-        *common,
-        electrons=count,
-        fermi_level=level,
-        band_energy=float(band_energy(finer, fine_grid, count)),
-        gap=float(band_gap(finer, fine_grid, count, threshold=_NO_STATES)),
-        reference=reference,
-        notes=tuple(notes),
-    )
+def _lines(result: Result) -> list[str]:
+    if result.error is not None:
+        return [f"{result.file}: cannot be used"]
+    lines = []
+    for structure, value in zip(result.items, result.values, strict=True):
+        lines += [f"{structure.source}: {structure.summary}", f"  {value.summary}"]
+        lines += [f"  warning: {note}" for note in (*structure.warnings, *value.notes)]
+    return lines
 
 
-def _electrons(trained: TrainedDOS, atoms: Atoms) -> float | None:
-    """Electrons per atom: what is known of the elements, else what the structure says."""
-    known = trained.electrons_per_element
-    numbers = [int(number) for number in atoms.numbers]
-    if known is not None and all(number in known for number in numbers):
-        return float(np.mean([known[number] for number in numbers]))
-    for key, per in (("electrons_per_atom", 1), ("electrons", len(numbers))):
-        value = atoms.info.get(key)
-        if isinstance(value, (int, float)) and np.isfinite(value) and value > 0:
-            return float(value) / per
-    return None
+def _plain(result: Result) -> dict[str, Any]:
+    return {
+        "file": str(result.file),
+        "error": result.error,
+        "structures": [
+            _plain_structure(structure, value)
+            for structure, value in zip(result.items, result.values, strict=True)
+        ],
+    }
 
 
-def _reference(atoms: Atoms, grid: EnergyGrid, notes: list[str]) -> Floats | None:
-    given = atoms.info.get("dos")
-    if given is None:
-        return None
-    try:
-        values = np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError):
-        notes.append("the dos in the file is not made of numbers; it is not compared")
-        return None
-    if values.shape != (grid.size,):
-        notes.append(
-            f"the dos in the file has the shape {values.shape}, but the model's grid has "
-            f"{grid.size} energies; it is not compared"
-        )
-        return None
-    return None if np.isnan(values).all() else values
-
-
-def _mae(predicted: Floats, reference: Floats) -> float:
-    return float(np.nanmean(np.abs(predicted - reference)))
+def _plain_structure(structure: Structure, value: DOSPrediction) -> dict[str, Any]:
+    return {
+        "source": structure.source,
+        "formula": value.formula,
+        "sites": len(value.atoms),
+        "reader": structure.reader,
+        "quantity": value.quantity,
+        "energy_unit": value.grid.unit,
+        "zero_of_energy": value.grid.zero,
+        "dos_unit": value.unit,
+        "electrons_per_atom": value.electrons,
+        "fermi_level": value.fermi_level,
+        "band_energy_per_atom": value.band_energy,
+        "gap": value.gap,
+        "mean_absolute_error": value.error,
+        "energies": value.energies.round(9).tolist(),
+        "dos": value.dos.round(9).tolist(),
+        "warnings": [*structure.warnings, *value.notes],
+    }

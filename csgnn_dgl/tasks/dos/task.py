@@ -10,40 +10,20 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchmetrics import MeanMetric
 
-from csgnn_dgl.datasets.atoms.base import DOSDataset, DOSRecord
+from csgnn_dgl.datasets.atoms.base import DOSRecord
+from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.mapping import random_rotations
 from csgnn_dgl.mapping.neighbors import Neighbors, find_neighbors
-from csgnn_dgl.models import AtomEncoderConfig, DOSConfig, DOSModel
+from csgnn_dgl.models import DOSModel
 from csgnn_dgl.models.dos import structure_mean
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
 from csgnn_dgl.tasks.seeds import derive_seed, generator
 from csgnn_dgl.tasks.training_task import TrainingTask
 
-__all__ = ["DOSBatch", "DOSTask", "StructureBatches", "dos_config", "random_turns", "target_tensor"]
+__all__ = ["DOSBatch", "DOSTask", "StructureBatches", "random_turns", "target_tensor"]
 
 # Neighbours are kept in memory up to this size, and searched for again beyond it [bytes].
 _CACHE = 4 << 30
-
-
-def dos_config(config: TrainDOSConfig, dataset: DOSDataset) -> DOSConfig:
-    """Sizes of the network that ``config`` asks for."""
-    atoms = AtomEncoderConfig(
-        dataset.elements,
-        level=config.level,
-        n_spheres=config.n_spheres,
-        channels=config.channels,
-        r_min=config.r_min,
-        cutoff=config.cutoff,
-        assignment=config.assignment,
-        base_width=config.base_width,
-        kernel_size=config.kernel_size,
-        pooling=config.pooling,
-        features=config.features,
-        embedding=config.embedding,
-    )
-    return DOSConfig(
-        atoms, dataset.grid.size, tuple(config.hidden), config.dropout, norm=config.norm
-    )
 
 
 def target_tensor(records: Sequence[DOSRecord]) -> Tensor:
@@ -142,17 +122,20 @@ class StructureBatches(Dataset[DOSBatch]):
         return found
 
 
-def random_turns(neighbors: Neighbors, generator: torch.Generator) -> Neighbors:
-    """The surroundings of every atom in a random orientation of its own."""
+def random_turns(
+    neighbors: Neighbors, generator: torch.Generator, *, together: bool = False
+) -> Neighbors:
+    """Surroundings in random orientations: of each atom by itself, or of a structure together."""
     displacements = neighbors.displacements
+    count = neighbors.n_structures if together else neighbors.n_atoms
     turns = random_rotations(
-        neighbors.n_atoms, "so3", "z", generator, displacements.dtype, displacements.device
+        count, "so3", "z", generator, displacements.dtype, displacements.device
     )
-    return neighbors.rotated(turns)
+    return neighbors.rotated(turns[neighbors.structures] if together else turns)
 
 
-def _shaken(neighbors: Neighbors, spread: float, generator: torch.Generator) -> Neighbors:
-    """Noise of ``spread`` Å on every neighbour, never so much that it meets the centre."""
+def jitter(neighbors: Neighbors, spread: float, generator: torch.Generator) -> Neighbors:
+    """Noise of ``spread`` Å on every neighbour, at most three times that."""
     displacements = neighbors.displacements
     noise = torch.randn(displacements.shape, generator=generator).to(displacements)
     return replace(neighbors, displacements=displacements + spread * noise.clamp(-3, 3))
@@ -178,6 +161,11 @@ class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
     def __init__(self, config: TrainDOSConfig, model: DOSModel, step: float) -> None:
         super().__init__(config, model)
         self.step = step
+        if config.atoms_per_structure is not None and not model.model.local:
+            raise ConfigError(
+                f"atoms_per_structure is {config.atoms_per_structure}, but {config.model} passes "
+                f"messages between atoms and so needs all of a structure"
+            )
         self.train_loss = MeanMetric(nan_strategy="disable")
         self.validation_loss = MeanMetric(nan_strategy="disable")
         self.train_error = MeanMetric(nan_strategy="disable")
@@ -190,11 +178,12 @@ class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
         batch = self._some_atoms(batch, "atoms", *place)
         neighbors = batch.neighbors
         if self.config.rotate:
-            neighbors = random_turns(neighbors, generator(self.config.seed, "turns", *place))
+            turns = generator(self.config.seed, "turns", *place)
+            neighbors = random_turns(neighbors, turns, together=not self.model.model.local)
         if self.config.jitter:
             noise = generator(self.config.seed, "jitter", *place)
-            neighbors = _shaken(neighbors, self.config.jitter, noise)
-        loss, error = self._compare(self.model, replace(batch, neighbors=neighbors))
+            neighbors = jitter(neighbors, self.config.jitter, noise)
+        loss, error = self._compare(replace(batch, neighbors=neighbors))
         self.train_loss.update(loss.detach(), len(batch.curves))
         self.train_error.update(error, len(batch.curves))
         self.log("train_loss", self.train_loss, on_epoch=True, on_step=False, prog_bar=True)
@@ -204,7 +193,7 @@ class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
     def validation_step(self, batch: DOSBatch, batch_idx: int) -> None:
         # The same atoms in every epoch: epochs are compared with each other.
         batch = self._some_atoms(batch, "validation", batch_idx, self.global_rank)
-        loss, error = self._compare(self.kept, batch)
+        loss, error = self._compare(batch)
         self.validation_loss.update(loss, len(batch.curves))
         self.validation_error.update(error, len(batch.curves))
         self.log("validation_loss", self.validation_loss, on_epoch=True)
@@ -216,10 +205,10 @@ class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
             return batch
         return batch.some_atoms(count, generator(self.config.seed, purpose, *place))
 
-    def _compare(self, model: DOSModel, batch: DOSBatch) -> tuple[Tensor, Tensor]:
+    def _compare(self, batch: DOSBatch) -> tuple[Tensor, Tensor]:
         """Loss, and mean absolute error of the curves of structures."""
-        neighbors = batch.neighbors.to(self.device, next(model.parameters()).dtype)
-        atoms = model.per_atom(neighbors)
+        neighbors = batch.neighbors.to(self.device, next(self.model.parameters()).dtype)
+        atoms = self.model.per_atom(neighbors)
         loss, error = self._losses(structure_mean(atoms, neighbors), batch.curves)
         weight = self.config.atom_weight
         if batch.atom_curves is not None and weight:

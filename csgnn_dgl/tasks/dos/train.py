@@ -1,4 +1,4 @@
-"""Training on densities of states from a configuration, from scratch or onwards."""
+"""Training on densities of states from options, from scratch or onwards."""
 
 from __future__ import annotations
 
@@ -13,29 +13,20 @@ from torch import Tensor
 from csgnn_dgl.datasets.atoms.base import DOSDataset, DOSRecord
 from csgnn_dgl.datasets.atoms.loading import load_dos_dataset
 from csgnn_dgl.errors import DataError
-from csgnn_dgl.models import DOSConfig, DOSModel
+from csgnn_dgl.models import DOSModel
 from csgnn_dgl.tasks.callbacks import KeepWeights
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
 from csgnn_dgl.tasks.dos.plots import plot_examples
-from csgnn_dgl.tasks.dos.task import DOSTask, StructureBatches, dos_config, target_tensor
-from csgnn_dgl.tasks.dos.trained import KIND, load_dos_model
+from csgnn_dgl.tasks.dos.task import DOSTask, StructureBatches, target_tensor
+from csgnn_dgl.tasks.dos.trained import KIND, TrainedDOS, dos_network, load_dos_model
 from csgnn_dgl.tasks.history import History
-from csgnn_dgl.tasks.loaders import batch_loader
 from csgnn_dgl.tasks.plots import plot_curves
 from csgnn_dgl.tasks.run_directory import RunDirectory
-from csgnn_dgl.tasks.seeds import derive_seed
-from csgnn_dgl.tasks.training import (
-    Echo,
-    fit,
-    is_first_process,
-    new_run,
-    require_free,
-    seed_weights,
-    silent,
-)
+from csgnn_dgl.tasks.training import Echo, silent
+from csgnn_dgl.tasks.training_job import Split, TrainingJob
 from csgnn_dgl.tasks.weights import Header
 
-__all__ = ["dos_header", "fit_model", "report", "resume", "train"]
+__all__ = ["closing_lines", "load_run_data", "resume", "train"]
 
 
 def train(config: TrainDOSConfig, echo: Echo = silent) -> RunDirectory:
@@ -53,100 +44,170 @@ def train(config: TrainDOSConfig, echo: Echo = silent) -> RunDirectory:
     CSGNNError
         The data, the options or the place to write cannot be used; nothing was overwritten.
     """
-    require_free(config)
-    if config.data is None and is_first_process():
-        echo("no --data given: training on the built-in carbon set")
-    dataset = load_dos_dataset(config.data, seed=config.seed)
-    with new_run(config, "dos") as run:
-        _fit(run, config, dataset, echo)
-    return run
+    return _JOB.train(config, echo)
 
 
-def resume(path: Path, echo: Echo = silent) -> RunDirectory:
+def resume(path: Path, echo: Echo = silent, *, model: Any = None) -> RunDirectory:
     """Go on with the run at ``path`` from the end of its last complete epoch.
+
+    Parameters
+    ----------
+    path
+        The run.
+    echo
+        As for :func:`train`.
+    model
+        The model, if it is one of your own.
 
     Raises
     ------
     CheckpointError
         No run there, or a damaged one, or the data have changed since.
     """
-    run = RunDirectory.open(path)
-    config = TrainDOSConfig.from_yaml(run.config)
-    _fit(run, config, load_dos_dataset(config.data, seed=config.seed), echo)
-    return run
+    return _JOB.resume(path, echo, model=model)
 
 
-def dos_header(dataset: DOSDataset, network: DOSConfig) -> Header:
-    """What must be known to use a model that was trained on ``dataset``."""
-    grid, electrons = dataset.grid, dataset.electrons_per_element
-    return Header(
-        kind=KIND,
-        model=network.to_dict(),
-        data={
-            "name": dataset.name,
-            "source": dataset.source,
-            "fingerprint": dataset.fingerprint,
-            "grid": {
-                "start": grid.start,
-                "step": grid.step,
-                "size": grid.size,
-                "unit": grid.unit,
-                "zero": grid.zero,
+def closing_lines(run: RunDirectory) -> list[str]:
+    """What came out of a finished run, and what to do next."""
+    summary = run.read_summary()
+    return [
+        f"{run.path}: mean absolute validation error {summary['validation_error']:.4g} "
+        f"{summary['data']['dos_unit']} (epoch {summary['kept_epoch'] + 1} of "
+        f"{summary['epochs']}, {summary['seconds_per_epoch']:.1f} s per epoch)",
+        f"curves: {run.figure('curves')}, examples: {run.figure('examples-validation')}",
+        f"test it: csgnn-dgl evaluate {run.path}",
+    ]
+
+
+def load_run_data(config: TrainDOSConfig, data: Path | None = None) -> DOSDataset:
+    """The data that ``config`` names, or the same kind of data at another place."""
+    return load_dos_dataset(config.data if data is None else data, seed=config.seed)
+
+
+class _DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
+    command = "dos"
+    built_in = "the built-in carbon set"
+    config_class = TrainDOSConfig
+
+    def load_data(self, config: TrainDOSConfig) -> DOSDataset:
+        return load_run_data(config)
+
+    def build(self, model: Any, config: TrainDOSConfig, data: DOSDataset) -> DOSModel:
+        network = dos_network(model, config.hypers, data.elements, _head(config, data))
+        if config.calibrate:
+            training, _ = data.split_validation(config.validation_fraction, config.seed)
+            network.head.calibrate(_curves_to_start_from(training))
+        return network
+
+    def header(self, config: TrainDOSConfig, data: DOSDataset, network: Any) -> Header:
+        grid, electrons = data.grid, data.electrons_per_element
+        return Header(
+            kind=KIND,
+            model={
+                "name": config.model,
+                "elements": list(network.model.elements),
+                "hypers": config.hypers.model_dump(mode="json"),
             },
-            "quantity": dataset.quantity,
-            "dos_unit": dataset.dos_unit,
-            "electrons_per_element": electrons
-            and {str(number): count for number, count in electrons.items()},
-        },
-    )
-
-
-def fit_model(
-    run: RunDirectory,
-    config: TrainDOSConfig,
-    dataset: DOSDataset,
-    model: DOSModel,
-    echo: Echo = silent,
-) -> tuple[DOSTask, History, KeepWeights] | None:
-    """Train a given model in a run directory; None in further processes of a distributed run."""
-    training, validation = dataset.split_validation(config.validation_fraction, config.seed)
-    if config.calibrate:
-        model.calibrate(_curves_to_start_from(training))
-    task = DOSTask(config, model, dataset.grid.step)
-    if is_first_process():
-        for warning in dataset.warnings:
-            echo(f"warning: {warning}")
-        if dataset.rejected:
-            echo(
-                f"warning: {len(dataset.rejected)} structures cannot be used, the first is "
-                f"{dataset.rejected[0].name}: {dataset.rejected[0].reason}"
-            )
-        parameters = sum(p.numel() for p in model.parameters())
-        echo(
-            f"{run.path}: {len(training)} training and {len(validation)} validation structures of "
-            f"{len(dataset.elements)} elements, {parameters:,} parameters"
+            head=_head(config, data),
+            data={
+                "name": data.name,
+                "source": data.source,
+                "fingerprint": data.fingerprint,
+                "grid": {
+                    "start": grid.start,
+                    "step": grid.step,
+                    "size": grid.size,
+                    "unit": grid.unit,
+                    "zero": grid.zero,
+                },
+                "quantity": data.quantity,
+                "dos_unit": data.dos_unit,
+                "electrons_per_element": electrons
+                and {str(number): count for number, count in electrons.items()},
+            },
         )
-    cutoff = model.config.atoms.cutoff
-    batches = [StructureBatches(split, cutoff) for split in (training, validation)]
 
-    def make_loaders(rank: int, world_size: int) -> tuple[Any, Any]:
-        training_loader, validation_loader = (
-            batch_loader(
+    def splits(self, config: TrainDOSConfig, data: DOSDataset, network: Any) -> tuple[Split, Split]:
+        training, validation = (
+            Split(
                 part,
-                config.batch_size,
-                seed=derive_seed(config.seed, "order") % 2**32,
-                shuffle=part is batches[0],
-                groups=[record.group for record in part.records],
-                rank=rank,
-                world_size=world_size,
+                StructureBatches(part, network.model.cutoff),
+                [record.group for record in part],
             )
-            for part in batches
+            for part in data.split_validation(config.validation_fraction, config.seed)
         )
-        return training_loader, validation_loader
+        return training, validation
 
-    header = dos_header(dataset, model.config)
-    done = fit(run, task, header, make_loaders, command="dos", echo=echo)
-    return None if done is None else (task, *done)
+    def task(
+        self, config: TrainDOSConfig, data: DOSDataset, network: Any, splits: tuple[Split, Split]
+    ) -> DOSTask:
+        return DOSTask(config, network, data.grid.step)
+
+    def opening(
+        self, config: TrainDOSConfig, data: DOSDataset, splits: tuple[Split, Split]
+    ) -> list[str]:
+        lines = list(data.warnings)
+        if data.rejected:
+            lines.append(
+                f"{len(data.rejected)} structures cannot be used, the first is "
+                f"{data.rejected[0].name}: {data.rejected[0].reason}"
+            )
+        sizes = [len(split.samples) for split in splits]
+        return [
+            *lines,
+            f"{sizes[0]} training and {sizes[1]} validation structures of {len(data.elements)} "
+            f"elements",
+        ]
+
+    def load_trained(self, run: RunDirectory, model: Any) -> TrainedDOS:
+        return load_dos_model(run.path, model=model)
+
+    def report(
+        self,
+        run: RunDirectory,
+        config: TrainDOSConfig,
+        data: DOSDataset,
+        splits: tuple[Split, Split],
+        trained: Any,
+        history: History,
+        keep: KeepWeights,
+    ) -> dict[str, Any]:
+        training, validation = (split.samples for split in splits)
+        plot_curves(
+            history.table,
+            run.figure("curves"),
+            loss="loss",
+            second="error",
+            second_unit=f"mean absolute error [{data.dos_unit}]",
+            log=True,
+        )
+        shown = _spread_out(validation, 6)
+        predicted = trained.predict([record.atoms for record in shown])
+        plot_examples(shown, predicted, data, run.figure("examples-validation"))
+        best = next(row for row in history.rows if row["epoch"] == keep.epoch)
+        return {
+            "data": {
+                "grid": trained.header.data["grid"],
+                "quantity": data.quantity,
+                "dos_unit": data.dos_unit,
+                "elements": list(data.elements),
+                "training_structures": len(training),
+                "validation_structures": len(validation),
+                "test_structures": len(data.test),
+                "rejected": len(data.rejected),
+            },
+            "validation_loss": best["validation_loss"],
+            "validation_error": best["validation_error"],
+        }
+
+
+def _head(config: TrainDOSConfig, data: DOSDataset) -> dict[str, Any]:
+    return {
+        "bins": data.grid.size,
+        "hidden": list(config.hidden),
+        "dropout": config.dropout,
+        "norm": config.norm,
+    }
 
 
 def _curves_to_start_from(records: Sequence[DOSRecord]) -> Tensor:
@@ -162,66 +223,6 @@ def _curves_to_start_from(records: Sequence[DOSRecord]) -> Tensor:
     return torch.from_numpy(np.concatenate(some).astype(np.float32))
 
 
-def _fit(run: RunDirectory, config: TrainDOSConfig, dataset: DOSDataset, echo: Echo) -> None:
-    seed_weights(config.seed)
-    done = fit_model(run, config, dataset, DOSModel(dos_config(config, dataset)), echo)
-    if done is None:
-        return
-    _, history, keep = done
-    report(run, config, dataset, history, keep)
-
-
-def report(
-    run: RunDirectory,
-    config: TrainDOSConfig,
-    dataset: DOSDataset,
-    history: History,
-    keep: KeepWeights,
-) -> None:
-    """Plots and summary, from the weights as saved."""
-    training, validation = dataset.split_validation(config.validation_fraction, config.seed)
-    plot_curves(
-        history.table,
-        run.figure("curves"),
-        loss="loss",
-        second="error",
-        second_unit=f"mean absolute error [{dataset.dos_unit}]",
-        log=True,
-    )
-    trained = load_dos_model(run.path)
-    shown = _spread_out(validation, 6)
-    predicted = trained.predict([record.atoms for record in shown])
-    plot_examples(shown, predicted, dataset, run.figure("examples-validation"))
-    seconds = history.table["seconds"]
-    best = next(row for row in history.rows if row["epoch"] == keep.epoch)
-    run.write_summary(
-        {
-            **run.read_summary(),
-            "command": "train dos",
-            "data": {
-                **{k: trained.header.data[k] for k in ("name", "source", "fingerprint", "grid")},
-                "quantity": dataset.quantity,
-                "dos_unit": dataset.dos_unit,
-                "elements": list(dataset.elements),
-                "training_structures": len(training),
-                "validation_structures": len(validation),
-                "test_structures": len(dataset.test),
-                "rejected": len(dataset.rejected),
-            },
-            "seed": config.seed,
-            "parameters": sum(p.numel() for p in trained.model.parameters()),
-            "epochs": len(history.rows),
-            "kept_epoch": keep.epoch,
-            "validation_loss": best["validation_loss"],
-            "validation_error": best["validation_error"],
-            "seconds_per_epoch": float(seconds.median()),
-            "seconds_of_training": float(seconds.sum()),
-            "threads": torch.get_num_threads(),
-            "versions": dict(trained.header.versions),
-        }
-    )
-
-
 def _spread_out(records: tuple[DOSRecord, ...], count: int) -> list[DOSRecord]:
     """A few structures, of as many groups as there are."""
     by_group: dict[str, list[DOSRecord]] = {}
@@ -232,3 +233,6 @@ def _spread_out(records: tuple[DOSRecord, ...], count: int) -> list[DOSRecord]:
     if not unique:
         raise DataError("there are no structures to show")
     return list(unique)[:count]
+
+
+_JOB = _DOSJob()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,15 +13,15 @@ import torch
 from ase import Atoms
 from torch import Tensor
 
-from csgnn_dgl.errors import CheckpointError, ConfigError
+from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.mapping.bricks import bricks
 from csgnn_dgl.mapping.neighbors import Neighbors, find_neighbors
-from csgnn_dgl.models import DOSConfig, DOSModel
+from csgnn_dgl.models import AtomModel, DOSModel, Hypers
 from csgnn_dgl.physics import EnergyGrid
-from csgnn_dgl.tasks.run_directory import RunDirectory
-from csgnn_dgl.tasks.weights import Header, load_into, load_weights
+from csgnn_dgl.tasks.trained import Trained, load_network
+from csgnn_dgl.tasks.weights import Header
 
-__all__ = ["KIND", "TrainedDOS", "load_dos_model"]
+__all__ = ["KIND", "TrainedDOS", "dos_network", "load_dos_model"]
 
 KIND = "dos"
 
@@ -28,11 +29,11 @@ Floats = npt.NDArray[np.float64]
 # Atoms that go through the network at once: some 100 MB at level 3.
 _CHUNK = 64
 # Atoms whose neighbours are searched at once: some 100 MB in a dense solid.
-_BRICK = 2048
+_TILE = 2048
 
 
 @dataclass(frozen=True)
-class TrainedDOS:
+class TrainedDOS(Trained[DOSModel]):
     """A model of densities of states with what must be known to use it.
 
     Parameters
@@ -44,10 +45,6 @@ class TrainedDOS:
     path
         The file of the weights.
     """
-
-    model: DOSModel
-    header: Header
-    path: Path
 
     @property
     def grid(self) -> EnergyGrid:
@@ -67,7 +64,17 @@ class TrainedDOS:
     @property
     def elements(self) -> tuple[int, ...]:
         """Atomic numbers that it was trained on."""
-        return self.model.config.atoms.elements
+        return self.model.model.elements
+
+    @property
+    def cutoff(self) -> float:
+        """Radius within which neighbours matter [Å]."""
+        return self.model.model.cutoff
+
+    @property
+    def features(self) -> int:
+        """Length of the descriptor of an atom."""
+        return self.model.model.features
 
     @property
     def electrons_per_element(self) -> dict[int, float] | None:
@@ -105,7 +112,7 @@ class TrainedDOS:
         chunk
             Atoms in the network at a time.
         """
-        return list(self._by_structure(structures, chunk, self.model.atoms, centres))
+        return list(self._by_structure(structures, chunk, self.model.describe, centres))
 
     def _by_structure(
         self,
@@ -118,31 +125,36 @@ class TrainedDOS:
             raise ConfigError(f"chunks of {chunk} atoms hold nothing")
         weight = next(self.model.parameters())
         wanted = [None] * len(structures) if centres is None else list(centres)
-        cutoff = self.model.config.atoms.cutoff
+        cutoff = self.cutoff
 
-        def rows(found: Neighbors) -> Floats:
+        def rows(parts: Iterable[Neighbors]) -> Floats:
             with torch.no_grad():
-                parts = [
-                    call(part.to(weight.device, weight.dtype)).cpu() for part in found.chunks(chunk)
-                ]
-            return torch.cat(parts).double().numpy()
+                found = [call(part.to(weight.device, weight.dtype)).cpu() for part in parts]
+            return torch.cat(found).double().numpy()
 
         for group in _batches(structures, chunk):
-            first = structures[group[0]]
-            if len(first) > _BRICK and wanted[group[0]] is None:
-                pieces, origins = [], []
-                for brick in bricks(first, cutoff, _BRICK):
-                    pieces.append(
-                        rows(find_neighbors([brick.atoms], cutoff, centres=[brick.centres]))
-                    )
-                    origins.append(brick.origin)
-                yield np.concatenate(pieces)[np.argsort(np.concatenate(origins))]
-                continue
-            found = find_neighbors(
-                [structures[i] for i in group], cutoff, centres=[wanted[i] for i in group]
-            )
-            counts = torch.bincount(found.structures, minlength=len(group)).tolist()
-            yield from np.split(rows(found), np.cumsum(counts)[:-1])
+            first, own = structures[group[0]], [wanted[i] for i in group]
+            if not self.model.model.local:
+                # Atoms see each other: structures stay whole, and all of their atoms are needed.
+                found = find_neighbors([structures[i] for i in group], cutoff)
+                pieces = _by_structures(rows([found]), found, len(group))
+                for values, atoms in zip(pieces, own, strict=True):
+                    yield values if atoms is None else values[atoms]
+            elif len(first) > _TILE and own[0] is None:
+                parts, origins = [], []
+                for tile in bricks(first, cutoff, _TILE):
+                    found = find_neighbors([tile.atoms], cutoff, centres=[tile.centres])
+                    parts.append(rows(found.chunks(chunk)))
+                    origins.append(tile.origin)
+                yield np.concatenate(parts)[np.argsort(np.concatenate(origins))]
+            else:
+                found = find_neighbors([structures[i] for i in group], cutoff, centres=own)
+                yield from _by_structures(rows(found.chunks(chunk)), found, len(group))
+
+
+def _by_structures(rows: Floats, found: Neighbors, count: int) -> list[Floats]:
+    sizes = torch.bincount(found.structures, minlength=count).tolist()
+    return np.split(rows, np.cumsum(sizes)[:-1])
 
 
 def _batches(structures: Sequence[Atoms], chunk: int) -> Iterator[list[int]]:
@@ -159,13 +171,32 @@ def _batches(structures: Sequence[Atoms], chunk: int) -> Iterator[list[int]]:
         yield group
 
 
-def load_dos_model(path: Path, device: torch.device | str = "cpu") -> TrainedDOS:
-    """The model of a run directory, or of a ``.safetensors`` file.
+def dos_network(
+    model: type[AtomModel], hypers: Hypers, elements: Sequence[int], head: Mapping[str, Any]
+) -> DOSModel:
+    """The untrained network of a model and the sizes of its head."""
+    return DOSModel(model(hypers, tuple(elements)), **head)
+
+
+def load_dos_model(
+    path: str | Path, device: torch.device | str = "cpu", *, model: Any = None
+) -> TrainedDOS:
+    """The model of a run directory, of a ``.safetensors`` file, or a shipped one by name.
+
+    Parameters
+    ----------
+    path
+        Which weights.
+    device
+        Where to compute.
+    model
+        The model of atoms, if it is one of your own: ``module:Class``, or the class.
 
     Raises
     ------
     CheckpointError
-        Nothing there, damaged, of another schema, or of another kind of model.
+        Nothing there, damaged, of a later schema, of another kind, or of a model that is not at
+        hand.
 
     Examples
     --------
@@ -174,19 +205,14 @@ def load_dos_model(path: Path, device: torch.device | str = "cpu") -> TrainedDOS
         trained = load_dos_model(Path("runs/dos-001"))
         curves = trained.predict([atoms])  # (1, E)
     """
-    file = path if path.is_file() else RunDirectory.open(path).model
-    header, state = load_weights(file, KIND)
-    try:
-        model = DOSModel(DOSConfig.from_dict(dict(header.model)))
-        trained = TrainedDOS(model.eval().to(device), header, file)
-        size = trained.grid.size
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"the header of {file} describes no model of densities of states: {error}"
-        ) from error
-    if size != model.config.bins:
-        raise CheckpointError(
-            f"{file} names a grid of {size} energies, but its model has {model.config.bins}"
-        )
-    load_into(model, state, file)
-    return trained
+
+    def build(found: type[AtomModel], hypers: Hypers, header: Header) -> DOSModel:
+        network = dos_network(found, hypers, header.model["elements"], header.head)
+        size = EnergyGrid(**header.data["grid"]).size
+        if size != network.head.bins:
+            raise ValueError(
+                f"it names a grid of {size} energies, but its model has {network.head.bins}"
+            )
+        return network
+
+    return TrainedDOS(*load_network(path, KIND, "atoms", build, device=device, model=model))

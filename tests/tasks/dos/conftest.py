@@ -13,7 +13,7 @@ import pytest
 import torch
 from ase.build import bulk
 
-from csgnn_dgl.models import AtomEncoderConfig, DOSConfig, DOSModel
+from csgnn_dgl.models import AtomCSGNN, AtomCSGNNHypers, DOSModel
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
 from csgnn_dgl.tasks.dos.train import train
 from csgnn_dgl.tasks.run_directory import RunDirectory
@@ -105,11 +105,12 @@ def dos_run(curves_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ru
 def save_tiny(path: Path, elements: tuple[int, ...], data: dict[str, object]) -> Path:
     """Write an untrained model whose curves hold some 10 states per atom."""
     torch.manual_seed(0)
-    atoms = AtomEncoderConfig(elements, level=1, channels=6, base_width=4, features=16)
-    config = DOSConfig(atoms, bins=41, hidden=(16,))
-    model = DOSModel(config)
-    model.calibrate(0.5 + 0.1 * torch.randn(64, 41))
-    save_weights(path, model.state_dict(), Header(kind="dos", model=config.to_dict(), data=data))
+    hypers = AtomCSGNNHypers(level=1, channels=6, base_width=4, features=16)
+    head = {"bins": 41, "hidden": [16], "dropout": 0.0, "norm": "batch"}
+    network = DOSModel(AtomCSGNN(hypers, elements), **head)  # type: ignore[arg-type]
+    network.head.calibrate(0.5 + 0.1 * torch.randn(64, 41))
+    model = {"name": "csgnn", "elements": list(elements), "hypers": hypers.model_dump()}
+    save_weights(path, network.state_dict(), Header("dos", model, head, data=data))
     return path
 
 

@@ -17,7 +17,7 @@ from ase.build import bulk
 
 from csgnn_dgl.cli.main import main
 from csgnn_dgl.datasets.atoms.structures import Occupancy
-from csgnn_dgl.tasks.dos.describe_config import OccupancyChoice
+from csgnn_dgl.tasks.use_config import OccupancyChoice
 
 Run = Callable[..., tuple[int, str, str]]
 SALT = bulk("NaCl", "rocksalt", 5.64)

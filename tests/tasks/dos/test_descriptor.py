@@ -15,7 +15,7 @@ from ase.build import bulk, molecule
 
 from csgnn_dgl.descriptor import AtomDescriptor, UnseenElementWarning, predict_dos
 from csgnn_dgl.errors import CheckpointError, ConfigError, DataError
-from csgnn_dgl.tasks.dos import shipped
+from csgnn_dgl.tasks import shipped
 
 SALT = bulk("NaCl", "rocksalt", 5.64) * (2, 1, 1)
 DIAMOND = bulk("C", "diamond", 3.57)

@@ -12,11 +12,12 @@ from ase.build import bulk
 
 from csgnn_dgl.descriptor import AtomDescriptor
 from csgnn_dgl.errors import CheckpointError
-from csgnn_dgl.tasks.dos.evaluate import evaluate_dos
-from csgnn_dgl.tasks.dos.ship import ship
-from csgnn_dgl.tasks.dos.shipped import FOLDER, find_weights, shipped_models
+from csgnn_dgl.tasks.dos.evaluate import evaluate
 from csgnn_dgl.tasks.dos.trained import load_dos_model
 from csgnn_dgl.tasks.run_directory import RunDirectory
+from csgnn_dgl.tasks.ship import ship
+from csgnn_dgl.tasks.shipped import FOLDER, find_weights, shipped_models
+from csgnn_dgl.tasks.use_config import EvaluateConfig
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def test_weights_and_figures_are_copied_and_places_are_not(
     shutil.copytree(dos_run.path, copy)
     with pytest.raises(CheckpointError, match="was not evaluated"):
         ship(copy, "carbon-tb", folder)
-    evaluate_dos(copy)
+    evaluate(copy, EvaluateConfig())
     with pytest.raises(CheckpointError, match="unknown model 'carbon': did you mean 'carbon-tb'"):
         ship(copy, "carbon", folder)
     target = ship(copy, "carbon-tb", folder)

@@ -18,16 +18,17 @@ from csgnn_dgl.cli.main import main
 from csgnn_dgl.datasets.atoms.base import DOSRecord
 from csgnn_dgl.errors import CheckpointError, ConfigError, DataError
 from csgnn_dgl.mapping.neighbors import find_neighbors
-from csgnn_dgl.models import AtomEncoderConfig, DOSConfig, DOSModel
+from csgnn_dgl.models import AtomCSGNN, AtomCSGNNHypers, DOSModel
 from csgnn_dgl.physics import EnergyGrid
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
-from csgnn_dgl.tasks.dos.evaluate import compare_curves, evaluate_dos, summarize
+from csgnn_dgl.tasks.dos.evaluate import compare_curves, evaluate, summarize
 from csgnn_dgl.tasks.dos.task import DOSBatch, DOSTask, StructureBatches, random_turns
 from csgnn_dgl.tasks.dos.train import resume, train
 from csgnn_dgl.tasks.dos.trained import load_dos_model
 from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.seeds import generator
 from csgnn_dgl.tasks.training import fit
+from csgnn_dgl.tasks.use_config import EvaluateConfig
 from csgnn_dgl.tasks.weights import load_weights
 
 
@@ -82,13 +83,13 @@ def test_an_interrupted_run_ends_with_the_same_weights(
 def test_evaluate(dos_run: RunDirectory, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(dos_run.path, copy)
-    result = evaluate_dos(copy, votes=2)
+    result = evaluate(copy, EvaluateConfig(votes=2))
     assert result.split == "test"
     assert len(result.structures) == 4
     assert {"dos_mae", "fdos_mae", "band_energy_mae", "fermi_level_mae"} <= set(result.table)
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in result.pictures)
     assert len(pd.read_csv(copy / "evaluation-test.csv")) == 4
-    evaluate_dos(copy, votes=2)
+    evaluate(copy, EvaluateConfig(votes=2))
     entries = json.loads((copy / "summary.json").read_text())["evaluation"]
     assert len(entries) == 1  # in place of the earlier one
 
@@ -104,15 +105,15 @@ def test_changed_data_are_refused(
     config.write_text(config.read_text().replace(str(curves_folder), str(moved)))
     more_diamonds(moved, "test.extxyz", 4, 7)
     with pytest.raises(DataError, match="has changed since"):
-        evaluate_dos(copy)
+        evaluate(copy, EvaluateConfig())
     with pytest.raises(CheckpointError, match="the data have changed since"):
         resume(copy)
 
 
 def _task(**options: Any) -> DOSTask:
     config = TrainDOSConfig.resolve(flags=options)
-    sizes = AtomEncoderConfig((6,), level=1, channels=4, base_width=4, features=8, cutoff=4.0)
-    return DOSTask(config, DOSModel(DOSConfig(sizes, 3, (8,))), step=0.5)
+    sizes = AtomCSGNNHypers(level=1, channels=4, base_width=4, features=8, cutoff=4.0)
+    return DOSTask(config, DOSModel(AtomCSGNN(sizes, (6,)), 3, hidden=(8,)), step=0.5)
 
 
 def test_loss_is_that_of_the_paper() -> None:
@@ -159,12 +160,12 @@ def test_turns_keep_lengths_and_angles_of_each_atom() -> None:
 
 @pytest.mark.parametrize("norm", ["batch", "layer"])
 def test_calibrated_models_start_with_curves_of_the_right_kind(norm: str) -> None:
-    sizes = AtomEncoderConfig((6,), level=1, channels=4, base_width=4, features=64, cutoff=4.0)
+    sizes = AtomCSGNNHypers(level=1, channels=4, base_width=4, features=64, cutoff=4.0)
     torch.manual_seed(0)
-    model = DOSModel(DOSConfig(sizes, 41, (64,), norm=norm))  # type: ignore[arg-type]
+    model = DOSModel(AtomCSGNN(sizes, (6,)), 41, hidden=(64,), norm=norm)  # type: ignore[arg-type]
     # Curves that vary in one way only.
     mean, mode = torch.sin(torch.linspace(0, 3, 41)) + 2, torch.cos(torch.linspace(0, 6, 41))
-    model.calibrate(mean + 0.1 * torch.randn(200, 1) * mode)
+    model.head.calibrate(mean + 0.1 * torch.randn(200, 1) * mode)
     rattled = []
     for seed in range(20):
         atoms = bulk("C", "diamond", 3.5)
@@ -210,8 +211,8 @@ def test_impossible_sizes(options: dict[str, Any], message: str) -> None:
 
 def test_the_paper_preset_has_its_parameters() -> None:
     config = TrainDOSConfig.resolve(preset="paper")
-    sizes = AtomEncoderConfig((6,), level=config.level, channels=config.channels)
-    model = DOSModel(DOSConfig(sizes, 310, tuple(config.hidden)))
+    assert isinstance(config.hypers, AtomCSGNNHypers)
+    model = DOSModel(AtomCSGNN(config.hypers, (6,)), 310, hidden=config.hidden)
     assert sum(p.numel() for p in model.parameters()) == 1_061_998
 
 

@@ -1,0 +1,1 @@
+"""Models of atoms: neighbours to a descriptor of every atom."""

@@ -1,0 +1,88 @@
+"""Neighbours of atoms to descriptors by way of the concentric grid (Sec. 4.2, Fig. 7)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from csgnn_dgl.mapping import AtomMapping
+from csgnn_dgl.mapping.neighbors import Neighbors
+from csgnn_dgl.models.atoms.species import SpeciesEmbedding
+from csgnn_dgl.models.contract import AtomModel
+from csgnn_dgl.models.encoder import CSGNN, EncoderConfig
+from csgnn_dgl.models.hypers import AtomCSGNNHypers
+
+__all__ = ["AtomCSGNN"]
+
+
+def _encoder_config(hypers: AtomCSGNNHypers, embedding: int) -> EncoderConfig:
+    """Figure 7's pattern, for any level and first width."""
+    widths = [hypers.base_width * 2**step for step in range(hypers.level + 1)]
+    return EncoderConfig(
+        hypers.level,
+        hypers.n_spheres,
+        hypers.channels * embedding,
+        (*((w, w) for w in widths[:-1]), (widths[-1],)),
+        (*((2 * w, 2 * w) for w in widths[:-1]), ()),
+        kernel_size=hypers.kernel_size if hypers.n_spheres > 1 else 1,
+        pooling=hypers.pooling,
+        global_pooling=hypers.pooling,
+        concatenate=False,
+    )
+
+
+class AtomCSGNN(AtomModel):
+    """A descriptor of every atom, from its neighbours on concentric spheres around it.
+
+    With a single element, neighbours carry no embedding, and the encoder is exactly the paper's.
+
+    Parameters
+    ----------
+    hypers
+        Its options.
+    elements
+        Atomic numbers that it is trained on.
+
+    Shapes
+    ------
+    :class:`~csgnn_dgl.mapping.neighbors.Neighbors` of ``A`` atoms → ``(A, features)``.
+    """
+
+    Hypers = AtomCSGNNHypers
+
+    def __init__(self, hypers: AtomCSGNNHypers, elements: tuple[int, ...]) -> None:
+        super().__init__(hypers, elements)
+        self.features, self.cutoff = hypers.features, hypers.cutoff
+        self.mapping = AtomMapping(
+            hypers.level,
+            hypers.n_spheres,
+            hypers.channels,
+            r_min=hypers.r_min,
+            cutoff=hypers.cutoff,
+            assignment=hypers.assignment,
+        )
+        self.species: SpeciesEmbedding | None = None
+        self.centre: SpeciesEmbedding | None = None
+        if len(self.elements) > 1:
+            self.species = SpeciesEmbedding(self.elements, hypers.embedding)
+            self.centre = SpeciesEmbedding(self.elements, hypers.features)
+        config = _encoder_config(hypers, 1 if self.species is None else hypers.embedding)
+        self.encoder = CSGNN(config)
+        self.project = nn.Linear(config.global_features, hypers.features)
+        self.norm = nn.BatchNorm1d(hypers.features)
+
+    @property
+    def knows_any_element(self) -> bool:
+        """With more than one element, tabulated properties speak for those it never met."""
+        return self.species is not None
+
+    def forward(self, neighbors: Neighbors) -> Tensor:
+        """Descriptors of all atoms of a batch."""
+        features = None if self.species is None else self.species(neighbors.numbers)
+        sites = self.mapping(
+            neighbors.displacements, neighbors.centres, neighbors.n_atoms, features
+        )
+        out = self.project(self.encoder(sites))
+        if self.centre is not None:
+            out = out + self.centre(neighbors.centre_numbers)
+        return F.relu(self.norm(out))

@@ -1,0 +1,184 @@
+"""What targets put on top of a model: classes of shapes, curves of atoms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from csgnn_dgl.errors import ConfigError
+
+__all__ = ["ClassHead", "CurveHead"]
+
+
+def _check_widths(hidden: Sequence[int], dropout: float) -> None:
+    if any(width < 1 for width in hidden):
+        raise ConfigError(f"hidden is {list(hidden)}, but widths must be positive")
+    if not 0 <= dropout < 1:
+        raise ConfigError(f"dropout is {dropout}, but it must be within 0 … 1")
+
+
+class ClassHead(nn.Sequential):
+    """Features to class scores: dropout, linear, batch norm, ReLU for each hidden layer (Fig. 4).
+
+    Parameters
+    ----------
+    features
+        Length of the feature vectors.
+    num_classes
+        Number of classes.
+    hidden
+        Widths of the hidden layers.
+    dropout
+        Probability, before each linear layer.
+
+    Shapes
+    ------
+    ``(..., features)`` → ``(..., num_classes)``, before the softmax.
+
+    Examples
+    --------
+    >>> ClassHead(8, 3, hidden=(4,))(torch.rand(5, 2, 8)).shape
+    torch.Size([5, 2, 3])
+    """
+
+    def __init__(
+        self,
+        features: int,
+        num_classes: int,
+        *,
+        hidden: Sequence[int] = (512, 256),
+        dropout: float = 0.0,
+    ) -> None:
+        _check_widths(hidden, dropout)
+        if num_classes < 1:
+            raise ConfigError(f"{num_classes} classes leave nothing to choose from")
+        layers: list[nn.Module] = []
+        width = features
+        for out in hidden:
+            layers += [
+                nn.Dropout(dropout),
+                nn.Linear(width, out),
+                nn.BatchNorm1d(out),
+                nn.ReLU(inplace=True),
+            ]
+            width = out
+        super().__init__(*layers, nn.Dropout(dropout), nn.Linear(width, num_classes))
+        self.num_classes = num_classes
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Scores of feature vectors."""
+        rows = input.flatten(0, -2) if input.dim() > 2 else input
+        scores: Tensor = super().forward(rows)
+        return scores.unflatten(0, input.shape[:-1]) if input.dim() > 2 else scores
+
+
+class CurveHead(nn.Module):
+    """Descriptors of atoms to curves that are nowhere negative (Fig. 7).
+
+    Linear layers, each with a norm and a ReLU; then a convolution over the bins (1 → 3 channels,
+    kernel 3), ReLU, and the mean of the three.
+
+    Parameters
+    ----------
+    features
+        Length of the descriptors.
+    bins
+        Values of a curve.
+    hidden
+        Widths of the hidden layers.
+    dropout
+        Probability, before each linear layer.
+    norm
+        ``"batch"``: every layer ends in batch norm, as in the paper. The mean output over a
+        training batch is then the same for every batch, whatever structures are in it.
+        ``"layer"``: hidden layers end in layer norm, the last one in none, so that an atom's curve
+        never depends on the rest of the batch.
+
+    Shapes
+    ------
+    ``(A, features)`` → ``(A, bins)``.
+
+    Raises
+    ------
+    ConfigError
+        Sizes that make no head.
+
+    Examples
+    --------
+    >>> CurveHead(8, 20, hidden=(4,))(torch.rand(5, 8)).shape
+    torch.Size([5, 20])
+    """
+
+    def __init__(
+        self,
+        features: int,
+        bins: int,
+        *,
+        hidden: Sequence[int] = (512, 512),
+        dropout: float = 0.0,
+        norm: Literal["batch", "layer"] = "batch",
+    ) -> None:
+        super().__init__()
+        _check_widths(hidden, dropout)
+        if bins < 2:
+            raise ConfigError(f"a curve of {bins} bins is none: at least 2 are needed")
+        if norm not in ("batch", "layer"):
+            raise ConfigError(f"norm must be 'batch' or 'layer', not {norm!r}")
+        self.bins = bins
+        layers: list[nn.Module] = []
+        width = features
+        for index, out in enumerate((*hidden, bins)):
+            if dropout:
+                layers.append(nn.Dropout(dropout))
+            layers.append(nn.Linear(width, out))
+            if norm == "batch":
+                layers.append(nn.BatchNorm1d(out))
+            elif index < len(hidden):
+                layers.append(nn.LayerNorm(out))
+            layers.append(nn.ReLU(inplace=True))
+            width = out
+        self.layers = nn.Sequential(*layers)
+        self.smooth = nn.Conv1d(1, 3, 3, padding=1)
+
+    def forward(self, descriptors: Tensor) -> Tensor:
+        """Curves of atoms with these descriptors."""
+        curves = self.layers(descriptors)
+        return F.relu(self.smooth(curves[:, None])).mean(dim=1)
+
+    @torch.no_grad()
+    def calibrate(self, curves: Tensor) -> None:
+        """Let an untrained head give curves of the right kind: a start, not a constraint.
+
+        The last layer's weights become a random mix of the principal components of the training
+        curves, each in proportion to its spread, around their mean. So bins vary together from the
+        beginning as they do in the data, and what varies most is learned first.
+
+        Parameters
+        ----------
+        curves
+            Training curves, of atoms where they are known, shape ``(n, bins)``; NaN where a bin is
+            not defined.
+        """
+        mean = curves.nanmean(dim=0).nan_to_num()
+        centred = (curves - mean).nan_to_num()
+        covariance = centred.T @ centred / len(curves)
+        variances, components = torch.linalg.eigh(covariance.double())
+        spread = components * variances.clamp(min=0).sqrt()  # (bins, components)
+        linear = [layer for layer in self.layers if isinstance(layer, nn.Linear)][-1]
+        mix = torch.randn(len(mean), linear.in_features).double()
+        linear.weight.copy_(spread @ mix / linear.in_features**0.5)
+        norm = self.layers[-2]
+        if isinstance(norm, nn.BatchNorm1d):
+            norm.bias.copy_(mean)
+            norm.weight.copy_(covariance.diagonal().sqrt())
+        else:
+            linear.bias.copy_(mean)
+        # Three kernels that differ, so that they learn apart, and keep a smooth curve as it is.
+        kernels = [[0.0, 1.0, 0.0], [0.25, 0.5, 0.25], [0.1, 0.8, 0.1]]
+        self.smooth.weight.copy_(torch.tensor(kernels)[:, None])
+        assert self.smooth.bias is not None
+        self.smooth.bias.zero_()

@@ -1,0 +1,183 @@
+"""Options of models (hypers). Free of torch: the command line starts fast.
+
+A model's own options are a class beside its network. Those of CSGNN stand here, since they are
+flags of ``csgnn-dgl train``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from pydantic import model_validator
+from typing_extensions import Self
+
+from csgnn_dgl.config import Options, Preset, option
+from csgnn_dgl.errors import ConfigError
+
+__all__ = ["AtomCSGNNHypers", "Hypers", "Pooling", "ShapeCSGNNHypers"]
+
+Pooling = Literal["max", "mean", "sum"]
+Widths = tuple[tuple[int, ...], ...]
+
+
+class Hypers(Options):
+    """Base of the options of a model: what is written into the header of its weights.
+
+    A subclass lists them as fields with a type and a default, and may name ``presets``: values for
+    a purpose, of its own options and of the training's, together. A target's recipe of the same
+    name, where there is one, supplies the training's other options.
+
+    Examples
+    --------
+    >>> class HexHypers(Hypers):
+    ...     width: int = option(32, "Channels.", ge=1)
+    >>> HexHypers(width=64).model_dump()
+    {'width': 64}
+    """
+
+    presets: ClassVar[Mapping[str, Preset]] = {}
+
+
+class _CSGNNHypers(Hypers):
+    level: int = option(4, "Icosahedral level L of the finest spheres.", "Network", ge=0)
+    n_spheres: int = option(16, "Spheres kept as space, R.", "Network", ge=1)
+    channels: int = option(8, "Spheres grouped to channels, C.", "Network", ge=1)
+    base_width: int = option(
+        32, "Channels after the first convolution; they double at each level.", "Network", ge=1
+    )
+    kernel_size: int = option(3, "Kernel size K of the radial convolutions, odd.", "Network", ge=1)
+    pooling: Pooling = option("max", "Pooling between levels.", "Network")
+
+    @model_validator(mode="after")
+    def _odd_kernel(self) -> Self:
+        if self.kernel_size % 2 == 0:
+            raise ConfigError(f"kernel_size is {self.kernel_size}, but it must be odd: 1, 3, 5, …")
+        return self
+
+
+class ShapeCSGNNHypers(_CSGNNHypers):
+    """Options of :class:`~csgnn_dgl.models.ShapeCSGNN`; the defaults are the paper's (Fig. 4).
+
+    Examples
+    --------
+    >>> ShapeCSGNNHypers().n_spheres, ShapeCSGNNHypers.presets["so3"].values["n_spheres"]
+    (16, 20)
+    """
+
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "quick": Preset(
+            "a small network and few epochs: a first result in minutes on two cores",
+            {"level": 2, "n_spheres": 6, "channels": 4, "base_width": 16, "hidden": [256, 128]},
+        ),
+        "compact": Preset(
+            "under 1 M parameters at level 3, for training on a CPU",
+            {"level": 3, "n_spheres": 8, "channels": 4, "base_width": 16},
+        ),
+        "z": Preset(
+            "the paper's network and training for rotations about the up axis",
+            {
+                "n_spheres": 15,
+                "train_rotation": "z",
+                "learning_rate": 3.9e-4,
+                "dropout": 0.19,
+                "weight_decay": 3.2e-7,
+            },
+        ),
+        "so3": Preset(
+            "the paper's network and training for arbitrary rotations",
+            {
+                "n_spheres": 20,
+                "train_rotation": "so3",
+                "learning_rate": 2.2e-4,
+                "dropout": 0.14,
+                "weight_decay": 2.7e-7,
+            },
+        ),
+    }
+
+    global_pooling: Pooling = option("max", "Pooling of all sites of a level.", "Network")
+    self_loop: bool = option(True, "Count a vertex among its own neighbours.", "Network")
+    residual: bool = option(True, "Add the input of an intra block to its output.", "Network")
+    concatenate: bool = option(
+        True, "Classify from the features of all levels, not of the coarsest alone.", "Network"
+    )
+    radial: Literal["shell", "bracket"] = option(
+        "shell", "Spheres a point contributes to: its whole shell, or the two around it.", "Network"
+    )
+    bandwidth: Literal["squared", "paper"] = option(
+        "squared", "Formula of the radial basis: the released code's, or as printed.", "Network"
+    )
+    threshold: float = option(
+        0.01, "Value T of the radial basis at the largest distance.", "Network", gt=0, le=1
+    )
+    intra_widths: Widths | None = option(
+        None,
+        "Output channels of the intra convolutions, level by level, finest first. Default: the "
+        "paper's pattern for base_width.",
+        "Network",
+    )
+    radial_widths: Widths | None = option(None, "The same of the radial convolutions.", "Network")
+
+    @model_validator(mode="after")
+    def _both_widths(self) -> Self:
+        if (self.intra_widths is None) != (self.radial_widths is None):
+            raise ConfigError("intra_widths and radial_widths are given together or not at all")
+        return self
+
+
+class AtomCSGNNHypers(_CSGNNHypers):
+    """Options of :class:`~csgnn_dgl.models.AtomCSGNN`; the defaults are the paper's (Fig. 7).
+
+    Examples
+    --------
+    >>> AtomCSGNNHypers().cutoff
+    7.0
+    """
+
+    presets: ClassVar[Mapping[str, Preset]] = {
+        "quick": Preset(
+            "a small network at level 1 and few epochs: a first result in minutes on two cores",
+            {"level": 1, "assignment": "smooth", "features": 256},
+        ),
+        "compact": Preset(
+            "the same, trained for longer on few atoms of many structures: for data with curves of "
+            "atoms, such as data make carbon-tb --projected",
+            {"level": 1, "assignment": "smooth", "features": 256},
+        ),
+        "crystals": Preset(
+            "a small network at level 1 for crystals of many elements, held back from learning "
+            "few data by heart",
+            {
+                "level": 1,
+                "channels": 24,
+                "embedding": 6,
+                "assignment": "smooth",
+                "base_width": 32,
+                "features": 256,
+            },
+        ),
+        "paper": Preset("the paper's network and training (level 3): wants a GPU", {}),
+    }
+
+    level: int = option(3, "Icosahedral level L of the finest spheres.", "Network", ge=0)
+    n_spheres: int = option(1, "Spheres kept as space, R.", "Network", ge=1)
+    channels: int = option(32, "Shells grouped to channels, C.", "Network", ge=1)
+    r_min: float = option(1.0, "Inner radius of the first shell [Å].", "Network", ge=0)
+    cutoff: float = option(7.0, "Outer radius of the last shell [Å].", "Network", gt=0)
+    assignment: Literal["nearest", "smooth"] = option(
+        "nearest",
+        "A neighbour's site: the nearest one, or shared so that the result is continuous.",
+        "Network",
+    )
+    pooling: Pooling = option("mean", "Pooling between levels.", "Network")
+    features: int = option(512, "Length of an atom's descriptor.", "Network", ge=1)
+    embedding: int = option(8, "Length of the embedding of a neighbour's element.", "Network", ge=1)
+
+    @model_validator(mode="after")
+    def _shells(self) -> Self:
+        if self.r_min >= self.cutoff:
+            raise ConfigError(
+                f"no shells between r_min = {self.r_min} Å and cutoff = {self.cutoff} Å"
+            )
+        return self

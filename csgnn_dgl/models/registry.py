@@ -1,0 +1,241 @@
+"""Models by name: the package's own, and a user's as ``module:Class``. Free of torch.
+
+Modules are imported when a model is asked for. A name that comes from a file of weights or a
+configuration never imports anything but this package: a user's module has to be named by the user.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from csgnn_dgl.errors import CheckpointError, ConfigError, suggest
+from csgnn_dgl.models.hypers import Hypers
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = [
+    "MODELS",
+    "Domain",
+    "Entry",
+    "ModelChoice",
+    "find_class",
+    "find_hypers",
+    "is_users_own",
+    "name_of",
+    "permitted_name",
+]
+
+Domain = Literal["shapes", "atoms"]
+#: How a user names a model: a registered name, ``module:Class``, or the class itself.
+ModelChoice = "str | type[ShapeModel] | type[AtomModel]"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model of this package.
+
+    Parameters
+    ----------
+    path
+        ``module:Class``.
+    summary
+        What it is, in a line.
+    hypers
+        ``module:Class`` of its options, where these can be had without torch; otherwise they are
+        the class's own ``Hypers``.
+    """
+
+    path: str
+    summary: str
+    hypers: str | None = None
+
+
+_HYPERS = "csgnn_dgl.models.hypers"
+MODELS: Mapping[Domain, Mapping[str, Entry]] = {
+    "shapes": {
+        "csgnn": Entry(
+            "csgnn_dgl.models.shapes.csgnn:ShapeCSGNN",
+            "concentric spherical GNN, the paper's and this package's own",
+            f"{_HYPERS}:ShapeCSGNNHypers",
+        ),
+        "pointnet": Entry("csgnn_dgl.models.shapes.pointnet:PointNet", "PointNet (Qi et al. 2017)"),
+    },
+    "atoms": {
+        "csgnn": Entry(
+            "csgnn_dgl.models.atoms.csgnn:AtomCSGNN",
+            "concentric spherical GNN, the paper's and this package's own",
+            f"{_HYPERS}:AtomCSGNNHypers",
+        ),
+        "agni": Entry(
+            "csgnn_dgl.models.atoms.agni:AGNI", "AGNI-type invariant sums (Botu et al. 2017)"
+        ),
+    },
+}
+
+
+def is_users_own(name: str) -> bool:
+    """Whether ``name`` is a ``module:Class`` rather than a model of this package.
+
+    Examples
+    --------
+    >>> is_users_own("my_models:HexNet"), is_users_own("csgnn")
+    (True, False)
+    """
+    return ":" in name
+
+
+def name_of(model: Any) -> str:
+    """The name that a header records for ``model``: a string as it is, a class by its place.
+
+    Raises
+    ------
+    ConfigError
+        Neither a string nor a class that a module holds.
+    """
+    if isinstance(model, str):
+        return model
+    if not inspect.isclass(model):
+        raise ConfigError(f"a model is named by a string or a class, not {model!r}")
+    place = f"{model.__module__}:{model.__qualname__}"
+    for entries in MODELS.values():
+        for name, entry in entries.items():
+            if entry.path == place:
+                return name
+    if "<locals>" in place:
+        raise ConfigError(
+            f"the class {model.__qualname__} stands inside a function, so that it cannot be found "
+            f"again by name; move it to the top of its module"
+        )
+    return place
+
+
+def permitted_name(name: str, domain: Domain, named: Any, source: str) -> str:
+    """``name``, found in the file ``source``, if it may be imported.
+
+    Parameters
+    ----------
+    name
+        As the file has it.
+    domain
+        What the model is for.
+    named
+        What the user said, or none.
+    source
+        The file, for messages.
+
+    Raises
+    ------
+    CheckpointError
+        A user's own model that the user did not name; a model that is not part of this version;
+        or another model than the one named.
+    """
+    said = None if named is None else name_of(named)
+    if said is not None and said != name:
+        raise CheckpointError(f"{source} holds the model {name!r}, but {said!r} was named")
+    if is_users_own(name):
+        if said is None:
+            raise CheckpointError(
+                f"{source} needs the model {name}, which is not part of csgnn-dgl. A module is "
+                f"imported only if you name it: give --model {name} (in Python, model=...)"
+            )
+    elif name not in MODELS[domain]:
+        raise CheckpointError(
+            f"{source} needs the model {name!r}, which this version of csgnn-dgl does not have; "
+            f"upgrade csgnn-dgl. {suggest(name, MODELS[domain])}"
+        )
+    return name
+
+
+def find_hypers(domain: Domain, model: Any) -> type[Hypers]:
+    """The class of the options of a model.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`find_class`.
+    """
+    entry = MODELS[domain].get(model) if isinstance(model, str) else None
+    if entry is not None and entry.hypers is not None:
+        found: type[Hypers] = _load(entry.hypers)
+        return found
+    hypers: type[Hypers] = find_class(domain, model).Hypers
+    return hypers
+
+
+def find_class(domain: Domain, model: Any) -> Any:
+    """The class of a model, imported now, and checked against the contract.
+
+    Parameters
+    ----------
+    domain
+        What it is for.
+    model
+        A registered name, ``module:Class``, or a class.
+
+    Returns
+    -------
+    type
+        A :class:`~csgnn_dgl.models.ShapeModel` or :class:`~csgnn_dgl.models.AtomModel`.
+
+    Raises
+    ------
+    ConfigError
+        An unknown name (naming the nearest), a module that cannot be imported, no such class, or a
+        class that breaks the contract (says which clause).
+    """
+    from csgnn_dgl.models.contract import check_class
+
+    if inspect.isclass(model):
+        return check_class(model, domain, name_of(model))
+    entry = MODELS[domain].get(model)
+    if entry is None and not is_users_own(model):
+        others = [d for d, entries in MODELS.items() if d != domain and model in entries]
+        what = (
+            f"{model!r} is a model of {others[0]}, not of {domain}"
+            if others
+            else (f"unknown model {model!r}")
+        )
+        raise ConfigError(f"{what}: {suggest(model, MODELS[domain])}; or module:Class of your own")
+    return check_class(_load(model if entry is None else entry.path), domain, model)
+
+
+def _load(path: str) -> Any:
+    module_name, _, attribute = path.partition(":")
+    if not module_name or not attribute or ":" in attribute:
+        raise ConfigError(f"a model of your own is named module:Class, not {path!r}")
+    try:
+        found = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        parents = (module_name, *(module_name[:i] for i, c in enumerate(module_name) if c == "."))
+        if error.name not in parents:
+            raise ConfigError(
+                f"the module {module_name} needs {error.name}, which is not installed"
+            ) from error
+        here = Path(*module_name.split("."))
+        near = here.with_suffix(".py").is_file() or here.is_dir()
+        hint = (
+            "it lies in this folder, which is not on Python's path: set PYTHONPATH=."
+            if near
+            else "install it, or put its folder on PYTHONPATH"
+        )
+        raise ConfigError(f"there is no module {module_name!r}: {hint}") from error
+    except Exception as error:  # whatever a user's module does when it is imported
+        raise ConfigError(
+            f"the module {module_name} cannot be imported ({type(error).__name__}: {error}); "
+            f"--debug shows where"
+        ) from error
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            classes = [n for n, value in vars(found).items() if inspect.isclass(value)]
+            raise ConfigError(
+                f"{module_name} has no class {attribute!r}: {suggest(attribute, classes)}"
+            )
+        found = getattr(found, part)
+    return found

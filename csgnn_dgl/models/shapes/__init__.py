@@ -1,0 +1,1 @@
+"""Models of shapes: point clouds to features."""

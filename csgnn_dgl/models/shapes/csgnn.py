@@ -1,0 +1,93 @@
+"""Point clouds to features by way of the concentric grid (Fig. 1 and 4 of the paper)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from csgnn_dgl.mapping import PointMapping
+from csgnn_dgl.models.contract import ShapeModel
+from csgnn_dgl.models.encoder import CSGNN, EncoderConfig, Output
+from csgnn_dgl.models.hypers import ShapeCSGNNHypers
+
+__all__ = ["ShapeCSGNN", "encoder_config"]
+
+# Options that the encoder has under the same name.
+_SHARED = ("kernel_size", "pooling", "global_pooling", "self_loop", "residual", "concatenate")
+
+
+def encoder_config(hypers: ShapeCSGNNHypers) -> EncoderConfig:
+    """Sizes of the encoder that ``hypers`` describe.
+
+    Examples
+    --------
+    >>> encoder_config(ShapeCSGNNHypers()).global_features
+    1984
+    """
+    sizes = (hypers.level, hypers.n_spheres, hypers.channels)
+    others = {name: getattr(hypers, name) for name in _SHARED}
+    if hypers.intra_widths is None or hypers.radial_widths is None:
+        return EncoderConfig.with_base_width(*sizes, base_width=hypers.base_width, **others)
+    return EncoderConfig(*sizes, hypers.intra_widths, hypers.radial_widths, **others)
+
+
+class ShapeCSGNN(ShapeModel):
+    """Mapping and encoder of the paper's classifier.
+
+    With 40 classes and the paper's head, the default options make 3,959,784 parameters, whatever
+    ``R`` is.
+
+    Parameters
+    ----------
+    hypers
+        Its options.
+
+    Shapes
+    ------
+    points ``(B, N, 3)`` within the unit ball → ``(B, features)``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> model = ShapeCSGNN(ShapeCSGNNHypers(level=1, n_spheres=2, channels=3, base_width=4))
+    >>> model(torch.rand(5, 30, 3) / 2).shape
+    torch.Size([5, 24])
+    """
+
+    Hypers = ShapeCSGNNHypers
+
+    def __init__(self, hypers: ShapeCSGNNHypers) -> None:
+        super().__init__(hypers)
+        self.mapping = PointMapping(
+            hypers.level,
+            hypers.n_spheres,
+            hypers.channels,
+            radial=hypers.radial,
+            bandwidth=hypers.bandwidth,
+            threshold=hypers.threshold,
+        )
+        self.encoder = CSGNN(encoder_config(hypers))
+        self.features = self.encoder.config.global_features
+
+    def encode(self, points: Tensor, output: Output = "global") -> Tensor:
+        """Features of clouds ``(B, N, 3)``; see :class:`CSGNN` for ``output``."""
+        features: Tensor = self.encoder(self.mapping(points), output)
+        return features
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Features ``(B, features)`` of clouds ``(B, N, 3)``."""
+        return self.encode(points)
+
+    @classmethod
+    def training_memory(cls, hypers: ShapeCSGNNHypers, batch_size: int, points: int) -> int:
+        """Numbers kept for the backward pass: each convolution's output, and its block's."""
+        encoder = encoder_config(hypers)
+        values = 0
+        widths = zip(encoder.intra_widths, encoder.radial_widths, strict=True)
+        for step, (intra, radial) in enumerate(widths):
+            sites = (10 * 4 ** (encoder.level - step) + 2) * encoder.n_spheres
+            values += sites * batch_size * sum((*intra, *radial))
+        return 2 * values
+
+    def prepare_export(self) -> None:
+        """Values are no longer looked at."""
+        self.mapping.validate = False

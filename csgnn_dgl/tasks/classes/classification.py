@@ -1,0 +1,159 @@
+"""Training of a classifier, as Lightning sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy
+
+from csgnn_dgl.datasets.shapes import ShapeSplit
+from csgnn_dgl.mapping import (
+    Augmentation,
+    UpAxis,
+    normalize_clouds,
+    random_rotations,
+    rotate_clouds,
+    subsample,
+)
+from csgnn_dgl.models import Classifier
+from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
+from csgnn_dgl.tasks.seeds import derive_seed, generator
+from csgnn_dgl.tasks.training_task import TrainingTask
+
+__all__ = ["ClassificationTask", "ShapeBatches"]
+
+
+class ShapeBatches(Dataset[tuple[Tensor, Tensor]]):
+    """A split, indexed a whole batch at a time: points ``(B, P, 3)`` and labels ``(B,)``."""
+
+    def __init__(self, split: ShapeSplit) -> None:
+        self.split = split
+
+    def __len__(self) -> int:
+        return len(self.split.labels)
+
+    def __getitems__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        chosen = list(indices)
+        return self.split.points[chosen], self.split.labels[chosen]
+
+
+class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
+    """A classifier with its augmentation, loss, optimiser and metrics.
+
+    Points arrive raw; subsampling, augmentation and mapping run batched on the model's device.
+    Everything random is drawn from streams made from the seed, the epoch and the batch, so nothing
+    of the kind needs to be in a checkpoint.
+
+    Parameters
+    ----------
+    config
+        The run's options.
+    model
+        What is trained.
+    class_counts
+        Number of training shapes of each class.
+    up_axis
+        The data set's up axis.
+
+    Shapes
+    ------
+    A batch is ``(points (B, P, 3), labels (B,))`` with ``P`` at least ``config.points``.
+    """
+
+    class_weights: Tensor
+
+    def __init__(
+        self,
+        config: TrainModelNetConfig,
+        model: Classifier,
+        class_counts: Sequence[int],
+        up_axis: UpAxis,
+    ) -> None:
+        num_classes = len(class_counts)
+        super().__init__(config, model)
+        self.up_axis = up_axis
+        weights = torch.tensor(class_counts).clamp(min=1).double().pow(-config.class_balance)
+        self.register_buffer("class_weights", (weights / weights.mean()).float(), persistent=False)
+        self.augment = Augmentation(
+            scale=(1 - config.scale, 1 + config.scale),
+            rotation=config.train_rotation,
+            translation=config.translation,
+            jitter=config.jitter,
+            jitter_clip=config.jitter_clip,
+            up_axis=up_axis,
+        )
+        # NaN must show: it means that training diverged.
+        self.train_loss = MeanMetric(nan_strategy="disable")
+        self.validation_loss = MeanMetric(nan_strategy="disable")
+        self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self.validation_accuracy = MulticlassAccuracy(num_classes, average="micro")
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        points, labels = batch
+        place = (self.current_epoch, batch_idx, self.global_rank)
+        # Dropout draws from the global generator, as PyTorch's modules do.
+        torch.manual_seed(derive_seed(self.config.seed, "dropout", *place))
+        if self.config.resample:
+            points = subsample(
+                points, self.config.points, generator(self.config.seed, "points", *place)
+            )
+        else:
+            points = points[:, : self.config.points]
+        points = self.augment(points, generator(self.config.seed, "augment", *place))
+        found = self.model(normalize_clouds(points))
+        scores, penalty = found if isinstance(found, tuple) else (found, None)
+        loss = self._loss(scores, labels)
+        if penalty is not None:
+            loss = loss + penalty
+        if scores.dim() == 3:  # of parts
+            scores = scores.mean(dim=1)
+        self.train_loss.update(loss.detach(), len(labels))
+        self.train_accuracy.update(scores.detach(), labels)
+        self.log("train_loss", self.train_loss, on_epoch=True, on_step=False, prog_bar=True)
+        self.log("train_accuracy", self.train_accuracy, on_epoch=True, on_step=False)
+        return loss
+
+    def _loss(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy of scores ``(B, classes)``, or of parts, ``(B, M, classes)``."""
+        if scores.dim() == 3:
+            labels = labels[:, None].expand(scores.shape[:2]).flatten()
+            scores = scores.flatten(0, 1)
+        return F.cross_entropy(
+            scores,
+            labels,
+            weight=self.class_weights.to(scores.dtype),
+            label_smoothing=self.config.label_smoothing,
+        )
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        points, labels = batch
+        turns = random_rotations(
+            len(points),
+            self.config.train_rotation,
+            self.up_axis,
+            # The same rotations in every epoch: epochs are compared with each other.
+            generator(self.config.seed, "validation", batch_idx, self.global_rank),
+            points.dtype,
+            points.device,
+        )
+        points = normalize_clouds(rotate_clouds(points[:, : self.config.points], turns))
+        scores = self.model(points)
+        self.validation_loss.update(F.cross_entropy(scores, labels), len(labels))
+        self.validation_accuracy.update(scores, labels)
+        self.log("validation_loss", self.validation_loss, on_epoch=True)
+        self.log("validation_accuracy", self.validation_accuracy, on_epoch=True, prog_bar=True)
+
+    def validation_score(self, metrics: Mapping[str, Tensor]) -> tuple[float, ...]:
+        # The lower loss among equals.
+        return float(metrics["validation_accuracy"]), -float(metrics["validation_loss"])
+
+    def epoch_line(self, row: Mapping[str, float]) -> str:
+        return (
+            f"training loss {row['train_loss']:.3f}, accuracy {100 * row['train_accuracy']:.1f} %; "
+            f"validation {row['validation_loss']:.3f}, {100 * row['validation_accuracy']:.1f} %"
+        )

@@ -1,0 +1,185 @@
+"""The test split, once, under a rotation protocol."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from torchmetrics.functional.classification import multiclass_confusion_matrix
+from tqdm import tqdm
+
+from csgnn_dgl.errors import DataError
+from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
+from csgnn_dgl.tasks.classes.plots import plot_confusion
+from csgnn_dgl.tasks.classes.train import load_run_data
+from csgnn_dgl.tasks.classes.trained import TrainedClassifier, check_classes, load_classifier
+from csgnn_dgl.tasks.classes.vote import vote
+from csgnn_dgl.tasks.evaluation import Evaluated, find_evaluated
+from csgnn_dgl.tasks.use_config import EvaluateConfig
+
+__all__ = ["Evaluation", "ShapeEvaluation", "evaluate"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came out on the test split.
+
+    Parameters
+    ----------
+    train_rotation, rotation
+        Protocols of training and of this evaluation.
+    votes, seed
+        Rotations per shape, and their seed.
+    shapes
+        How many test shapes.
+    accuracy
+        Share of shapes classified rightly.
+    class_accuracy
+        Mean over classes of the share of their shapes classified rightly.
+    milliseconds_per_shape
+        Wall time of one shape, votes included.
+    data, fingerprint
+        Where the data are, and the SHA-256 of their content.
+    """
+
+    train_rotation: str
+    rotation: str
+    votes: int
+    seed: int
+    shapes: int
+    accuracy: float
+    class_accuracy: float
+    milliseconds_per_shape: float
+    data: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class ShapeEvaluation(Evaluated):
+    """What came out on a test split, in numbers and for people.
+
+    Parameters
+    ----------
+    lines
+        For people.
+    result
+        The figures.
+    table
+        A row per class.
+    picture
+        The confusion matrix, if one was drawn.
+    """
+
+    result: Evaluation
+    table: pd.DataFrame
+    picture: Path | None
+
+
+def evaluate(weights: str | Path, config: EvaluateConfig) -> ShapeEvaluation:
+    """Classify the test split of a run's data, or of other data with the same classes.
+
+    The result of a run is added to its ``summary.json`` (in place of an earlier one of the same
+    protocol), and the confusion matrix is drawn.
+
+    Parameters
+    ----------
+    weights
+        A run directory, or a file of weights.
+    config
+        Protocol and place.
+
+    Raises
+    ------
+    CSGNNError
+        No such run, other data, no test shapes.
+    """
+    found = find_evaluated(
+        weights,
+        config,
+        load=load_classifier,
+        options=_options_of,
+        config_class=TrainModelNetConfig,
+        data=load_run_data,
+    )
+    trained, options, dataset = found.trained, found.options, found.data
+    check_classes(trained, dataset.class_names, dataset.source)
+    if len(dataset.test) == 0:
+        raise DataError(f"{dataset.source} has no test shapes")
+    started = time.perf_counter()
+    total = len(dataset.test)
+    quiet = not (config.progress and sys.stderr.isatty())
+    with tqdm(total=total, desc="evaluating", unit="shape", leave=False, disable=quiet) as bar:
+        probabilities = vote(
+            trained.model,
+            dataset.test.points[:, : options.points],
+            rotation=config.rotation,
+            up_axis=dataset.up_axis,
+            votes=config.votes,
+            seed=config.seed,
+            batch_size=config.batch_size,
+            progress=bar.update,
+        )
+    seconds = time.perf_counter() - started
+    labels, predicted = dataset.test.labels, probabilities.argmax(dim=1)
+    matrix = multiclass_confusion_matrix(predicted, labels, len(dataset.class_names)).numpy()
+    counts = matrix.sum(axis=1)
+    recall = np.divide(
+        matrix.diagonal(), counts, out=np.full(len(counts), np.nan), where=counts > 0
+    )
+    result = Evaluation(
+        train_rotation=options.train_rotation,
+        rotation=config.rotation,
+        votes=config.votes,
+        seed=config.seed,
+        shapes=total,
+        accuracy=float((predicted == labels).double().mean()),
+        class_accuracy=float(np.nanmean(recall)),
+        milliseconds_per_shape=1000 * seconds / total,
+        data=dataset.source,
+        fingerprint=dataset.fingerprint,
+    )
+    confused = matrix - np.diag(matrix.diagonal())
+    table = pd.DataFrame(
+        {
+            "class": dataset.class_names,
+            "shapes": counts,
+            "accuracy": recall,
+            "most often taken for": [
+                dataset.class_names[row.argmax()] if row.sum() else "" for row in confused
+            ],
+        }
+    )
+    picture = None
+    if found.run is not None:
+        picture = found.run.figure(f"confusion-test-{config.rotation}-{config.votes}-votes")
+        title = (
+            f"{dataset.name}, test split, {options.train_rotation}/{config.rotation}, "
+            f"{config.votes} vote{'s' * (config.votes > 1)}: {100 * result.accuracy:.1f} %"
+        )
+        plot_confusion(matrix, dataset.class_names, picture, title)
+        found.run.record_evaluation(asdict(result), ("rotation", "votes", "seed", "fingerprint"))
+    return ShapeEvaluation(_lines(result, table, picture), result, table, picture)
+
+
+def _options_of(trained: TrainedClassifier) -> TrainModelNetConfig:
+    data = trained.header.data
+    return TrainModelNetConfig(
+        points=trained.points, up_axis=data.get("up_axis"), train_rotation=data["train_rotation"]
+    )
+
+
+def _lines(result: Evaluation, table: pd.DataFrame, picture: Path | None) -> list[str]:
+    shown = table.assign(accuracy=[f"{100 * value:.1f} %" for value in table["accuracy"]])
+    return [
+        shown.to_string(index=False),
+        f"accuracy {100 * result.accuracy:.2f} % (mean of classes "
+        f"{100 * result.class_accuracy:.2f} %) on {result.shapes} test shapes; "
+        f"trained with {result.train_rotation}, tested with "
+        f"{result.rotation} rotations, {result.votes} vote{'s' * (result.votes > 1)}; "
+        f"{result.milliseconds_per_shape:.1f} ms per shape",
+        *([] if picture is None else [f"confusion matrix: {picture}"]),
+    ]

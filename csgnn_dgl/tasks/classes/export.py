@@ -1,0 +1,67 @@
+"""A classifier as a program for torch alone."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from csgnn_dgl.mapping import normalize_clouds
+from csgnn_dgl.models import Classifier
+from csgnn_dgl.tasks.classes.trained import load_classifier
+from csgnn_dgl.tasks.export import write_program
+
+__all__ = ["export"]
+
+
+class _Scores(nn.Module):
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+        classifier.model.prepare_export()
+
+    def forward(self, points: Tensor) -> Tensor:
+        scores: Tensor = self.classifier(normalize_clouds(points))
+        return scores
+
+
+def export(weights: str | Path, path: Path, *, model: Any = None) -> None:
+    """Write a classifier as a ``.pt2`` file.
+
+    The program takes clouds ``(B, N, 3)``, float32, in any unit, and gives scores before the
+    softmax ``(B, classes)``; ``B`` and ``N`` are free. As always, clouds must be centred as those
+    that it was trained with. Class names and the rest of the header come along.
+
+    Parameters
+    ----------
+    weights
+        Run directory, or file of weights.
+    path
+        File to write.
+    model
+        The model, if it is one of your own.
+
+    Raises
+    ------
+    CheckpointError
+        No usable classifier there.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        export(Path("runs/modelnet-001"), Path("model.pt2"))
+        # and wherever there is torch:
+        extra = {"csgnn_dgl.json": ""}
+        scores = torch.export.load("model.pt2", extra_files=extra).module()(points)
+        names = json.loads(extra["csgnn_dgl.json"])["class_names"]
+    """
+    trained = load_classifier(weights, model=model)
+    module = _Scores(copy.deepcopy(trained.model).float())
+    points = torch.rand(2, trained.points, 3) - 0.5
+    dynamic = {"points": {0: Dim("clouds"), 1: Dim("points_per_cloud")}}
+    write_program(module, (points,), dynamic, trained.header, path)

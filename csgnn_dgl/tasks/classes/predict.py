@@ -1,0 +1,162 @@
+"""Classes of single files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from csgnn_dgl.datasets.shapes import load_shape
+from csgnn_dgl.tasks.classes.trained import TrainedClassifier, load_classifier
+from csgnn_dgl.tasks.classes.vote import vote
+from csgnn_dgl.tasks.device import choose_device
+from csgnn_dgl.tasks.files import FileResult, work_on_files
+from csgnn_dgl.tasks.outcome import Outcome
+from csgnn_dgl.tasks.use_config import PredictConfig
+
+__all__ = ["Prediction", "predict", "predict_outcome", "predict_points"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one file shows.
+
+    Parameters
+    ----------
+    file
+        The file.
+    classes
+        The likeliest classes and their probabilities, likeliest first; empty if it cannot be used.
+    error
+        Why it cannot be used.
+    """
+
+    file: Path
+    classes: tuple[tuple[str, float], ...] = ()
+    error: str | None = None
+
+
+def predict_points(
+    trained: TrainedClassifier, points: Tensor, *, votes: int = 1, seed: int = 0
+) -> Tensor:
+    """Class probabilities of clouds of any orientation.
+
+    Parameters
+    ----------
+    trained
+        The classifier.
+    points
+        Shape ``(n, N, 3)``, centred as those that it was trained with.
+    votes
+        Orientations to average over: as given, then random ones. These are the same for all
+        clouds, so that a cloud's answer does not depend on the others.
+    seed
+        Random seed for the rotations.
+
+    Returns
+    -------
+    Tensor
+        Shape ``(n, classes)``, float64.
+    """
+    return vote(
+        trained.model,
+        points,
+        rotation="so3",
+        up_axis=trained.header.data["up_axis"],
+        votes=votes,
+        seed=seed,
+        unrotated_first=True,
+        same_for_all=True,
+    )
+
+
+def predict(
+    weights: str | Path,
+    files: Sequence[Path],
+    config: PredictConfig,
+    *,
+    done: Callable[[int], object] | None = None,
+) -> list[Prediction]:
+    """Classify meshes or clouds.
+
+    Parameters
+    ----------
+    weights
+        Run directory, or file of weights.
+    files
+        Meshes or clouds, of any orientation, position and size.
+    config
+        Votes, classes to list, seed, device.
+    done
+        Called with numbers of finished files.
+
+    Returns
+    -------
+    list of Prediction
+        In the order of the files; a file that cannot be used gives one with an error.
+
+    Raises
+    ------
+    CheckpointError
+        No usable model there.
+    ConfigError
+        No files.
+    DataError
+        With ``strict``, the first file that cannot be used.
+    """
+    trained = load_classifier(weights, choose_device(config.device), model=config.model)
+    return [
+        Prediction(result.file, result.values[0] if result.values else (), result.error)
+        for result in _results(trained, files, config, done)
+    ]
+
+
+def _results(
+    trained: TrainedClassifier,
+    files: Sequence[Path],
+    config: PredictConfig,
+    done: Callable[[int], object] | None,
+) -> list[FileResult[Tensor, tuple[tuple[str, float], ...]]]:
+    def read(file: Path) -> Sequence[Tensor]:
+        return (load_shape(file, points=trained.points, seed=config.seed),)
+
+    def work(clouds: Sequence[Tensor]) -> list[tuple[tuple[str, float], ...]]:
+        found = predict_points(
+            trained, torch.stack(list(clouds)), votes=config.votes, seed=config.seed
+        )
+        best = found.topk(min(config.top, len(trained.class_names)), dim=1)
+        return [
+            tuple((trained.class_names[i], p) for i, p in zip(classes, shares, strict=True))
+            for classes, shares in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ]
+
+    return list(work_on_files(files, read, work, enough=64, strict=config.strict, done=done))
+
+
+def predict_outcome(
+    weights: Path,
+    files: Sequence[Path],
+    config: PredictConfig,
+    *,
+    done: Callable[[int], object] | None = None,
+) -> Outcome:
+    """As :func:`predict`, for the command line."""
+    results = predict(weights, files, config, done=done)
+    width = max(len(str(result.file)) for result in results)
+    lines = [
+        f"{result.file!s:<{width}}  "
+        + ("   ".join(f"{name} {100 * p:.1f} %" for name, p in result.classes) or "cannot be used")
+        for result in results
+    ]
+    content = [
+        {
+            "file": str(result.file),
+            "classes": [{"class": name, "probability": p} for name, p in result.classes],
+            "error": result.error,
+        }
+        for result in results
+    ]
+    return Outcome(lines, content, [(result.file, result.error) for result in results])

@@ -1,0 +1,265 @@
+"""Densities of states of structures, and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from ase import Atoms
+from torch import Tensor
+
+from csgnn_dgl.errors import ConfigError, DataError
+from csgnn_dgl.physics import EnergyGrid
+from csgnn_dgl.tasks.dos.levels import find_levels
+from csgnn_dgl.tasks.dos.trained import TrainedDOS
+from csgnn_dgl.tasks.dos.unseen import refuse_unknown
+from csgnn_dgl.tasks.votes import average_over_votes, vote_rotations
+
+__all__ = ["DOSPrediction", "average_curves", "predict_structures"]
+
+Floats = npt.NDArray[np.float64]
+# Structures that are turned and predicted at once.
+_GROUP = 16
+
+
+@dataclass(frozen=True, eq=False)
+class DOSPrediction:
+    """A predicted density of states.
+
+    Parameters
+    ----------
+    atoms
+        The structure.
+    grid
+        Energies, with their unit and zero.
+    dos
+        Mean over the atoms, shape ``(E,)`` [``unit``].
+    unit
+        Of the curve.
+    quantity
+        ``"electronic"`` or ``"phonon"``.
+    per_atom
+        Each atom's own curve, shape ``(N, E)`` [``unit``].
+    electrons
+        Per atom; None if unknown.
+    fermi_level
+        [unit of energy, from the grid's zero]; None if the electrons are unknown.
+    band_energy
+        Energy of the electrons [unit of energy per atom]; None likewise.
+    gap
+        Around the Fermi level, where the curve stays below 0.01 [unit of energy]; None likewise.
+    reference
+        The curve that came with the structure, shape ``(E,)``, if one on this grid did.
+    notes
+        What a user should know, a sentence each.
+    """
+
+    atoms: Atoms
+    grid: EnergyGrid
+    dos: Floats
+    unit: str
+    quantity: str
+    per_atom: Floats
+    electrons: float | None = None
+    fermi_level: float | None = None
+    band_energy: float | None = None
+    gap: float | None = None
+    reference: Floats | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def energies(self) -> Floats:
+        """Energies of the curve, shape ``(E,)``."""
+        return self.grid.energies
+
+    @property
+    def formula(self) -> str:
+        """Chemical formula."""
+        return str(self.atoms.get_chemical_formula())
+
+    @property
+    def error(self) -> float | None:
+        """Mean absolute difference from the reference [``unit``]; None without one."""
+        return None if self.reference is None else _mae(self.dos, self.reference)
+
+    @property
+    def summary(self) -> str:
+        """What was found, in a line."""
+        unit, zero = self.grid.unit, self.grid.zero
+        parts = []
+        if self.fermi_level is not None:
+            parts.append(f"E_F {self.fermi_level:.3f} {unit} (zero: {zero})")
+            parts.append(f"band energy {self.band_energy:.4f} {unit}/atom")
+            parts.append(f"gap {self.gap:.2f} {unit}" if self.gap else "no gap")
+            parts.append(f"{self.electrons:g} electrons/atom")
+        else:
+            total = self.dos.sum()
+            middle = (self.energies * self.dos).sum() / total if total > 0 else float("nan")
+            parts.append(f"{self.quantity} DOS, mean at {middle:.1f} {unit}")
+            parts.append(f"highest at {self.energies[self.dos.argmax()]:.1f} {unit} (zero: {zero})")
+        if self.error is not None:
+            parts.append(f"mean absolute error {self.error:.4f} {self.unit}")
+        return ", ".join(parts)
+
+
+def average_curves(
+    trained: TrainedDOS,
+    structures: Sequence[Atoms],
+    *,
+    votes: int = 1,
+    seed: int = 0,
+    progress: Callable[[int], object] | None = None,
+) -> list[Floats]:
+    """Each atom's curve, averaged over orientations: as given, then random ones.
+
+    The orientations are the same for all structures, so a structure's curve does not depend on
+    what else is predicted.
+
+    Parameters
+    ----------
+    trained
+        The model.
+    structures
+        Structures.
+    votes, seed
+        Orientations, and the random seed for them.
+    progress
+        Called with numbers of structures, once per orientation.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        One array ``(N, E)`` per structure [the unit of the curves].
+    """
+
+    def answer(rotation: Tensor) -> list[Floats]:
+        turn = rotation[0].double().numpy().T
+        found = []
+        for start in range(0, len(structures), _GROUP):
+            group = structures[start : start + _GROUP]
+            found += trained.per_atom([_turned(atoms, turn) for atoms in group])
+            if progress is not None:
+                progress(len(group))
+        return found
+
+    return average_over_votes(answer, vote_rotations(votes, seed))
+
+
+def _turned(atoms: Atoms, turn: Floats) -> Atoms:
+    return Atoms(atoms.numbers, atoms.positions @ turn, cell=atoms.cell.array @ turn, pbc=atoms.pbc)
+
+
+def predict_structures(
+    trained: TrainedDOS,
+    structures: Sequence[Atoms],
+    *,
+    electrons: float | None = None,
+    votes: int = 1,
+    seed: int = 0,
+) -> list[DOSPrediction]:
+    """Densities of states of structures, with Fermi level, band energy and gap where they exist.
+
+    Parameters
+    ----------
+    trained
+        The model.
+    structures
+        Structures; a ``dos`` in the ``info`` of one is its reference.
+    electrons
+        Per atom; by default what the training data say of the elements, else what the structure's
+        ``info`` says (``electrons_per_atom``, or ``electrons`` of all).
+    votes, seed
+        See :func:`average_curves`.
+
+    Raises
+    ------
+    ConfigError
+        Electrons for a model of phonons.
+    DataError
+        An element that a model of one element does not know; more electrons than the window
+        holds; a structure that has no neighbourhoods.
+    """
+    if electrons is not None and trained.quantity != "electronic":
+        raise ConfigError(
+            f"electrons were given, but {trained.path} predicts a {trained.quantity} density of "
+            f"states, which holds none"
+        )
+    for index, atoms in enumerate(structures):
+        where = f"structure {index} ({atoms.get_chemical_formula()})"
+        refuse_unknown(trained.model.model, atoms, where, str(trained.path))
+    curves = average_curves(trained, structures, votes=votes, seed=seed)
+    return [
+        _analysed(trained, atoms, curve, electrons)
+        for atoms, curve in zip(structures, curves, strict=True)
+    ]
+
+
+def _analysed(
+    trained: TrainedDOS, atoms: Atoms, per_atom: Floats, electrons: float | None
+) -> DOSPrediction:
+    grid, dos = trained.grid, per_atom.mean(axis=0)
+    notes: list[str] = []
+    reference = _reference(atoms, grid, notes)
+    common = (atoms, grid, dos, trained.dos_unit, trained.quantity, per_atom)
+    if trained.quantity != "electronic":
+        return DOSPrediction(*common, reference=reference, notes=tuple(notes))
+    count = electrons if electrons is not None else _electrons(trained, atoms)
+    if count is None:
+        notes.append(
+            "how many electrons fill the states is unknown, so there is no Fermi level: give "
+            "--electrons PER_ATOM"
+        )
+        return DOSPrediction(*common, reference=reference, notes=tuple(notes))
+    try:
+        levels = find_levels(dos, grid, count)
+    except DataError as error:
+        raise DataError(
+            f"{error} of {grid.start:g} … {grid.stop:g} {grid.unit} (per atom of "
+            f"{atoms.get_chemical_formula()}); is the number of electrons right?"
+        ) from error
+    return DOSPrediction(
+        *common,
+        electrons=count,
+        fermi_level=levels.fermi_level,
+        band_energy=levels.band_energy,
+        gap=levels.gap,
+        reference=reference,
+        notes=tuple(notes),
+    )
+
+
+def _electrons(trained: TrainedDOS, atoms: Atoms) -> float | None:
+    """Electrons per atom: what is known of the elements, else what the structure says."""
+    known = trained.electrons_per_element
+    numbers = [int(number) for number in atoms.numbers]
+    if known is not None and all(number in known for number in numbers):
+        return float(np.mean([known[number] for number in numbers]))
+    for key, per in (("electrons_per_atom", 1), ("electrons", len(numbers))):
+        value = atoms.info.get(key)
+        if isinstance(value, (int, float)) and np.isfinite(value) and value > 0:
+            return float(value) / per
+    return None
+
+
+def _reference(atoms: Atoms, grid: EnergyGrid, notes: list[str]) -> Floats | None:
+    given = atoms.info.get("dos")
+    if given is None:
+        return None
+    try:
+        values = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        notes.append("the dos in the file is not made of numbers; it is not compared")
+        return None
+    if values.shape != (grid.size,):
+        notes.append(
+            f"the dos in the file has the shape {values.shape}, but the model's grid has "
+            f"{grid.size} energies; it is not compared"
+        )
+        return None
+    return None if np.isnan(values).all() else values
+
+
+def _mae(predicted: Floats, reference: Floats) -> float:
+    return float(np.nanmean(np.abs(predicted - reference)))

@@ -1,0 +1,115 @@
+"""Files of earlier versions, brought up to date when they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+__all__ = ["SCHEMA_VERSION", "upgrade_checkpoint", "upgrade_weights"]
+
+#: Raised whenever the header or the names of tensors change; see :data:`_UPGRADES`.
+SCHEMA_VERSION = 2
+
+Content = dict[str, Any]
+State = dict[str, Tensor]
+
+
+def upgrade_weights(content: Content, state: State, schema: int) -> tuple[Content, State]:
+    """A header and tensors as of ``schema``, as the present version has them.
+
+    Parameters
+    ----------
+    content
+        The header's JSON.
+    state
+        Tensors by name.
+    schema
+        Their version, from 1 to :data:`SCHEMA_VERSION`.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        Something is missing or of another type.
+    """
+    for version in range(schema, SCHEMA_VERSION):
+        content, state = _UPGRADES[version](content, state)
+    return content, state
+
+
+# Names of tensors began so in schema 1, and begin so now.
+_RENAMED = {
+    "classifier": {"encoder.": "model.encoder."},
+    "dos": {"atoms.": "model.", "head.": "head.layers.", "smooth.": "head.smooth."},
+}
+
+
+def _renamed(name: str, kind: str, before: str = "") -> str:
+    for old, new in _RENAMED[kind].items():
+        if name.startswith(before + old):
+            return before + new + name[len(before + old) :]
+    return name
+
+
+def _from_1(content: Content, state: State) -> tuple[Content, State]:
+    """The network of a run was CSGNN, described together with its head."""
+    kind, old = content["kind"], dict(content["model"])
+    if kind == "classifier":
+        encoder = dict(old["encoder"])
+        encoder["channels"] = encoder.pop("in_channels")
+        encoder["base_width"] = (encoder["intra_widths"][0] or encoder["radial_widths"][0])[0]
+        mapping = {name: old[name] for name in ("radial", "bandwidth", "threshold")}
+        model: Content = {"name": "csgnn", "hypers": {**encoder, **mapping}}
+        head = {name: old[name] for name in ("hidden", "dropout")}
+        if len(content.get("class_names", ())) != old["num_classes"]:
+            raise ValueError(
+                f"it names {len(content.get('class_names', ()))} classes, but its model has "
+                f"{old['num_classes']}"
+            )
+    elif kind == "dos":
+        hypers = dict(old["atoms"])
+        model = {"name": "csgnn", "elements": hypers.pop("elements"), "hypers": hypers}
+        head = {name: value for name, value in old.items() if name != "atoms"}
+    else:
+        return {**content, "schema": 2}, state
+    content = {**content, "schema": 2, "model": model, "head": head}
+    return content, {_renamed(name, kind): tensor for name, tensor in state.items()}
+
+
+_UPGRADES: Mapping[int, Callable[[Content, State], tuple[Content, State]]] = {1: _from_1}
+
+
+def upgrade_checkpoint(checkpoint: Content) -> Content:
+    """A ``last.ckpt`` as the present version writes them.
+
+    Version 0.1 held the running average of the weights beside them, and CSGNN where now a model
+    and its head are.
+    """
+    state = checkpoint["state_dict"]
+    kind = "dos" if any(name.startswith("model.atoms.") for name in state) else "classifier"
+    if kind == "classifier" and not any(name.startswith("model.encoder.") for name in state):
+        return checkpoint
+    averaged = "averaged.module."
+    present = {
+        _renamed(name, kind, "model."): value
+        for name, value in state.items()
+        if not name.startswith("averaged.")
+    }
+    if "averaged.n_averaged" not in state:
+        return {**checkpoint, "state_dict": present}
+    mean = {
+        _renamed("model." + name[len(averaged) :], kind, "model."): value
+        for name, value in state.items()
+        if name.startswith(averaged)
+    }
+    callbacks = dict(checkpoint.get("callbacks", {}))
+    callbacks["Averaging"] = {"latest_update_step": checkpoint["global_step"]}
+    return {
+        **checkpoint,
+        "callbacks": callbacks,
+        # What else the module holds is not averaged.
+        "state_dict": {**present, **mean},
+        "current_model_state": present,
+        "averaging_state": {"n_averaged": state["averaged.n_averaged"]},
+    }

@@ -1,0 +1,77 @@
+"""Make a trained model one that comes with the package.
+
+``python -m csgnn_dgl.tasks.ship RUN NAME`` copies the weights, without the places of files on
+the machine that trained them, and puts the figures of the run's last evaluation into
+``models.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from csgnn_dgl._files import atomic_write_json
+from csgnn_dgl.errors import CheckpointError, suggest
+from csgnn_dgl.tasks.run_directory import RunDirectory
+from csgnn_dgl.tasks.shipped import FOLDER
+from csgnn_dgl.tasks.targets import target_of
+from csgnn_dgl.tasks.weights import load_weights, save_weights
+
+__all__ = ["ship"]
+
+
+def ship(path: Path, name: str, folder: Path = FOLDER) -> Path:
+    """Copy a run's weights and figures to where models of the package are.
+
+    Parameters
+    ----------
+    path
+        The run, evaluated.
+    name
+        One of the names in ``models.json``.
+    folder
+        Where that is.
+
+    Raises
+    ------
+    CheckpointError
+        No such run or name, or it was not evaluated.
+    """
+    run = RunDirectory.open(path)
+    summary = run.read_summary()
+    if not summary.get("evaluation"):
+        raise CheckpointError(f"{path} was not evaluated; csgnn-dgl evaluate {path}")
+    listed: dict[str, Any] = json.loads((folder / "models.json").read_text(encoding="utf-8"))
+    if name not in listed:
+        raise CheckpointError(f"unknown model {name!r}: {suggest(name, listed)}")
+    header, state = load_weights(run.model, target_of(path).kind)
+    target = folder / str(listed[name]["file"])
+    save_weights(target, state, replace(header, data={**header.data, "source": name}))
+    last = summary["evaluation"][-1]
+    overall = next(row for row in last["figures"] if row["type"] == "all")
+    listed[name]["figures"] = {
+        "split": last["split"],
+        "votes": last["votes"],
+        "parameters": summary["parameters"],
+        "training_structures": summary["data"]["training_structures"],
+        **{key: round(v, 4) if isinstance(v, float) else v for key, v in overall.items()},
+    }
+    del listed[name]["figures"]["type"]
+    atomic_write_json(folder / "models.json", listed)
+    return target
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("name")
+def main(run: Path, name: str) -> None:
+    """Make the model of RUN the one that the package ships as NAME."""
+    click.echo(ship(run, name))
+
+
+if __name__ == "__main__":
+    main()

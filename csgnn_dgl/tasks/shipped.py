@@ -1,0 +1,123 @@
+"""The models that come with the package, and what a user's name for weights stands for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import csgnn_dgl
+from csgnn_dgl.errors import CheckpointError, suggest
+from csgnn_dgl.tasks.run_directory import RunDirectory
+
+__all__ = ["ShippedModel", "find_weights", "shipped_models", "weights_file"]
+
+FOLDER = Path(csgnn_dgl.__file__).parent / "weights"
+
+
+@dataclass(frozen=True)
+class ShippedModel:
+    """A trained model that comes with the package.
+
+    Parameters
+    ----------
+    name
+        What it is asked for by.
+    path
+        Its weights.
+    description, training_data
+        What it predicts, and what from.
+    figures
+        What it reaches, by name, with units in the names.
+    limits
+        What it cannot do, a sentence each.
+    recipe
+        The command that makes it.
+    """
+
+    name: str
+    path: Path
+    description: str
+    training_data: str
+    figures: Mapping[str, Any]
+    limits: tuple[str, ...]
+    recipe: str
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its weights are installed."""
+        return self.path.is_file()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "name": self.name,
+            "installed": self.is_here,
+            "description": self.description,
+            "training_data": self.training_data,
+            "figures": dict(self.figures),
+            "limits": list(self.limits),
+            "recipe": self.recipe,
+            "file": str(self.path),
+            "bytes": self.path.stat().st_size if self.is_here else None,
+        }
+
+
+@cache
+def shipped_models() -> dict[str, ShippedModel]:
+    """All models of the package, by name.
+
+    Examples
+    --------
+    >>> sorted(shipped_models())
+    ['carbon-tb', 'phonon-dos']
+    """
+    content = json.loads((FOLDER / "models.json").read_text(encoding="utf-8"))
+    return {
+        name: ShippedModel(
+            name,
+            FOLDER / entry["file"],
+            entry["description"],
+            entry["training_data"],
+            entry["figures"],
+            tuple(entry["limits"]),
+            entry["recipe"],
+        )
+        for name, entry in content.items()
+    }
+
+
+def find_weights(weights: str | Path) -> Path:
+    """The file or run directory that ``weights`` names: a run at the path, else a shipped model.
+
+    Raises
+    ------
+    CheckpointError
+        Neither; names what there is.
+    """
+    path = Path(weights)
+    model = shipped_models().get(str(weights))
+    # A folder of data may have the name of a shipped model: only a run goes before that.
+    if path.is_file() or (path / "config.yaml").is_file():
+        return path
+    if model is not None:
+        if not model.is_here:
+            raise CheckpointError(
+                f"the weights of {model.name} are not part of this installation ({model.path} is "
+                f"missing); install csgnn-dgl again, or make them: {model.recipe}"
+            )
+        return model.path
+    try:
+        return RunDirectory.open(path).path
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error}. Shipped models: {suggest(str(weights), shipped_models())}"
+        ) from None
+
+
+def weights_file(path: Path) -> Path:
+    """The file of weights of a run directory, or the file itself."""
+    return path if path.is_file() else RunDirectory.open(path).model

@@ -1,0 +1,107 @@
+"""A trained network with what must be known to use it, from a run directory or its file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import nn
+
+from csgnn_dgl.errors import CheckpointError, CSGNNError
+from csgnn_dgl.models.registry import Domain, find_class, permitted_name
+from csgnn_dgl.tasks.shipped import find_weights, weights_file
+from csgnn_dgl.tasks.weights import Header, load_into, load_weights
+
+__all__ = ["Trained", "load_network"]
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Trained(Generic[Network]):
+    """A network with what must be known to use it.
+
+    Parameters
+    ----------
+    model
+        Model and head, in evaluation mode.
+    header
+        Sizes, data, and what the target adds.
+    path
+        The file of the weights.
+    """
+
+    model: Network
+    header: Header
+    path: Path
+
+    @property
+    def fingerprint(self) -> str | None:
+        """SHA-256 of the data that it was trained on."""
+        found = self.header.data.get("fingerprint")
+        return None if found is None else str(found)
+
+
+def load_network(
+    weights: str | Path,
+    kind: str,
+    domain: Domain,
+    build: Callable[[Any, Any, Header], Network],
+    *,
+    device: torch.device | str = "cpu",
+    model: Any = None,
+) -> tuple[Network, Header, Path]:
+    """Read a network of a ``kind``.
+
+    Parameters
+    ----------
+    weights
+        A run directory, a file of weights, or a shipped model by name.
+    kind
+        What the header must say.
+    domain
+        What its model is for.
+    build
+        Makes the untrained network of the model's class, its hypers, and the header.
+    device
+        Where the network goes.
+    model
+        The model, if it is one of the user's own: ``module:Class``, or the class.
+
+    Returns
+    -------
+    tuple
+        The network in evaluation mode, the header, and the file.
+
+    Raises
+    ------
+    CheckpointError
+        Nothing there, damaged, of a later schema, of another kind, or of a model that is not at
+        hand or that the user did not name.
+    ConfigError
+        The user's module cannot be imported, or breaks the contract.
+    """
+    file = weights_file(find_weights(weights))
+    header, state = load_weights(file, kind)
+    name = header.model.get("name")
+    if not isinstance(name, str):
+        raise CheckpointError(f"the header of {file} names no model, but {name!r}")
+    name = permitted_name(name, domain, model, str(file))
+    found = find_class(domain, name if model is None or isinstance(model, str) else model)
+    try:
+        network = build(found, found.Hypers(**header.model["hypers"]), header)
+    except (KeyError, TypeError, ValueError) as error:
+        reason = str(error) if isinstance(error, CSGNNError) else _short(error)
+        raise CheckpointError(
+            f"the header of {file} describes no {kind} with the model {name}: {reason}"
+        ) from error
+    load_into(network, state, file)
+    return network.eval().to(device), header, file
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:300]}{' …' if len(text) > 300 else ''}"

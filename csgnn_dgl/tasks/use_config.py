@@ -1,0 +1,94 @@
+"""What can be chosen for using a trained model, whatever it is. Free of torch: it starts fast."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from csgnn_dgl.config import CommandConfig, option
+from csgnn_dgl.tasks.config import model_option
+
+__all__ = ["DescribeConfig", "EvaluateConfig", "OccupancyChoice", "PredictConfig", "Rotation"]
+
+OccupancyChoice = Literal["refuse", "majority", "full"]
+Rotation = Literal["none", "z", "so3", "euler"]
+
+
+class _UseConfig(CommandConfig):
+    """Where to compute, and what every use of a model may be told."""
+
+    model: str | None = model_option()
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, …", "Run")
+    progress: bool = option(True, "Show a progress bar.", "Run")
+
+
+def _seed_option() -> Any:
+    return option(0, "Random seed for rotations and surface samples.", "Protocol", ge=0, lt=2**32)
+
+
+def _occupancy_option(group: str) -> Any:
+    return option(
+        "refuse",
+        "Sites that are not fully occupied: refuse the file, keep the likelier species, or take "
+        "all as full.",
+        group,
+    )
+
+
+def _strict_option(group: str) -> Any:
+    return option(False, "Stop at the first file that cannot be used.", group)
+
+
+class EvaluateConfig(_UseConfig):
+    """Everything that ``csgnn-dgl evaluate`` can be told besides the run."""
+
+    votes: int = option(1, "Random orientations to average over.", "Protocol", ge=1)
+    seed: int = _seed_option()
+    data: Path | None = option(
+        None, "Where the data are. Default: where the run was trained on them.", "Data"
+    )
+    rotation: Rotation = option("so3", "Rotations of the test shapes.", "Classes of shapes")
+    batch_size: int = option(64, "Clouds per step.", "Classes of shapes", ge=1)
+
+
+class PredictConfig(_UseConfig):
+    """Everything that ``csgnn-dgl predict`` can be told besides the run and the files."""
+
+    votes: int = option(
+        1,
+        "Average over so many orientations: as given, then random ones.",
+        "Protocol",
+        ge=1,
+    )
+    seed: int = _seed_option()
+    strict: bool = _strict_option("Run")
+    top: int = option(1, "Classes to list per file.", "Classes of shapes", ge=1)
+    electrons: float | None = option(
+        None,
+        "Electrons per atom that fill the states. Default: what the training data say.",
+        "Densities of states",
+        gt=0,
+    )
+    occupancy: OccupancyChoice = _occupancy_option("Densities of states")
+    output: Path | None = option(
+        None, "Write the curves to this .npz or .csv.", "Densities of states", short="-o"
+    )
+    plot: Path | None = option(
+        None, "Draw the curves: a .png, or a folder for one per structure.", "Densities of states"
+    )
+
+
+class DescribeConfig(_UseConfig):
+    """Everything that ``csgnn-dgl describe-atoms`` can be told besides the files."""
+
+    weights: str = option(
+        "phonon-dos", "A shipped model (csgnn-dgl models), a run, or a .safetensors file.", "Model"
+    )
+    occupancy: OccupancyChoice = _occupancy_option("Structures")
+    strict: bool = _strict_option("Structures")
+    output: Path | None = option(
+        None,
+        "Write descriptors to this .npz, .csv, .extxyz or .parquet.",
+        "Output",
+        short="-o",
+    )

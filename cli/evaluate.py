@@ -30,6 +30,5 @@ def evaluate_command(config: EvaluateConfig, given: set[str], run: Path) -> None
     from csgnn_dgl.tasks.shipped import find_weights
 
     allocator.keep_freed_memory()
-    found = find_weights(run)
-    for line in target_of(found).evaluate(found, config):
+    for line in target_of(find_weights(run)).evaluate(run, config):
         click.echo(line)

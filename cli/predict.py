@@ -40,10 +40,10 @@ def predict_command(
 
     from csgnn_dgl.tasks.shipped import find_weights
 
-    found = find_weights(run)
+    target = target_of(find_weights(run))
     hidden = not config.progress or not sys.stderr.isatty() or len(files) < 3
     with tqdm(total=len(files), unit="file", leave=False, disable=hidden) as bar:
-        outcome = target_of(found).predict(found, files, config, bar.update)
+        outcome = target.predict(run, files, config, bar.update)
     if as_json:
         click.echo(json.dumps(outcome.content, indent=2, ensure_ascii=False))
     else:

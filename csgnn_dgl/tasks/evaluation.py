@@ -62,6 +62,7 @@ def find_evaluated(
     config: EvaluateConfig,
     *,
     load: Callable[..., AnyTrained],
+    trained: AnyTrained | None = None,
     options: Callable[[AnyTrained], Config],
     config_class: type[Config],
     data: Callable[[Config, Path | None], Data],
@@ -74,8 +75,8 @@ def find_evaluated(
         A run, a file of weights, or a shipped model by name.
     config
         The evaluation's options.
-    load
-        Loads the network.
+    load, trained
+        Loads the network, unless it has been loaded already.
     options, config_class
         Options of a training: from a network without a run, and their class.
     data
@@ -91,7 +92,8 @@ def find_evaluated(
         Whatever is wrong with weights or data.
     """
     path = find_weights(weights)
-    trained = load(path, choose_device(config.device), model=config.model)
+    if trained is None:
+        trained = load(path, choose_device(config.device), model=config.model)
     if path.is_file():
         if config.data is None:
             raise ConfigError(

@@ -79,7 +79,9 @@ class ShapeEvaluation(Evaluated):
     picture: Path | None
 
 
-def evaluate(weights: str | Path, config: EvaluateConfig) -> ShapeEvaluation:
+def evaluate(
+    weights: str | Path, config: EvaluateConfig, *, trained: TrainedClassifier | None = None
+) -> ShapeEvaluation:
     """Classify the test split of a run's data, or of other data with the same classes.
 
     The result of a run is added to its ``summary.json`` (in place of an earlier one of the same
@@ -91,6 +93,8 @@ def evaluate(weights: str | Path, config: EvaluateConfig) -> ShapeEvaluation:
         A run directory, or a file of weights.
     config
         Protocol and place.
+    trained
+        The classifier, if it has been loaded already.
 
     Raises
     ------
@@ -101,6 +105,7 @@ def evaluate(weights: str | Path, config: EvaluateConfig) -> ShapeEvaluation:
         weights,
         config,
         load=load_classifier,
+        trained=trained,
         options=_options_of,
         config_class=TrainModelNetConfig,
         data=load_run_data,

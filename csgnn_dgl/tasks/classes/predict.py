@@ -78,6 +78,7 @@ def predict(
     files: Sequence[Path],
     config: PredictConfig,
     *,
+    trained: TrainedClassifier | None = None,
     done: Callable[[int], object] | None = None,
 ) -> list[Prediction]:
     """Classify meshes or clouds.
@@ -90,6 +91,8 @@ def predict(
         Meshes or clouds, of any orientation, position and size.
     config
         Votes, classes to list, seed, device.
+    trained
+        The classifier, if it has been loaded already.
     done
         Called with numbers of finished files.
 
@@ -107,7 +110,8 @@ def predict(
     DataError
         With ``strict``, the first file that cannot be used.
     """
-    trained = load_classifier(weights, choose_device(config.device), model=config.model)
+    if trained is None:
+        trained = load_classifier(weights, choose_device(config.device), model=config.model)
     return [
         Prediction(result.file, result.values[0] if result.values else (), result.error)
         for result in _results(trained, files, config, done)

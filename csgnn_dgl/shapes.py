@@ -1,0 +1,198 @@
+"""Classification of shapes in a call: train, load, evaluate, predict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from csgnn_dgl.datasets.shapes.shape_files import shape_points
+from csgnn_dgl.errors import DataError
+from csgnn_dgl.models.registry import name_of
+from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
+from csgnn_dgl.tasks.classes.evaluate import ShapeEvaluation, evaluate
+from csgnn_dgl.tasks.classes.predict import Prediction, predict, predict_points
+from csgnn_dgl.tasks.classes.train import train
+from csgnn_dgl.tasks.classes.trained import load_classifier
+from csgnn_dgl.tasks.device import choose_device
+from csgnn_dgl.tasks.training import silent
+from csgnn_dgl.tasks.use_config import EvaluateConfig, PredictConfig
+
+__all__ = ["Prediction", "ShapeClassifier", "ShapeEvaluation", "train_classifier"]
+
+
+def train_classifier(
+    data: str | Path | None = None,
+    *,
+    model: Any = "csgnn",
+    preset: str | None = None,
+    output: str | Path | None = None,
+    echo: Callable[[str], object] = silent,
+    **options: Any,
+) -> ShapeClassifier:
+    """Train a classifier, as ``csgnn-dgl train modelnet`` does.
+
+    Parameters
+    ----------
+    data
+        Folder with the data; the built-in solids by default.
+    model
+        A model that ``csgnn-dgl models`` lists, ``module:Class``, or a class of your own.
+    preset
+        Defaults for a purpose, such as ``"compact"``.
+    output
+        Run directory to make; the next free one in ``runs/`` by default.
+    echo
+        Called with a line of text now and then, such as ``print``.
+    options
+        Any option of the command and of the model, with underscores: ``epochs=20``, ``level=2``.
+
+    Raises
+    ------
+    CSGNNError
+        The data, the options or the place to write cannot be used; nothing was overwritten.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        classifier = train_classifier("ModelNet10", preset="compact", echo=print)
+        print(classifier.evaluate(rotation="so3", votes=5).result.accuracy)
+    """
+    flags = {**options, "model": model}
+    flags |= {
+        name: Path(value)
+        for name, value in (("data", data), ("output", output))
+        if value is not None
+    }
+    run = train(TrainModelNetConfig.resolve(preset=preset, flags=flags), echo)
+    return ShapeClassifier(run.path, model=model)
+
+
+class ShapeClassifier:
+    """A trained classifier of meshes and clouds.
+
+    Parameters
+    ----------
+    weights
+        A run directory, or a ``.safetensors`` file.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"``, …
+    model
+        The model of the weights, if it is one of your own: ``module:Class``, or the class.
+
+    Raises
+    ------
+    CheckpointError
+        No such weights, or weights of another kind.
+    ConfigError
+        No such device.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        classifier = ShapeClassifier("runs/modelnet-001")
+        classifier.predict(["chair.off", "scan.ply"], votes=5)
+        classifier.probabilities(points)  # (n, N, 3) or (N, 3) → (n, classes)
+    """
+
+    def __init__(self, weights: str | Path, *, device: str = "auto", model: Any = None) -> None:
+        self.weights = Path(weights)
+        self._device = device
+        self._name = None if model is None else name_of(model)
+        self._trained = load_classifier(weights, choose_device(device), model=model)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Name of each class, in the order of the probabilities."""
+        return self._trained.class_names
+
+    @property
+    def points(self) -> int:
+        """Points of a cloud, as in training."""
+        return self._trained.points
+
+    def evaluate(self, **options: Any) -> ShapeEvaluation:
+        """Test it on the test split, as ``csgnn-dgl evaluate`` does.
+
+        Parameters
+        ----------
+        options
+            Those of the command: ``rotation``, ``votes``, ``seed``, ``data``, …
+
+        Raises
+        ------
+        CSGNNError
+            Changed data, other classes, no test shapes; or weights without a run, and no ``data``.
+        """
+        return evaluate(
+            self.weights, EvaluateConfig(**self._shared(options)), trained=self._trained
+        )
+
+    def predict(self, files: Iterable[str | Path], **options: Any) -> list[Prediction]:
+        """Classes of meshes and clouds in files, as ``csgnn-dgl predict`` gives them.
+
+        Parameters
+        ----------
+        files
+            The files.
+        options
+            Those of the command: ``votes``, ``seed``, ``top``, ``strict``, …
+
+        Returns
+        -------
+        list of Prediction
+            One per file; a file that cannot be used has an ``error``.
+        """
+        config = PredictConfig(**self._shared(options))
+        paths = [Path(file) for file in files]
+        return predict(self.weights, paths, config, trained=self._trained)
+
+    def probabilities(
+        self, points: npt.ArrayLike, *, votes: int = 1, seed: int = 0
+    ) -> npt.NDArray[np.float64]:
+        """Class probabilities of clouds in memory.
+
+        Parameters
+        ----------
+        points
+            One cloud ``(N, 3)`` or several ``(n, N, 3)``, in any unit, orientation and place. Of
+            more points than in training a random part is taken.
+        votes, seed
+            Orientations to average over, and the random seed for them and for that part.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape ``(n, classes)``.
+
+        Raises
+        ------
+        DataError
+            Another shape, NaN, too few points, or points that are all equal.
+        """
+        clouds = np.asarray(points, dtype=np.float64)
+        if clouds.ndim == 2:
+            clouds = clouds[None]
+        if clouds.ndim != 3 or clouds.shape[-1] != 3:
+            raise DataError(
+                f"clouds have shape {np.shape(points)}, but (N, 3) or (n, N, 3) is needed"
+            )
+        ready = [
+            shape_points(Path(f"cloud {index}"), cloud, self.points, seed)
+            for index, cloud in enumerate(clouds)
+        ]
+        if not ready:
+            return np.zeros((0, len(self.class_names)))
+        found = predict_points(
+            self._trained, torch.from_numpy(np.stack(ready)), votes=votes, seed=seed
+        )
+        return found.numpy()
+
+    def _shared(self, options: dict[str, Any]) -> dict[str, Any]:
+        return {"device": self._device, "model": self._name, "progress": False, **options}

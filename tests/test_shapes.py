@@ -1,0 +1,111 @@
+"""Classification of shapes in a call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from csgnn_dgl.errors import CheckpointError, ConfigError, DataError
+from csgnn_dgl.models import Hypers, ShapeModel
+from csgnn_dgl.shapes import ShapeClassifier, train_classifier
+
+TINY: dict[str, Any] = {
+    "points": 64,
+    "hidden": [8],
+    "epochs": 2,
+    "batch_size": 4,
+    "validation_fraction": 0.34,
+    "accelerator": "cpu",
+    "train_rotation": "none",
+    "learning_rate": 0.02,
+    "select": "last",
+}
+
+
+class Spread(ShapeModel):
+    """The spread of a cloud along each axis, which tells rods from discs."""
+
+    class Hypers(Hypers):
+        """Options."""
+
+        width: int = 6
+
+    def __init__(self, hypers: Any) -> None:
+        super().__init__(hypers)
+        self.features = hypers.width
+        self.linear = torch.nn.Linear(3, hypers.width)
+
+    def forward(self, points: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.linear(points.std(dim=1))
+        return out
+
+
+@pytest.fixture(scope="module")
+def classifier(clouds: Path, tmp_path_factory: pytest.TempPathFactory) -> ShapeClassifier:
+    output = tmp_path_factory.mktemp("api") / "run"
+    options = {**TINY, "level": 0, "n_spheres": 2, "channels": 2, "base_width": 2}
+    return train_classifier(clouds, output=output, **options)
+
+
+def test_train_load_evaluate_and_predict(classifier: ShapeClassifier, clouds: Path) -> None:
+    again = ShapeClassifier(classifier.weights)
+    assert again.class_names == ("ball", "disc", "rod")
+    files = sorted(clouds.glob("*/test/*.npy"))
+    found = again.predict(files, top=3)
+    assert [prediction.file for prediction in found] == files
+    points = np.stack([np.load(file) for file in files])
+    shares = again.probabilities(points)
+    assert shares.shape == (18, 3)
+    for prediction, row in zip(found, shares, strict=True):
+        known = {again.class_names[i]: row[i] for i in range(3)}
+        assert dict(prediction.classes) == pytest.approx(known)
+    np.testing.assert_allclose(again.probabilities(points[0])[0], shares[0])
+    assert again.probabilities(np.zeros((0, 64, 3))).shape == (0, 3)
+
+
+def test_evaluation_is_what_predictions_add_up_to(
+    classifier: ShapeClassifier, clouds: Path
+) -> None:
+    files = sorted(clouds.glob("*/test/*.npy"))
+    found = classifier.predict(files)
+    right = [p.classes[0][0] == p.file.parts[-3] for p in found]
+    evaluation = classifier.evaluate(rotation="none")
+    assert evaluation.result.accuracy == pytest.approx(np.mean(right))
+    assert evaluation.result.shapes == len(files)
+
+
+def test_a_class_of_ones_own(clouds: Path, tmp_path: Path) -> None:
+    trained = train_classifier(clouds, model=Spread, width=5, output=tmp_path / "run", **TINY)
+    with pytest.raises(CheckpointError, match="imported only if you name it"):
+        ShapeClassifier(tmp_path / "run")
+    again = ShapeClassifier(tmp_path / "run", model=Spread)
+    cloud = np.random.default_rng(0).normal(size=(64, 3))
+    np.testing.assert_array_equal(again.probabilities(cloud), trained.probabilities(cloud))
+    assert again.evaluate(rotation="none").result.shapes == 18
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        (np.zeros((3, 2)), r"shape \(3, 2\)"),
+        (np.ones((64, 3)), "all 64 points are equal"),
+        (np.full((64, 3), np.nan), "NaN or infinite"),
+        (np.eye(3), "cloud 0 has 3 points, but 64 are asked for"),
+    ],
+)
+def test_unusable_clouds(points: np.ndarray, message: str, classifier: ShapeClassifier) -> None:
+    with pytest.raises(DataError, match=message):
+        classifier.probabilities(points)
+
+
+def test_unusable_options(classifier: ShapeClassifier, clouds: Path) -> None:
+    with pytest.raises(ConfigError, match="unknown key 'epoch'"):
+        train_classifier(clouds, epoch=3)
+    with pytest.raises(ConfigError, match="votes = 0"):
+        classifier.evaluate(votes=0)
+    with pytest.raises(CheckpointError, match="there is no run nowhere"):
+        ShapeClassifier("nowhere")

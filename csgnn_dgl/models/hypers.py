@@ -176,6 +176,12 @@ class AtomCSGNNHypers(_CSGNNHypers):
 
     @model_validator(mode="after")
     def _shells(self) -> Self:
+        default = type(self).model_fields["kernel_size"].default
+        if self.n_spheres == 1 and self.kernel_size != default:
+            raise ConfigError(
+                f"kernel_size is {self.kernel_size}, but means nothing with one sphere: there is "
+                f"nothing to convolve along. Leave it out, or set n_spheres"
+            )
         if self.r_min >= self.cutoff:
             raise ConfigError(
                 f"no shells between r_min = {self.r_min} Å and cutoff = {self.cutoff} Å"

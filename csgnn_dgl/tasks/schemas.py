@@ -69,6 +69,8 @@ def _from_1(content: Content, state: State) -> tuple[Content, State]:
             )
     elif kind == "dos":
         hypers = dict(old["atoms"])
+        if hypers["n_spheres"] == 1:
+            del hypers["kernel_size"]  # it was ignored
         model = {"name": "csgnn", "elements": hypers.pop("elements"), "hypers": hypers}
         head = {name: value for name, value in old.items() if name != "atoms"}
     else:

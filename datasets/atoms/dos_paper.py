@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from ase import Atoms
 
-from csgnn_dgl.datasets.atoms.base import DOSDataset
-from csgnn_dgl.datasets.atoms.gathering import Gathering, Split
+from csgnn_dgl.datasets.atoms.dos import DOSDataset, DOSRecord
+from csgnn_dgl.datasets.atoms.dos_labels import DOSLabels
+from csgnn_dgl.datasets.atoms.gathering import Entry, Gathering, Split
+from csgnn_dgl.datasets.atoms.grid_file import GridFile
 from csgnn_dgl.datasets.atoms.numbers_in_text import parse_numbers
 from csgnn_dgl.datasets.atoms.structures import read_structures
 from csgnn_dgl.errors import DataError
@@ -75,7 +78,7 @@ def load_paper_folder(path: Path) -> DOSDataset:
     DataError
         Nothing usable, or some curves per atom and others of whole structures.
     """
-    gathering = Gathering(PAPER_GRID, "electronic")
+    gathering = Gathering(DOSLabels(GridFile(PAPER_GRID, "electronic", "states/eV/atom")))
     found = []
     places = {p.parent for pattern in (_CURVE, _STRUCTURE) for p in path.rglob(pattern)}
     for place in sorted(places):
@@ -92,15 +95,16 @@ def load_paper_folder(path: Path) -> DOSDataset:
                 "electrons are known for carbon alone (4 per atom); not given for others",
                 snapshot.name,
             )
-        gathering.add(
-            snapshot.split,
-            snapshot.name,
-            atoms,
-            snapshot.curve / len(atoms) if per_structure else snapshot.curve,
-            group=snapshot.group,
-            electrons=_ELECTRONS if carbon else None,
-        )
-    return gathering.dataset("carbon-dft", f"the paper's layout in {path}", "states/eV/atom")
+        values: dict[str, Any] = {
+            "dos": snapshot.curve / len(atoms) if per_structure else snapshot.curve,
+            "group": snapshot.group,
+        }
+        if carbon:
+            values["electrons_per_atom"] = _ELECTRONS
+        gathering.take(snapshot.split, Entry(snapshot.name, atoms, values))
+    dataset = gathering.dataset("carbon-dft", f"the paper's layout in {path}")
+    assert isinstance(dataset, DOSDataset)
+    return dataset
 
 
 def _read(root: Path, place: Path) -> _Snapshot:
@@ -159,7 +163,7 @@ def _read_curve(path: Path) -> Floats:
     return np.asarray(values)
 
 
-def _per_structure(path: Path, found: list[_Snapshot], gathering: Gathering) -> bool:
+def _per_structure(path: Path, found: list[_Snapshot], gathering: Gathering[DOSRecord]) -> bool:
     """Whether curves are of whole structures, by the electrons that they hold."""
     verdicts: dict[bool, str] = {}
     for snapshot in found:

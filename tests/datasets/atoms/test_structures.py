@@ -164,7 +164,11 @@ POSCAR = "salt\n1.0\n5 0 0\n0 5 0\n0 0 5\nNa Cl\n1 1\nDirect\n0 0 0\n0.5 0.5 0.5
         ("POSCAR", POSCAR.replace("1 1\n", "2\n"), "line 6 names 2 elements (Na Cl), but line 7"),
         ("POSCAR", POSCAR.replace("1 1\n", "\n"), "line 7 should count the atoms"),
         ("POSCAR", "salt\n", "line 6 should count the atoms"),
-        ("POSCAR", POSCAR.replace("Direct", "Selective\nDirect"), "a row has too few columns"),
+        (
+            "POSCAR",
+            POSCAR.replace("Direct", "Selective\nDirect"),
+            "line 10 has 3 columns, but",
+        ),
         ("CONTCAR", POSCAR.replace("1 1\n", "0 0\n"), "counts 0 atoms"),
         ("a.extxyz", "1\n\nQq 0 0 0\n", "'Qq' is not known"),
         ("a.xyz", "2\n\nC 0 0 0\nC 0 0 0\n", "atoms 0 and 1 are at one place"),

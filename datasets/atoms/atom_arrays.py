@@ -19,15 +19,17 @@ Array = npt.NDArray[np.generic]
 
 # Positions that differ by more are of other atoms [Å].
 _SAME_PLACE = 0.05
-_CHECKS = {"numbers": "checked against the structure", "positions": "checked against the structure"}
+_CHECKS = dict.fromkeys(
+    ("numbers", "positions", "scaled_positions"), "checked against the structure"
+)
 
 
 class AtomArrays:
     """The arrays of a ``.npz``, a row for each atom of the structures beside it.
 
     ``train.npz`` belongs to ``train.extxyz``, and holds the atoms of all its frames one after the
-    other; ``diamond.npz`` belongs to ``diamond.cif``. Arrays ``numbers`` and ``positions`` are
-    compared with the structures, if they are there.
+    other; ``diamond.npz`` belongs to ``diamond.cif``. Arrays ``numbers``, ``positions`` [Å] and
+    ``scaled_positions`` (in units of the cell) are compared with the structures, if they are there.
 
     Parameters
     ----------
@@ -83,7 +85,7 @@ class AtomArrays:
             Number of its first atom.
         ordered
             Whether the file of structures says in which order its atoms are. Symmetry makes atoms
-            of a CIF that it does not list, so there ``positions`` must be given.
+            of a CIF that it does not list, so there ``scaled_positions`` must be given.
 
         Raises
         ------
@@ -92,24 +94,29 @@ class AtomArrays:
         """
         rows = slice(first, first + len(atoms))
         found = {name: array[rows] for name, array in self._arrays.items()}
-        numbers, positions = found.pop("numbers", None), found.pop("positions", None)
-        if positions is None and not ordered and found:
+        numbers, positions, scaled = (found.pop(name, None) for name in _CHECKS)
+        if scaled is None and not ordered and found:
             raise DataError(
-                f"{self.file.name} needs an array 'positions' (N, 3) [Å] as well: symmetry makes "
-                f"the atoms of a CIF, so their order must be checked"
+                f"{self.file.name} needs an array 'scaled_positions' (N, 3) as well: symmetry "
+                f"makes the atoms of a CIF, so their order must be checked"
             )
         if numbers is not None and not np.array_equal(numbers, atoms.numbers):
             raise DataError(f"{self.file.name}: the numbers are not those of the structure")
-        if positions is not None and not _same_places(positions, atoms):
+        if positions is not None and not _same_places(positions, atoms, False):
             raise DataError(f"{self.file.name}: the positions are not those of the structure")
+        if scaled is not None and not _same_places(scaled, atoms, True):
+            raise DataError(
+                f"{self.file.name}: the scaled positions are not those of the structure"
+            )
         return found
 
 
-def _same_places(positions: Array, atoms: Atoms) -> bool:
+def _same_places(positions: Array, atoms: Atoms, scaled: bool) -> bool:
     """Whether positions are those of the atoms, in their order, up to periodic images."""
     if positions.shape != atoms.positions.shape or positions.dtype.kind not in "fiu":
         return False
     cell = atoms.cell.complete().array
-    steps = (positions - atoms.positions) @ np.linalg.inv(cell)
+    steps = positions if scaled else positions @ np.linalg.inv(cell)
+    steps = steps - atoms.positions @ np.linalg.inv(cell)
     steps = np.where(atoms.pbc, steps - np.round(steps), steps)
     return bool((np.linalg.norm(steps @ cell, axis=1) < _SAME_PLACE).all())

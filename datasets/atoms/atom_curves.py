@@ -50,7 +50,7 @@ def fitted_curves(curves: npt.ArrayLike, dos: Floats, n_atoms: int) -> tuple[Flo
     ------
     DataError
         Another shape; infinite or clearly negative values; NaN where the density of states is
-        defined; a difference of more than two thirds. The message is a reason to leave the curves out.
+        defined; a difference of more than two thirds. The message says why the curves are left out.
 
     Examples
     --------

@@ -53,7 +53,8 @@ class CarbonRecipe:
     snapshots
         Snapshots for training and validation, per structure and temperature.
     test_snapshots
-        Snapshots for testing, per structure, shared among the temperatures, from trajectories of their own.
+        Snapshots for testing, per structure, shared among the temperatures; their trajectories are
+        others.
     interval, equilibration
         Steps between snapshots, and before the first.
     timestep

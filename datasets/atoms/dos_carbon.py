@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from csgnn_dgl.datasets.atoms.dos import DOSDataset, DOSRecord
 from csgnn_dgl.datasets.atoms.dos_labels import DOSLabels
 from csgnn_dgl.datasets.atoms.gathering import Gathering, Split
 from csgnn_dgl.datasets.atoms.grid_file import GridFile
+from csgnn_dgl.datasets.columns import Column
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.physics.carbon_tb import VALENCE_ELECTRONS
 
@@ -25,6 +27,19 @@ __all__ = ["BUILT_IN", "RECIPE", "load_built_in_carbon", "load_carbon_folder"]
 RECIPE = "recipe.json"
 #: The built-in set; made by ``csgnn-dgl data make carbon-tb --snapshots 20 --test-snapshots 10``.
 BUILT_IN = Path(__file__).parent / "files" / "carbon-tb-small"
+_ARRAYS = {
+    "*.npz": {
+        "about": "structure, temperature and split",
+        "positions": "the structure",
+        "cell": "the structure",
+        "pbc": "the structure",
+        "dos": "density of states",
+        "band_energy": "band energy",
+        "fermi_level": "Fermi level",
+    },
+    "projected/*.npz": {"dos": "curves of single atoms"},
+}
+_RECIPE = dict.fromkeys(("structures", "temperatures"), "files that should be there")
 _SPLITS: dict[str, Split] = {"train": "train", "test": "test"}
 
 
@@ -77,9 +92,12 @@ def _load(path: Path, name: str, source: str) -> DOSDataset:
             beside = projected_path(file)
             shares = read_projected(beside, trajectory) if beside.is_file() else None
             _add(gathering, file.stem, trajectory, shares)
+            for place, archive in (("*.npz", file), ("projected/*.npz", beside)):
+                if archive.is_file():
+                    gathering.columns.add(place, _arrays(archive, _ARRAYS[place]))
         except DataError as error:
             gathering.reject(file.name, error)
-    expected = _expected(path / RECIPE)
+    recipe, expected = _read_recipe(path / RECIPE)
     missing = sorted(expected - {file.name for file in path.glob("*.npz")})
     if missing:
         gathering.remark(
@@ -87,9 +105,16 @@ def _load(path: Path, name: str, source: str) -> DOSDataset:
             f"make them by running csgnn-dgl data make carbon-tb again",
             missing[0],
         )
-    dataset = gathering.dataset(name, source)
+    columns = tuple(Column(RECIPE, key, _RECIPE.get(key)) for key in recipe)
+    dataset = gathering.dataset(name, source, columns=columns)
     assert isinstance(dataset, DOSDataset)
     return dataset
+
+
+def _arrays(file: Path, meanings: Mapping[str, str]) -> dict[str, str | None]:
+    """The arrays of an archive that has been read, with what they are used as."""
+    with file.open("rb") as opened, np.load(opened, allow_pickle=False) as content:
+        return {name: meanings.get(name) for name in content.files}
 
 
 def _add(
@@ -127,11 +152,11 @@ def _add(
         gathering.add(_SPLITS[trajectory.split], record)
 
 
-def _expected(path: Path) -> set[str]:
-    """File names that the recipe asks for."""
+def _read_recipe(path: Path) -> tuple[dict[str, Any], set[str]]:
+    """What the recipe says, and the file names that it asks for."""
     try:
         recipe: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         kinds = product(recipe["structures"], recipe["temperatures"], _SPLITS)
-        return {f"{name}-{temperature:g}K-{split}.npz" for name, temperature, split in kinds}
+        return recipe, {f"{name}-{degrees:g}K-{split}.npz" for name, degrees, split in kinds}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is no recipe, or cannot be read ({error!r})") from error

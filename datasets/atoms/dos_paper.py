@@ -83,7 +83,7 @@ def load_paper_folder(path: Path) -> DOSDataset:
     places = {p.parent for pattern in (_CURVE, _STRUCTURE) for p in path.rglob(pattern)}
     for place in sorted(places):
         try:
-            found.append(_read(path, place))
+            found.append(_read(path, place, gathering))
         except DataError as error:
             gathering.reject(str(place.relative_to(path)), error)
     per_structure = _per_structure(path, found, gathering)
@@ -107,11 +107,12 @@ def load_paper_folder(path: Path) -> DOSDataset:
     return dataset
 
 
-def _read(root: Path, place: Path) -> _Snapshot:
+def _read(root: Path, place: Path, gathering: Gathering[DOSRecord]) -> _Snapshot:
     parts = place.relative_to(root).parts
     splits = [_SPLITS[part.lower()] for part in parts if part.lower() in _SPLITS]
     names = [part for part in parts if part.lower() not in _SPLITS]
-    curve = _read_curve(place / _CURVE)
+    curve, columns = _read_curve(place / _CURVE)
+    gathering.columns.add(_CURVE, _meanings(columns))
     return _Snapshot(
         name=str(place.relative_to(root)),
         split=splits[0] if splits else "train",
@@ -121,14 +122,25 @@ def _read(root: Path, place: Path) -> _Snapshot:
     )
 
 
-def _read_curve(path: Path) -> Floats:
+def _meanings(columns: int) -> dict[str, str | None]:
+    found: dict[str, str | None] = {
+        "column 1": "energies, checked",
+        "column 2": "density of states",
+    }
+    if columns > 2:
+        found["column 3" if columns == 3 else f"columns 3 to {columns}"] = None
+    return found
+
+
+def _read_curve(path: Path) -> tuple[Floats, int]:
+    """The curve of a file, and how many columns the file has."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise DataError(f"there is no {path.name}: a structure without its label") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path.name} cannot be read ({error})") from error
-    rows = []
+    rows, columns = [], 0
     for number, line in enumerate(lines, start=1):
         words = line.split()
         if not words or words[0].startswith("#"):
@@ -138,6 +150,7 @@ def _read_curve(path: Path) -> Floats:
                 f"{path.name} line {number} has {len(words)} columns; energy and density of "
                 f"states are needed"
             )
+        columns = max(columns, len(words))
         try:
             rows.append(parse_numbers(words[:2]))
         except DataError as error:
@@ -160,7 +173,7 @@ def _read_curve(path: Path) -> Floats:
             f"{PAPER_GRID.start:g} … {PAPER_GRID.stop:g} eV in steps of {PAPER_GRID.step:g} are "
             f"expected"
         )
-    return np.asarray(values)
+    return np.asarray(values), columns
 
 
 def _per_structure(path: Path, found: list[_Snapshot], gathering: Gathering[DOSRecord]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,10 @@ _NAMES: dict[str, Split] = {
     "test": "test",
 }
 _STRUCTURE = "the structure"
+_COLUMNS = dict.fromkeys(("species", "Z", "pos"), _STRUCTURE)
+# What ASE calls a column, and what the file calls it.
+_RENAMED = {"charges": "charge"}
+_PROPERTIES = re.compile(r'\bProperties\s*=\s*"?([^"\s]+)')
 
 
 def has_extxyz(path: Path) -> bool:
@@ -112,7 +117,7 @@ def _gather_file(file: Path, split: Split, gathering: Gathering[Any]) -> None:
             gathering.reject(place, error)
             continue
         gathering.note_columns(f"{file.name} header", _header_columns(entry), of_atoms=False)
-        columns = {"species": _STRUCTURE, "pos": _STRUCTURE, **dict.fromkeys(entry.atom_values)}
+        columns = {name: _COLUMNS.get(name) for name in _column_names(text)}
         gathering.note_columns(f"{file.name} atoms", columns, of_atoms=True)
         gathering.take(split, _with_arrays(entry, arrays, before, gathering))
 
@@ -191,6 +196,12 @@ def _frames(file: Path) -> Iterator[tuple[str, int, str | DataError]]:
         raise DataError(f"{file} cannot be read ({error})") from error
 
 
+def _column_names(frame: str) -> list[str]:
+    """The names of the columns of atoms, as the header of a frame gives them."""
+    found = _PROPERTIES.search(frame.split("\n", 2)[1])
+    return found[1].split(":")[::3] if found else ["species", "pos"]
+
+
 def _entry(place: str, text: str) -> Entry:
     import ase.io  # it costs half a second, which readers of other formats need not spend
 
@@ -205,10 +216,14 @@ def _entry(place: str, text: str) -> Entry:
     assert isinstance(read, Atoms)
     values = dict(read.info)
     arrays = {k: v for k, v in read.arrays.items() if k not in ("numbers", "positions")}
+    columns = _column_names(text)
     # ASE sets aside what a calculator would compute: energy, forces, charges and so on.
     for name, value in ({} if read.calc is None else read.calc.results).items():
-        per_atom = getattr(value, "shape", ())[:1] == (len(read),) and name != "stress"
-        (arrays if per_atom else values).setdefault(name, value)
+        own = _RENAMED.get(name, name)
+        if own in columns or name in columns:
+            arrays[own if own in columns else name] = value
+        else:
+            values.setdefault(name, value)
     label = values.get("name", values.get("id"))
     return Entry(
         place if label is None else f"{place} ({label})",

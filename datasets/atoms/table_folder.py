@@ -164,15 +164,17 @@ def _layout(first: Sequence[str], gathering: Gathering[Any]) -> _Layout:
     single = {n: place for place, n in enumerate(first) if place > 0 and n in labels.columns}
     rest = [place for place in range(1, len(first)) if first[place] not in single]
     curve: Sequence[int] = ()
+    name = ""
     if series is not None and series[0] not in single:
+        name = series[0]
         numbered = [place for place in rest if _NUMBERED.search(first[place])]
         curve = numbered if len(numbered) == series[1] else rest
     columns: dict[str, str | None] = {first[0]: "the structure", **dict.fromkeys(single)}
     if curve:
         ends = (first[curve[0]], first[curve[-1]])
-        columns[" … ".join(ends) if len(curve) > 1 else ends[0]] = labels.columns[series[0]]
+        columns[" … ".join(ends) if len(curve) > 1 else ends[0]] = labels.columns[name]
     columns |= {first[place]: None for place in rest if place not in curve}
-    return _Layout(True, single, None if not curve else (series[0], curve), columns)
+    return _Layout(True, single, (name, curve) if curve else None, columns)
 
 
 def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:

@@ -62,7 +62,7 @@ def test_make_carbon(run: Run, tmp_path: Path) -> None:
         (["make", "carbon-tb", "--test-snapshots", "3"], "cannot be shared evenly"),
         (["info", "gone"], "there is no data at gone"),
         (["info", "gone", "--kind", "dos"], "there is no data at gone; check --data, leave it out"),
-        (["info", "--kind", "dos", "--points", "9"], "--points and --up-axis are of shapes"),
+        (["info", "--kind", "dos", "--points", "9"], "--points and --up-axis are options for shapes"),
     ],
 )
 def test_mistakes_are_named(
@@ -219,7 +219,7 @@ def test_import_vasp(run: Run, tmp_path: Path) -> None:
         ("0.0 ***** 2.0", [], "too large for Fortran's field"),
         ("0.0 2.0", [], "DOSCAR"),
         ("0.0 2.0 2.0", ["--start", "0"], "all three are needed"),
-        ("0.0 2.0 2.0", ["--width", "-1"], "a broadening of width -1"),
+        ("0.0 2.0 2.0", ["--width", "-1"], "the width of the broadening is -1"),
         ("0.0 2.0 2.0", ["--zero", "fermy"], "fermy"),
     ],
 )

@@ -17,7 +17,7 @@ __all__ = ["AtomArrays"]
 
 Array = npt.NDArray[np.generic]
 
-# Positions that differ by more are of other atoms [Å].
+# Positions that differ by more belong to other atoms [Å].
 _SAME_PLACE = 0.05
 _CHECKS = dict.fromkeys(
     ("numbers", "positions", "scaled_positions"), "checked against the structure"
@@ -90,7 +90,7 @@ class AtomArrays:
         Raises
         ------
         DataError
-            Positions are needed and absent, or the rows are of other atoms.
+            Positions are needed and absent, or the rows belong to other atoms.
         """
         rows = slice(first, first + len(atoms))
         found = {name: array[rows] for name, array in self._arrays.items()}

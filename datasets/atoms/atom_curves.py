@@ -16,11 +16,12 @@ __all__ = ["fitted_curves"]
 
 Floats = npt.NDArray[np.float64]
 
-# Share of the density of states by which the mean of the curves may differ from it, energy by
-# energy: to count as equal, and to be scaled.
+# How far the mean of the curves may differ from the density of states, as a share of it: to count
+# as equal, and to be scaled.
 _EQUAL = 0.01
 _SCALED = 2 / 3
-# As of densities of states: deeper dips below zero than this share of the maximum are no curve.
+# A curve that dips further below zero than this share of the maximum is refused, as a density of
+# states is.
 _DIP = 0.05
 
 

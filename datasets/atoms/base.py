@@ -117,7 +117,7 @@ class AtomRecord:
     name
         File, or number within a file.
     group
-        Type of structure, by which results are listed; one for all if there are none.
+        Type of structure; results are listed by it.
     targets
         Values by the name of their target: arrays whose shape the target gives.
 

@@ -306,7 +306,7 @@ def run_in_processes(
     progress
         Called with each path.
     """
-    count = processes if processes is not None else _cores()
+    count = processes if processes is not None else count_cores()
     if count <= 1 or len(calls) <= 1:
         for function, *arguments in calls:
             progress(function(*arguments))
@@ -323,7 +323,7 @@ def run_in_processes(
             raise
 
 
-def _cores() -> int:
+def count_cores() -> int:
     """Cores that this process may use; all of them on macOS, which has no such limits."""
     process = psutil.Process()
     if not hasattr(process, "cpu_affinity"):

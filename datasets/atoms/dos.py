@@ -31,7 +31,7 @@ class DOSRecord(AtomRecord):
     name
         File, or number within a file.
     group
-        Type of structure, by which results are listed; one for all if there are none.
+        Type of structure; results are listed by it.
     electrons
         Electrons that the curve holds up to the Fermi level [1/atom]; None if unknown.
     band_energy
@@ -114,8 +114,7 @@ class DOSRecord(AtomRecord):
 
     @property
     def labels(self) -> tuple[npt.NDArray[Any], ...]:
-        # The other values follow from the curve, or are known better; they are not what data are
-        # told apart by.
+        # The other values belong to the curve; two data sets with the same curves are the same.
         return (self.dos,)
 
 

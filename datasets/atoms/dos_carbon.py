@@ -159,4 +159,4 @@ def _read_recipe(path: Path) -> tuple[dict[str, Any], set[str]]:
         kinds = product(recipe["structures"], recipe["temperatures"], _SPLITS)
         return recipe, {f"{name}-{degrees:g}K-{split}.npz" for name, degrees, split in kinds}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is no recipe, or cannot be read ({error!r})") from error
+        raise DataError(f"{path} is not a recipe, or cannot be read ({error!r})") from error

@@ -20,8 +20,8 @@ __all__ = ["DOSLabels", "checked_curve"]
 
 Floats = npt.NDArray[np.float64]
 
-# Smearing of higher order makes curves dip below zero; deeper than this share of the maximum it is
-# no density of states.
+# Smearing of higher order makes curves dip below zero; a curve that dips
+# further than this share of the maximum is refused.
 _DIP = 0.05
 # Share of the electrons that a curve may lack, by rounding and broadening, before its labels
 # contradict each other.
@@ -117,7 +117,7 @@ class DOSLabels:
         Raises
         ------
         DataError
-            No curve, one that is no density of states, or numbers that contradict it.
+            No curve, a curve that cannot be a density of states, or numbers that contradict it.
         """
         values, atoms = entry.values, entry.atoms
         if len(atoms) == 0:

@@ -63,8 +63,8 @@ def load_paper_folder(path: Path) -> DOSDataset:
     A ``doscar_s`` has 311 rows of columns: energy, total density of states, and whatever more. The
     last row is dropped, which leaves 310 values in steps of 0.1 eV from −30 eV, zero at the vacuum
     level (Section 4.3 of the paper). Whether they are per atom or of the whole structure is not
-    documented, so it is found out: curves that hold four electrons for each atom are of the whole
-    structure, and are divided by their atoms. The warnings say which it was.
+    documented, so it is found out: curves that hold four electrons for each atom belong to
+    the whole structure, and are divided by their atoms. The warnings say which it was.
 
     A folder ``test`` (or ``validation``) anywhere on the way marks the split.
 

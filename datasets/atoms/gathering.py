@@ -76,7 +76,7 @@ class Labels(Protocol[RecordOut]):
         ...
 
     def record(self, entry: Entry, remark: Remark) -> RecordOut:
-        """The record of an entry; raises DataError if there is none to be made."""
+        """Make a record of an entry; raises DataError if that cannot be done."""
         ...
 
     def dataset(self, **parts: Any) -> AtomDataset[Any]:
@@ -145,7 +145,7 @@ def parse_number(values: Mapping[str, Any], key: str) -> float | None:
     Raises
     ------
     DataError
-        It is no finite number.
+        It is not a finite number.
 
     Examples
     --------
@@ -181,7 +181,7 @@ class Gathering(Generic[Record]):
         self.columns = ColumnCount()
 
     def remark(self, text: str, name: str | None = None) -> None:
-        """Something a user should know; remarks alike are said once, with the names they are of."""
+        """Note what a user should know; the same remark on several structures is told once."""
         names = self._remarks.setdefault(text, [])
         if name is not None:
             names.append(name)
@@ -200,7 +200,7 @@ class Gathering(Generic[Record]):
         found
             Their names; with what they are used as, where that is not up to the labels.
         of_atoms
-            Whether they are of atoms, or of structures.
+            Whether they hold a value for each atom, or one for the structure.
         """
         known = self.labels.atom_columns if of_atoms else self.labels.columns
         meanings = {name: found[name] or known.get(name) for name in found}

@@ -55,7 +55,8 @@ class GridFile:
     dos_unit
         Unit of the curves per atom, after division by :attr:`per_cell`.
     per_cell
-        The curves in the files are of whole cells, to be divided by their atoms.
+        Whether the curves in the files are those of whole cells; they are divided by the number of
+        atoms.
     electrons
         Electrons that an atom of each element brings, by symbol.
     name, source
@@ -280,7 +281,7 @@ def _electrons(said: dict[str, Any], path: Path) -> dict[str, float] | None:
         )
     for symbol in given:
         if symbol not in atomic_numbers or symbol == "X":
-            raise DataError(f"{path}: electrons are given for {symbol!r}, which is no element")
+            raise DataError(f"{path}: electrons are given for {symbol!r}, which is not an element")
     try:
         return {symbol: _number(given, symbol) for symbol in given}
     except DataError as error:

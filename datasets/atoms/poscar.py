@@ -45,7 +45,7 @@ def check_poscar(path: Path) -> None:
     counts = _integers(lines[number]) if len(lines) > number else []
     if not counts:
         raise DataError(
-            f"{path} is no POSCAR: line {number + 1} should count the atoms of each element"
+            f"{path} is not a POSCAR: line {number + 1} should count the atoms of each element"
         )
     if symbols is not None and len(symbols) != len(counts):
         raise DataError(

@@ -86,7 +86,7 @@ def find_runs(path: Path) -> list[Path]:
     Raises
     ------
     DataError
-        There is none.
+        No results are there.
     """
     if path.is_file():
         if path.name.startswith(("vasprun", "DOSCAR")):
@@ -225,7 +225,7 @@ def _from_doscar(file: Path) -> VaspRun:
     with _open(file) as content:
         lines = content.read().decode("utf-8").splitlines()
     if len(lines) < 7:
-        raise DataError(f"{file.name} has {len(lines)} lines; it is no DOSCAR, or is cut off")
+        raise DataError(f"{file.name} has {len(lines)} lines; it is not a DOSCAR, or it is cut off")
     notes: list[str] = []
     atoms = _structure_beside(file, notes)
     words = lines[0].split()

@@ -84,7 +84,7 @@ def test_what_is_not_said_is_warned_of(
         ({"quantity": None, "unit": "meV"}, "gives no quantity; say"),
         ({"unit": 3}, "unit is 3; it must be text"),
         ({"electrons": 4}, r"give those of an atom by element, as \{\"C\": 4\}"),
-        ({"electrons": {"Xx": 4}}, "'Xx', which is no element"),
+        ({"electrons": {"Xx": 4}}, "'Xx', which is not an element"),
         ({"electrons": {"C": None}}, "electrons of C is None; it must be a number"),
     ],
 )

@@ -26,16 +26,19 @@ class Reader:
     kind
         What it reads, and so what ``load`` is given and returns:
 
-        ==================  ==============================================================
-        ``"shapes"``        ``load(folder, options)`` with
-                            :class:`~csgnn_dgl.datasets.shapes.ShapeOptions`, to a
-                            :class:`~csgnn_dgl.datasets.shapes.ShapeDataset`
-        ``"dos"``           ``load(folder)``, to a
-                            :class:`~csgnn_dgl.datasets.atoms.dos.DOSDataset`
-        ``"shape file"``    ``load(file)``, to a mesh or an array of points ``(M, 3)``
+        ====================  ==========================================================
+        ``"shapes"``          ``load(folder, options)`` with
+                              :class:`~csgnn_dgl.datasets.shapes.ShapeOptions`, to a
+                              :class:`~csgnn_dgl.datasets.shapes.ShapeDataset`
+        ``"dos"``             ``load(folder)``, to a
+                              :class:`~csgnn_dgl.datasets.atoms.dos.DOSDataset`
+        ``"shape file"``      ``load(file)``, to a
+                              :class:`~csgnn_dgl.datasets.shapes.meshes.Mesh` or an array of
+                              points ``(M, 3)``
         ``"structure file"``  ``load(file, occupancy)``, to a list of
-                            :class:`~csgnn_dgl.datasets.atoms.structure.Structure`
-        ==================  ==============================================================
+                              :class:`~csgnn_dgl.datasets.atoms.structure.Structure`
+        ====================  ==========================================================
+
     name
         What the layout is called.
     layout

@@ -15,7 +15,7 @@ import torch
 from ase import Atoms
 from tqdm import tqdm
 
-from csgnn_dgl.datasets.atoms.base import DOSDataset, DOSRecord
+from csgnn_dgl.datasets.atoms.dos import DOSDataset, DOSRecord
 from csgnn_dgl.datasets.atoms.loading import load_dos_dataset
 from csgnn_dgl.errors import CheckpointError, DataError
 from csgnn_dgl.mapping import random_rotations

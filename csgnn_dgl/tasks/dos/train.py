@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from csgnn_dgl.datasets.atoms.base import DOSDataset, DOSRecord
+from csgnn_dgl.datasets.atoms.dos import DOSDataset, DOSRecord
 from csgnn_dgl.datasets.atoms.loading import load_dos_dataset
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.models import DOSConfig, DOSModel

@@ -13,8 +13,8 @@ from ase import Atoms
 from torch import Tensor
 
 from csgnn_dgl.errors import CheckpointError, ConfigError
-from csgnn_dgl.mapping.bricks import bricks
 from csgnn_dgl.mapping.neighbors import Neighbors, find_neighbors
+from csgnn_dgl.mapping.tiles import tiles
 from csgnn_dgl.models import DOSConfig, DOSModel
 from csgnn_dgl.physics import EnergyGrid
 from csgnn_dgl.tasks.run_directory import RunDirectory
@@ -131,11 +131,11 @@ class TrainedDOS:
             first = structures[group[0]]
             if len(first) > _BRICK and wanted[group[0]] is None:
                 pieces, origins = [], []
-                for brick in bricks(first, cutoff, _BRICK):
+                for tile in tiles(first, cutoff, _BRICK):
                     pieces.append(
-                        rows(find_neighbors([brick.atoms], cutoff, centres=[brick.centres]))
+                        rows(find_neighbors([tile.atoms], cutoff, centres=[tile.centres]))
                     )
-                    origins.append(brick.origin)
+                    origins.append(tile.origin)
                 yield np.concatenate(pieces)[np.argsort(np.concatenate(origins))]
                 continue
             found = find_neighbors(

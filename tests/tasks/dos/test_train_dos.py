@@ -15,7 +15,7 @@ import torch
 from ase.build import bulk
 
 from csgnn_dgl.cli.main import main
-from csgnn_dgl.datasets.atoms.base import DOSRecord
+from csgnn_dgl.datasets.atoms.dos import DOSRecord
 from csgnn_dgl.errors import CheckpointError, ConfigError, DataError
 from csgnn_dgl.mapping.neighbors import find_neighbors
 from csgnn_dgl.models import AtomEncoderConfig, DOSConfig, DOSModel

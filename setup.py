@@ -33,6 +33,7 @@ REQUIRES = [
     "torchmetrics>=1.3",
     "tqdm>=4.66",
     "typing-extensions>=4.10",
+    "psutil>=5.9",
     "vesin>=0.3",
 ]
 DEV = [

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from csgnn_dgl._files import atomic_write_json, atomic_write_text
-from csgnn_dgl.datasets.atoms.base import DOSDataset
+from csgnn_dgl.datasets.atoms.dos import DOSDataset
 from csgnn_dgl.datasets.atoms.loading import load_dos_dataset
 from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.tasks import allocator

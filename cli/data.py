@@ -22,16 +22,20 @@ def data() -> None:
 @click.option(
     "--kind",
     type=click.Choice(["shapes", "dos"]),
-    help="What is at PATH, if it is not found out rightly; without PATH, which built-in data.",
+    help="What is at PATH, if it is taken for the wrong kind; without PATH, which built-in data.",
 )
 @click.option("--points", type=int, help="Points per cloud of shapes.  [default: 1024]")
-@click.option("--up-axis", type=click.Choice(["x", "y", "z"]), help="Of shapes, if it is another.")
-@click.option("--seed", default=0, show_default=True, help="Of splits that are not given.")
+@click.option(
+    "--up-axis", type=click.Choice(["x", "y", "z"]), help="The axis of shapes that points up."
+)
+@click.option(
+    "--seed", default=0, show_default=True, help="Random seed for splits that are not given."
+)
 def info(
     path: Path | None, kind: str | None, points: int | None, up_axis: str | None, seed: int
 ) -> None:
-    """Read the data at PATH, and say what they hold. Without PATH: the built-in solids, or with
-    --kind dos the built-in carbon set.
+    """Read the data at PATH; say what they hold, and which columns, keys and arrays are used and
+    which are not. Without PATH: the built-in solids, or with --kind dos the built-in carbon set.
 
     \b
     Shapes; PATH is a folder of one of these kinds:
@@ -42,21 +46,26 @@ def info(
 
     \b
     Densities of states; PATH is a folder of one of these kinds:
-      grid.json, train.extxyz [validation, test]    a dos in each frame
+      grid.json, train.extxyz [validation, test]    a dos in each frame, pdos of its atoms
       grid.json, id_prop.csv [validation, test]     a table beside CIF or POSCAR files
       STRUCTURE/TEMPERATURE/NAME/POSCAR, doscar_s   as the paper's carbon data
       recipe.json, *.npz                            made by data make carbon-tb
     """
-    from csgnn_dgl.datasets.atoms.loading import is_dos_folder, load_dos_dataset
-    from csgnn_dgl.datasets.shapes import load_dataset
+    from csgnn_dgl.datasets.kinds import data_kind
 
     if kind is None:
-        kind = "dos" if path is not None and is_dos_folder(path) else "shapes"
+        kind = "shapes" if path is None else data_kind(path)
     if kind == "dos":
+        from csgnn_dgl.datasets.atoms.loading import load_dos_dataset
+
         if points is not None or up_axis is not None:
-            raise ConfigError("--points and --up-axis are of shapes; densities of states have none")
+            raise ConfigError(
+                "--points and --up-axis are options for shapes, but there are densities of states"
+            )
         click.echo(load_dos_dataset(path, seed=seed).summary())
         return
+    from csgnn_dgl.datasets.shapes import load_dataset
+
     shapes = load_dataset(
         path,
         points=1024 if points is None else points,
@@ -116,7 +125,7 @@ def make() -> None:
 @click.option("--snapshots", default=100, show_default=True, help="Per structure and temperature.")
 @click.option("--test-snapshots", default=20, show_default=True, help="Per structure.")
 @click.option("--interval", default=10, show_default=True, help="Steps between snapshots.")
-@click.option("--seed", default=0, show_default=True, help="Of velocities and noise.")
+@click.option("--seed", default=0, show_default=True, help="Random seed for velocities and noise.")
 @click.option("--processes", type=int, help="How many at a time. Default: one per core.")
 @click.option(
     "--projected",

@@ -12,11 +12,11 @@ import numpy.typing as npt
 import torch
 from ase import Atoms
 
-from csgnn_dgl.errors import ConfigError, DataError, suggest
+from csgnn_dgl.errors import ConfigError, DataError, StructureError, suggest
 from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.dos.prediction import DOSPrediction, predict_structures
 from csgnn_dgl.tasks.dos.trained import load_dos_model
-from csgnn_dgl.tasks.dos.unseen import UnseenElements, refuse_unknown
+from csgnn_dgl.tasks.dos.unseen import UnseenElements, unknown_elements
 
 __all__ = ["AtomDescriptor", "DOSPrediction", "UnseenElementWarning", "predict_dos"]
 
@@ -152,9 +152,10 @@ class AtomDescriptor:
         self, structures: Sequence[Atoms], centers: list[Any] | None, first: int
     ) -> list[Array]:
         for number, atoms in enumerate(structures):
-            if len(self.elements) > 1:
-                where = f"structure {first + number} ({atoms.get_chemical_formula()})"
-                refuse_unknown(self._trained.model.model, atoms, where, self.weights)
+            problem = unknown_elements(self._trained.model.model, atoms, self.weights)
+            # A model of one element takes all others for it, which is said.
+            if problem and len(self.elements) > 1:
+                raise StructureError(first + number, problem, atoms.get_chemical_formula())
             for note in self._unseen.notes(atoms):
                 warnings.warn(note, UnseenElementWarning, stacklevel=3)
         own = None if centers is None else centers[first : first + len(structures)]

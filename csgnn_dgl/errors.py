@@ -13,6 +13,7 @@ __all__ = [
     "MissingDependencyError",
     "ResourceError",
     "StoppedError",
+    "StructureError",
     "nearest_name",
     "suggest",
 ]
@@ -28,6 +29,40 @@ class ConfigError(CSGNNError, ValueError):
 
 class DataError(CSGNNError, ValueError):
     """Files, shapes, points or labels that cannot be used."""
+
+
+class StructureError(DataError):
+    """One of several structures cannot be used.
+
+    Whoever knows the structure by a better name than its number says that name and
+    :attr:`problem`.
+
+    Parameters
+    ----------
+    index
+        Its number among the structures given.
+    problem
+        What is wrong with it, as a sentence without its end.
+    formula
+        Its chemical formula; empty if it has no atoms.
+
+    Examples
+    --------
+    >>> error = StructureError(3, "the cell is NaN or infinite", "C2")
+    >>> print(error)
+    structure 3 (C2): the cell is NaN or infinite
+    >>> error.index, error.problem
+    (3, 'the cell is NaN or infinite')
+    """
+
+    def __init__(self, index: int, problem: str, formula: str = "") -> None:
+        # All three are arguments of the base, so that the error can be pickled: data loaders send
+        # errors from one process to another.
+        super().__init__(index, problem, formula)
+        self.index, self.problem, self.formula = index, problem, formula
+
+    def __str__(self) -> str:
+        return f"structure {self.index} ({self.formula or 'empty'}): {self.problem}"
 
 
 class CheckpointError(CSGNNError):

@@ -42,7 +42,8 @@ class RemoteArchive:
     mirrors
         Addresses, tried in this order.
     sha256
-        Of the archive, if its publisher or an earlier download of ours is known to have had it.
+        SHA-256 of the archive, if its publisher or an earlier download of ours is known to have had
+        it.
     about
         What it is, in a line.
     """
@@ -78,7 +79,7 @@ def find_archive(name: str) -> RemoteArchive:
     Raises
     ------
     ConfigError
-        There is none.
+        No archive has this name.
 
     Examples
     --------

@@ -12,7 +12,7 @@ from ase import Atoms
 from torch import Tensor
 from vesin import NeighborList
 
-from csgnn_dgl.errors import ConfigError, DataError
+from csgnn_dgl.errors import ConfigError, DataError, StructureError
 
 __all__ = ["Neighbors", "find_neighbors"]
 
@@ -38,6 +38,13 @@ class Neighbors:
         Structure of every atom, shape ``(A,)``, int64.
     n_structures
         How many structures.
+    neighbors
+        Number of the neighbouring atom within the batch, shape ``(P,)``, int64; −1 where that atom
+        is not part of the batch. A periodic image has the number of its original. None if the
+        numbers are unknown, as in batches that were made from displacements alone.
+    complete
+        Whether every neighbour is part of the batch. Batches that hold some atoms of a structure
+        (:meth:`select`, :meth:`chunks`, ``centres=`` of :func:`find_neighbors`) are not complete.
     """
 
     displacements: Tensor
@@ -46,42 +53,87 @@ class Neighbors:
     centre_numbers: Tensor
     structures: Tensor
     n_structures: int
+    neighbors: Tensor | None = None
+    complete: bool = True
 
     @property
     def n_atoms(self) -> int:
         """``A``, the number of atoms of all structures."""
         return self.centre_numbers.shape[0]  # len() would be a constant to torch.export
 
+    def require_indices(self) -> Tensor:
+        """The numbers of the neighbouring atoms, for models that pass messages between atoms.
+
+        Returns
+        -------
+        Tensor
+            :attr:`neighbors`, shape ``(P,)``, int64, without any −1.
+
+        Raises
+        ------
+        DataError
+            The numbers are unknown, or some neighbours are not part of the batch.
+        """
+        if self.neighbors is None:
+            raise DataError(
+                "the batch does not say which atoms its neighbours are, which this model needs; "
+                "make it with find_neighbors"
+            )
+        if not self.complete:
+            raise DataError(
+                "the batch holds some atoms of its structures only, but this model passes messages "
+                "between atoms: give it whole structures"
+            )
+        return self.neighbors
+
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Neighbors:
         """The same on another device, with displacements of another type."""
-        return Neighbors(
-            self.displacements.to(device, dtype),
-            self.centres.to(device),
-            self.numbers.to(device),
-            self.centre_numbers.to(device),
-            self.structures.to(device),
-            self.n_structures,
+        return replace(
+            self,
+            displacements=self.displacements.to(device, dtype),
+            centres=self.centres.to(device),
+            numbers=self.numbers.to(device),
+            centre_numbers=self.centre_numbers.to(device),
+            structures=self.structures.to(device),
+            neighbors=None if self.neighbors is None else self.neighbors.to(device),
         )
 
     @property
     def nbytes(self) -> int:
         """Memory of all tensors [bytes]."""
-        parts = (self.displacements, self.centres, self.numbers)
-        return sum(t.nbytes for t in (*parts, self.centre_numbers, self.structures))
+        parts = (self.displacements, self.centres, self.numbers, self.neighbors)
+        tensors = (*parts, self.centre_numbers, self.structures)
+        return sum(tensor.nbytes for tensor in tensors if tensor is not None)
 
     def select(self, atoms: Tensor) -> Neighbors:
-        """Some of the atoms, ascending, with their neighbours."""
-        place = torch.full((self.n_atoms,), -1)
-        place[atoms] = torch.arange(len(atoms))
-        centres = place[self.centres]
-        kept = centres >= 0
+        """Some of the atoms with their neighbours, on the device of this batch.
+
+        Parameters
+        ----------
+        atoms
+            Numbers of the atoms, ascending, shape ``(S,)``, int64, on any device.
+        """
+        device = self.centres.device
+        atoms = atoms.to(device)
+        place = torch.full((self.n_atoms,), -1, dtype=torch.int64, device=device)
+        place = place.index_copy(0, atoms, torch.arange(atoms.shape[0], device=device))
+        centres = place.index_select(0, self.centres)
+        kept = torch.argwhere(centres >= 0).flatten()
+        indices = self.neighbors
+        if indices is not None:
+            # One more place at the end for −1, which stays −1.
+            indices = indices.index_select(0, kept)
+            indices = torch.where(indices < 0, self.n_atoms, indices)
+            indices = torch.cat([place, place.new_full((1,), -1)]).index_select(0, indices)
         return Neighbors(
-            self.displacements[kept],
-            centres[kept],
-            self.numbers[kept],
-            self.centre_numbers[atoms],
-            self.structures[atoms],
+            self.displacements.index_select(0, kept),
+            centres.index_select(0, kept),
+            self.numbers.index_select(0, kept),
+            self.centre_numbers.index_select(0, atoms),
+            self.structures.index_select(0, atoms),
             self.n_structures,
+            indices,
+            complete=False,
         )
 
     @staticmethod
@@ -89,6 +141,11 @@ class Neighbors:
         """Several batches as one, structure after structure."""
         atoms = np.cumsum([0, *(part.n_atoms for part in parts)]).tolist()
         counts = np.cumsum([0, *(part.n_structures for part in parts)]).tolist()
+        indices = [
+            torch.where(part.neighbors >= 0, part.neighbors + atoms[i], -1)
+            for i, part in enumerate(parts)
+            if part.neighbors is not None
+        ]
         return Neighbors(
             torch.cat([part.displacements for part in parts]),
             torch.cat([part.centres + atoms[i] for i, part in enumerate(parts)]),
@@ -96,11 +153,15 @@ class Neighbors:
             torch.cat([part.centre_numbers for part in parts]),
             torch.cat([part.structures + counts[i] for i, part in enumerate(parts)]),
             counts[-1],
+            torch.cat(indices) if len(indices) == len(parts) else None,
+            all(part.complete for part in parts),
         )
 
     def rotated(self, rotations: Tensor) -> Neighbors:
         """The surroundings of every atom turned by a rotation of its own, shape ``(A, 3, 3)``."""
-        turned = torch.einsum("pxy,py->px", rotations[self.centres], self.displacements)
+        turned = torch.einsum(
+            "pxy,py->px", rotations.index_select(0, self.centres), self.displacements
+        )
         return replace(self, displacements=turned)
 
     def chunks(self, size: int) -> Iterator[Neighbors]:
@@ -109,11 +170,15 @@ class Neighbors:
         Structures may be cut: pieces are for what is computed atom by atom.
         """
         # Centres ascend, so the neighbours of a piece stand together.
-        starts = torch.arange(0, self.n_atoms + size, size)
+        starts = torch.arange(0, self.n_atoms + size, size, device=self.centres.device)
         cuts = torch.searchsorted(self.centres, starts).tolist()
         for index, start in enumerate(range(0, self.n_atoms, size)):
             pairs = slice(cuts[index], cuts[index + 1])
             atoms = slice(start, start + size)
+            indices = None if self.neighbors is None else self.neighbors[pairs] - start
+            if indices is not None:
+                stop = min(size, self.n_atoms - start)
+                indices = torch.where((indices >= 0) & (indices < stop), indices, -1)
             yield Neighbors(
                 self.displacements[pairs],
                 self.centres[pairs] - start,
@@ -121,6 +186,8 @@ class Neighbors:
                 self.centre_numbers[atoms],
                 self.structures[atoms],
                 self.n_structures,
+                indices,
+                self.complete and self.n_atoms <= size,
             )
 
 
@@ -149,15 +216,16 @@ def find_neighbors(
     Returns
     -------
     Neighbors
-        Displacements in float64; centres ascend.
+        Displacements in float64; centres ascend. A neighbour among the centres has its number;
+        others, of which ``centres`` leaves some, have −1.
 
     Raises
     ------
     ConfigError
         The cutoff is not positive.
-    DataError
+    StructureError
         A structure without atoms; positions or a cell that are not finite; a cell that is singular
-        in a periodic direction; two atoms at one place. The structure and atoms are named.
+        in a periodic direction; two atoms at one place. The structure and the atoms are named.
 
     Examples
     --------
@@ -165,26 +233,20 @@ def find_neighbors(
     >>> found = find_neighbors([bulk("C", "diamond", 3.57)], cutoff=1.6)
     >>> found.n_atoms, len(found.centres)
     (2, 8)
+    >>> found.neighbors.tolist()
+    [1, 1, 1, 1, 0, 0, 0, 0]
     """
     if not cutoff > 0:
         raise ConfigError(f"a cutoff of {cutoff} Å finds nothing: it must be positive")
     wanted = [None] * len(structures) if centres is None else list(centres)
-    displacements, middles, numbers, chosen = [], [], [], []
+    displacements, middles, others, numbers, chosen = [], [], [], [], []
     offset = 0
     for index, atoms in enumerate(structures):
-        where = f"structure {index} ({atoms.get_chemical_formula() or 'empty'})"
-        _check(atoms, where)
-        i, j, d = _search(atoms, cutoff)
-        # A distance too small to be one, squared.
-        close = np.einsum("px,px->p", d, d) < _TOUCHING**2
-        if close.any():
-            pair = int(close.argmax())
-            raise DataError(
-                f"{where}: atoms {i[pair]} and {j[pair]} are {np.linalg.norm(d[pair]):.3f} Å "
-                f"apart, at one place; remove one of them"
-            )
         own = wanted[index]
-        kept = np.arange(len(atoms)) if own is None else np.unique(_within(own, atoms, where))
+        _refuse(index, atoms, _problem(atoms) or _outside(own, atoms))
+        i, j, d = _search(atoms, cutoff)
+        _refuse(index, atoms, _touching(i, j, d))
+        kept = np.arange(len(atoms)) if own is None else np.unique(_flat(own))
         # vesin gives pairs cell by cell; batches are cut by centre.
         place = np.full(len(atoms), -1)
         place[kept] = np.arange(len(kept))
@@ -192,6 +254,8 @@ def find_neighbors(
         order = order[np.searchsorted(place[i][order], 0) :]
         displacements.append(d[order])
         middles.append(place[i][order] + offset)
+        beside = place[j][order]
+        others.append(np.where(beside >= 0, beside + offset, -1))
         numbers.append(atoms.numbers[j][order])
         chosen.append(atoms.numbers[kept])
         offset += len(kept)
@@ -203,14 +267,21 @@ def find_neighbors(
         _integers(chosen),
         torch.arange(len(counts)).repeat_interleave(counts),
         len(counts),
+        _integers(others),
+        complete=all(own is None for own in wanted),
     )
 
 
-def _within(centres: npt.NDArray[np.int64], atoms: Atoms, where: str) -> npt.NDArray[np.int64]:
-    chosen = np.asarray(centres, dtype=np.int64).reshape(-1)
-    if len(chosen) and (chosen.min() < 0 or chosen.max() >= len(atoms)):
-        raise DataError(f"{where} has atoms 0 to {len(atoms) - 1}; {chosen.max()} is none of them")
-    return chosen
+def _flat(centres: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    return np.asarray(centres, dtype=np.int64).reshape(-1)
+
+
+def _outside(centres: npt.NDArray[np.int64] | None, atoms: Atoms) -> str | None:
+    """What is wrong with the choice of atoms, if anything."""
+    if centres is None:
+        return None
+    wrong = [index for index in _flat(centres).tolist() if not 0 <= index < len(atoms)]
+    return f"it has atoms 0 to {len(atoms) - 1}, but not {wrong[0]}" if wrong else None
 
 
 def _integers(parts: list[np.ndarray]) -> Tensor:
@@ -229,26 +300,44 @@ def _search(atoms: Atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.nda
     return i.astype(np.int64), j.astype(np.int64), d.reshape(-1, 3)
 
 
-def _check(atoms: Atoms, where: str) -> None:
+def _refuse(index: int, atoms: Atoms, problem: str | None) -> None:
+    if problem is not None:
+        raise StructureError(index, problem, atoms.get_chemical_formula())
+
+
+def _touching(i: np.ndarray, j: np.ndarray, d: np.ndarray) -> str | None:
+    close = np.einsum("px,px->p", d, d) < _TOUCHING**2
+    if not close.any():
+        return None
+    pair = int(close.argmax())
+    return (
+        f"atoms {i[pair]} and {j[pair]} are {np.linalg.norm(d[pair]):.3f} Å apart, at one place; "
+        f"remove one of them"
+    )
+
+
+def _problem(atoms: Atoms) -> str | None:
+    """Why no neighbours can be searched for, if so."""
     if len(atoms) == 0:
-        raise DataError(f"{where} has no atoms")
+        return "it has no atoms"
     if not np.isfinite(atoms.positions).all():
         bad = int((~np.isfinite(atoms.positions)).any(axis=1).argmax())
-        raise DataError(f"{where}: the position of atom {bad} is NaN or infinite")
+        return f"the position of atom {bad} is NaN or infinite"
     if not np.isfinite(atoms.cell.array).all():
-        raise DataError(f"{where}: the cell is NaN or infinite")
+        return "the cell is NaN or infinite"
     periodic = atoms.cell.array[atoms.pbc]
     lengths = np.linalg.norm(periodic, axis=1)
-    # The volume spanned by the periodic directions, of a unit length each.
+    # The volume spanned by the periodic directions, each scaled to length one.
     if len(periodic) and (
         lengths.min() == 0 or np.linalg.svd(periodic / lengths[:, None])[1].min() < 1e-3
     ):
-        raise DataError(
-            f"{where}: the cell {atoms.cell.array.round(4).tolist()} is singular in a periodic "
-            f"direction; set pbc to False there, or give a cell"
+        return (
+            f"the cell {atoms.cell.array.round(4).tolist()} is singular in a periodic direction; "
+            f"set pbc to False there, or give a cell"
         )
     if len(periodic) and lengths.min() < 0.5:
-        raise DataError(
-            f"{where}: a periodic cell vector is {lengths.min():.3f} Å long; no crystal repeats so "
-            f"soon. Are the units Å?"
+        return (
+            f"a periodic cell vector is {lengths.min():.3f} Å long; no crystal repeats so soon. "
+            f"Are the units Å?"
         )
+    return None

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.interpolate import CubicSpline
-from scipy.special import expit
 
 from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.physics.grid import EnergyGrid
@@ -51,8 +49,8 @@ def density_of_states(
         Gaussian: its standard deviation. Fermi: the temperature :math:`kT` in the derivative of the
         Fermi function. Lorentzian: its half width at half maximum. [the grid's unit]
     weights
-        Of each eigenvalue, shape ``(n,)`` or a number; 2 for two spins. Weights of shape ``(n, P)``
-        give one projected curve for each of ``P`` projections.
+        Weight of each eigenvalue, shape ``(n,)``, or a number; 2 for two spins. Weights of shape
+        ``(n, P)`` give one projected curve for each of ``P`` projections.
     smearing
         One of :data:`SMEARINGS`.
 
@@ -78,7 +76,7 @@ def density_of_states(
     if smearing not in SMEARINGS:
         raise ConfigError(f"unknown smearing {smearing!r}; there are {', '.join(SMEARINGS)}")
     if not width > 0:
-        raise ConfigError(f"a smearing of width {width} is none: it must be positive")
+        raise ConfigError(f"the width of the smearing is {width}; it must be positive")
     levels = np.asarray(eigenvalues, dtype=np.float64)
     share = np.asarray(weights, dtype=np.float64)
     if levels.ndim != 1 or share.ndim > 2 or (share.ndim and share.shape[0] != len(levels)):
@@ -91,6 +89,8 @@ def density_of_states(
     if smearing == "gaussian":
         peak = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
     elif smearing == "fermi":
+        from scipy.special import expit  # slow to import
+
         occupied = expit(x)
         peak = occupied * (1 - occupied)
     else:
@@ -166,6 +166,8 @@ def resampled(dos: npt.ArrayLike, grid: EnergyGrid, onto: EnergyGrid) -> Floats:
         )
     values = _checked(dos, grid)
     energies = onto.energies
+    from scipy.interpolate import CubicSpline  # slow to import
+
     curve = CubicSpline(grid.energies, values, axis=-1)(energies)
     margin = 1e-9 * grid.step
     inside = (energies >= grid.start - margin) & (energies <= grid.stop + margin)

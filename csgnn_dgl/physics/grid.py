@@ -25,7 +25,7 @@ class EnergyGrid:
     size
         How many.
     unit
-        Of the energies: ``"eV"``, ``"cm^-1"``, …
+        Unit of the energies: ``"eV"``, ``"cm^-1"``, …
     zero
         What zero means, for people: ``"vacuum level"``, ``"Fermi level"``, ….
 

@@ -1,80 +1,157 @@
-"""Structures with their densities of states, and their splits."""
+"""Structures with targets, and their splits: what is true of any data on atoms.
+
+A *target* is what is to be learned of a structure: a density of states
+(:mod:`csgnn_dgl.datasets.atoms.dos`), charges of its atoms, a number. A record holds a structure
+and the values of its targets; a data set says by a :class:`Target` what each value is.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from ase import Atoms
 from ase.data import chemical_symbols
 
-from csgnn_dgl.errors import ConfigError, DataError
-from csgnn_dgl.physics import EnergyGrid
+from csgnn_dgl.datasets.columns import Column, column_lines
+from csgnn_dgl.datasets.splits import check_fraction, hold_out
+from csgnn_dgl.errors import DataError
 
-__all__ = ["DOSDataset", "DOSRecord", "Rejected"]
+__all__ = ["AtomDataset", "AtomRecord", "RecordError", "Rejected", "Target"]
 
-Floats = npt.NDArray[np.float64]
+_VALIDATION = 0xD05
+
+
+class RecordError(DataError):
+    """A structure and its targets do not fit each other.
+
+    Parameters
+    ----------
+    name
+        Name of the record.
+    problem
+        What is wrong, as a sentence without its end.
+    """
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(name, problem)
+        self.name, self.problem = name, problem
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.problem}"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is to be learned: its name, its unit, and whether atoms or structures have it.
+
+    Parameters
+    ----------
+    name
+        Key of its values in :attr:`AtomRecord.targets`, and name of the column in files.
+    unit
+        Unit of the values, such as ``"e"``.
+    per
+        ``"structure"`` for a value of each structure, ``"atom"`` for a value of each atom.
+    shape
+        Shape of one value; ``()`` for a number.
+    description
+        What it is, in a few words for users.
+    required
+        Whether every record has it.
+
+    Examples
+    --------
+    >>> Target("charge", "e", "atom", description="charges of atoms").array_shape(5)
+    (5,)
+    """
+
+    name: str
+    unit: str
+    per: Literal["structure", "atom"] = "structure"
+    shape: tuple[int, ...] = ()
+    description: str = ""
+    required: bool = True
+
+    def array_shape(self, n_atoms: int) -> tuple[int, ...]:
+        """Shape of the values of a structure of ``n_atoms`` atoms."""
+        return (n_atoms, *self.shape) if self.per == "atom" else self.shape
+
+    def check(self, record: AtomRecord) -> None:
+        """Refuse a record whose values have another shape, are missing or are infinite.
+
+        Raises
+        ------
+        RecordError
+            As above. NaN is allowed, but for values that are NaN throughout.
+        """
+        value = record.targets.get(self.name)
+        if value is None:
+            if self.required:
+                raise RecordError(record.name, f"it has no {self.name}")
+            return
+        array = np.asarray(value)
+        expected = self.array_shape(len(record.atoms))
+        if array.shape != expected:
+            raise RecordError(
+                record.name, f"{self.name} has shape {array.shape}, but {expected} is expected"
+            )
+        if np.isinf(array).any() or (array.size and np.isnan(array).all()):
+            raise RecordError(record.name, f"{self.name} is infinite, or NaN throughout")
 
 
 @dataclass(frozen=True, eq=False)
-class DOSRecord:
-    """One structure with its density of states.
+class AtomRecord:
+    """One structure with the values of its targets.
 
     Parameters
     ----------
     atoms
         The structure.
-    dos
-        Shape ``(E,)`` on the data set's grid, in its unit; NaN where it is not defined.
     name
         File, or number within a file.
     group
-        Type of structure, by which results are listed; one for all if there are none.
-    electrons
-        Electrons that the curve holds up to the Fermi level [1/atom]; None if unknown.
-    band_energy
-        :math:`\\int^{E_F} \\varepsilon g` [unit of energy per atom], where known better than from
-        the curve.
-    fermi_level
-        [unit of energy], where known.
-    atom_dos
-        Shares of the atoms, shape ``(N, E)``, whose mean is ``dos``: a projected density of
-        states, where known. Any floating type; it may be large.
+        Type of structure; results are listed by it.
+    targets
+        Values by the name of their target: arrays whose shape the target gives.
 
     Raises
     ------
-    DataError
-        A label of another shape, infinite values, or nothing but NaN.
+    RecordError
+        A structure without atoms.
+
+    Examples
+    --------
+    >>> water = Atoms("OHH", [(0, 0, 0), (0, 0.8, 0.6), (0, -0.8, 0.6)])
+    >>> AtomRecord(water, "water", targets={"charge": np.array([-0.8, 0.4, 0.4])}).name
+    'water'
     """
 
     atoms: Atoms
-    dos: Floats
     name: str
     group: str = "all"
-    electrons: float | None = None
-    band_energy: float | None = None
-    fermi_level: float | None = None
-    atom_dos: npt.NDArray[np.floating[Any]] | None = None
+    targets: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.dos.ndim != 1:
-            raise DataError(f"{self.name}: a density of states has shape {self.dos.shape}")
-        if np.isinf(self.dos).any() or np.isnan(self.dos).all():
-            raise DataError(f"{self.name}: the density of states is infinite or NaN throughout")
-        shape = (len(self.atoms), len(self.dos))
-        if self.atom_dos is not None and self.atom_dos.shape != shape:
-            raise DataError(
-                f"{self.name}: densities of states of the atoms have shape {self.atom_dos.shape}, "
-                f"but {shape} is expected"
-            )
         if len(self.atoms) == 0:
-            raise DataError(f"{self.name}: a structure without atoms")
+            raise RecordError(self.name, "a structure without atoms")
+
+    @property
+    def labels(self) -> tuple[npt.NDArray[Any], ...]:
+        """The values that tell this record from others of the same structure."""
+        return tuple(np.asarray(self.targets[name]) for name in sorted(self.targets))
+
+    def content(self) -> bytes:
+        """Structure and labels as bytes: equal for records that hold the same."""
+        atoms = self.atoms
+        parts = (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, *self.labels)
+        return b"".join(np.ascontiguousarray(part, dtype=np.float64).tobytes() for part in parts)
 
 
 @dataclass(frozen=True)
@@ -85,20 +162,17 @@ class Rejected:
     reason: str
 
 
+Record = TypeVar("Record", bound=AtomRecord)
+
+
 @dataclass(frozen=True, eq=False)
-class DOSDataset:
-    """Structures with densities of states on one grid.
+class AtomDataset(Generic[Record]):
+    """Structures with targets, and their splits.
 
     Parameters
     ----------
     name, source
         What it is called, and where it came from, in a line.
-    grid
-        Energies, their unit and their zero.
-    quantity
-        ``"electronic"`` or ``"phonon"``.
-    dos_unit
-        Unit of the curves, such as ``"states/eV/atom"``.
     train
         Structures to learn from.
     validation
@@ -107,34 +181,46 @@ class DOSDataset:
         May be empty.
     rejected, warnings
         What could not be used, and what a user should know.
+    columns
+        What was found in the files, and what became of it.
+    targets
+        What the values of the records are.
 
     Raises
     ------
-    DataError
-        A curve that is not on the grid.
+    RecordError
+        A value that does not fit its target.
+
+    Examples
+    --------
+    >>> charge = Target("charge", "e", "atom")
+    >>> records = tuple(
+    ...     AtomRecord(Atoms("CO", [(0, 0, 0), (0, 0, d)]), f"{d}", targets={"charge": np.zeros(2)})
+    ...     for d in (1.1, 1.2, 1.3)
+    ... )
+    >>> data = AtomDataset("carbon monoxide", "made here", records, targets=(charge,))
+    >>> training, validation = data.split_validation(0.3, seed=0)
+    >>> len(training), len(validation)
+    (2, 1)
     """
 
     name: str
     source: str
-    grid: EnergyGrid
-    quantity: str
-    dos_unit: str
-    train: tuple[DOSRecord, ...]
-    validation: tuple[DOSRecord, ...] = ()
-    test: tuple[DOSRecord, ...] = ()
+    train: tuple[Record, ...]
+    validation: tuple[Record, ...] = ()
+    test: tuple[Record, ...] = ()
     rejected: tuple[Rejected, ...] = ()
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
+    targets: tuple[Target, ...] = ()
 
     def __post_init__(self) -> None:
         for record in self.records:
-            if len(record.dos) != self.grid.size:
-                raise DataError(
-                    f"{record.name} has {len(record.dos)} values, but the grid of {self.source} "
-                    f"has {self.grid.size} energies"
-                )
+            for target in self.targets:
+                target.check(record)
 
     @property
-    def records(self) -> tuple[DOSRecord, ...]:
+    def records(self) -> tuple[Record, ...]:
         """All structures of all splits."""
         return (*self.train, *self.validation, *self.test)
 
@@ -144,49 +230,24 @@ class DOSDataset:
         found = {int(n) for record in self.train for n in record.atoms.numbers}
         return tuple(sorted(found))
 
-    @cached_property
-    def electrons_per_element(self) -> dict[int, float] | None:
-        """Electrons that an atom of each element brings, if that explains every structure.
-
-        None if counts are unknown, or not a sum over atoms (to 0.01 per atom).
-        """
-        records = [r for r in self.train if r.electrons is not None]
-        if not records or len(records) < len(self.train):
-            return None
-        shares = np.array(
-            [[np.mean(r.atoms.numbers == number) for number in self.elements] for r in records]
-        )
-        counts = np.array([r.electrons for r in records])
-        per_element, _, rank, _ = np.linalg.lstsq(shares, counts, rcond=None)
-        if rank < len(self.elements) or np.abs(shares @ per_element - counts).max() > 0.01:
-            return None
-        return {
-            number: round(float(value), 3)
-            for number, value in zip(self.elements, per_element, strict=True)
-        }
+    @property
+    def identity(self) -> str:
+        """What the labels are, as text for :attr:`fingerprint`."""
+        return repr(self.targets)
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of all structures, curves and the grid, in hexadecimal."""
-        digest = hashlib.sha256(repr(self.grid).encode())
+        """SHA-256 of all structures with their labels, in hexadecimal."""
+        digest = hashlib.sha256(self.identity.encode())
         for split in (self.train, self.validation, self.test):
             digest.update(str(len(split)).encode())
             for record in split:
-                atoms = record.atoms
-                parts: Sequence[npt.NDArray[np.float64]] = (
-                    atoms.numbers,
-                    atoms.positions,
-                    atoms.cell.array,
-                    atoms.pbc,
-                    record.dos,
-                )
-                for part in parts:
-                    digest.update(np.ascontiguousarray(part, dtype=np.float64).tobytes())
+                digest.update(record.content())
         return digest.hexdigest()
 
     def split_validation(
         self, fraction: float, seed: int
-    ) -> tuple[tuple[DOSRecord, ...], tuple[DOSRecord, ...]]:
+    ) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
         """The given validation split, or a part of the training structures of each group.
 
         Raises
@@ -198,28 +259,19 @@ class DOSDataset:
         """
         if self.validation:
             return self.train, self.validation
-        if not 0 < fraction < 1:
-            raise ConfigError(f"the validation fraction is {fraction}, but it must be within 0 … 1")
+        check_fraction(fraction)
         if len(self.train) < 2:
             raise DataError(
                 f"{self.source} has {len(self.train)} training structures; at least two are "
                 f"needed, one to learn from and one to hold out for validation"
             )
-        rng = np.random.default_rng([seed, 0xD05])
-        groups: dict[str, list[int]] = {}
-        for index, record in enumerate(self.train):
-            groups.setdefault(record.group, []).append(index)
-        held: set[int] = set()
-        for members in groups.values():
-            # A group of one stays whole.
-            count = min(max(1, round(fraction * len(members))), len(members) - 1)
-            held |= set(rng.permutation(members)[:count].tolist())
+        groups = [record.group for record in self.train]
+        stream = (seed, _VALIDATION)
+        held = hold_out(groups, fraction, stream, at_least=1, leave=1)
         if not held:
             # Every group has a single structure: groups cannot matter.
-            count = min(max(1, round(fraction * len(self.train))), len(self.train) - 1)
-            held = set(rng.permutation(len(self.train))[:count].tolist())
-        training = tuple(r for i, r in enumerate(self.train) if i not in held)
-        return training, tuple(self.train[i] for i in sorted(held))
+            held = hold_out([0] * len(groups), fraction, stream, at_least=1, leave=1)
+        return parted(self.train, held)
 
     def summary(self) -> str:
         """What it holds, for people."""
@@ -230,19 +282,14 @@ class DOSDataset:
             f"  {len(self.train)} training, {len(self.validation)} validation and "
             f"{len(self.test)} test structures of {min(sizes)} to {max(sizes)} atoms",
             f"  {len(self.elements)} elements: {symbols}",
-            f"  {self.quantity} density of states [{self.dos_unit}] at {self.grid.size} energies "
-            f"{self.grid.start:g} … {self.grid.stop:g} {self.grid.unit} in steps of "
-            f"{self.grid.step:g}, zero at the {self.grid.zero}",
-            f"  electrons: {self._electrons()}",
+            *(f"  {line}" for line in self.target_lines()),
         ]
-        projected = sum(record.atom_dos is not None for record in self.records)
-        if projected:
-            lines.append(f"  {projected} structures have curves of their atoms, too")
         groups = Counter(record.group for record in self.records)
         if len(groups) > 1:
             lines.append(
                 "  " + ", ".join(f"{name} {count}" for name, count in sorted(groups.items())[:24])
             )
+        lines += column_lines(self.columns)
         lines.append(f"  fingerprint {self.fingerprint}")
         lines += [f"  warning: {warning}" for warning in self.warnings]
         if self.rejected:
@@ -250,10 +297,23 @@ class DOSDataset:
             lines += [f"    {entry.name}: {entry.reason}" for entry in self.rejected]
         return "\n".join(lines)
 
-    def _electrons(self) -> str:
-        counts = [r.electrons for r in self.records if r.electrons is not None]
-        if not counts:
-            return "not given"
-        missing = len(self.records) - len(counts)
-        spread = f"{min(counts):g}" + (f" to {max(counts):g}" if max(counts) > min(counts) else "")
-        return f"{spread} per atom" + (f"; not given for {missing} structures" if missing else "")
+    def target_lines(self) -> list[str]:
+        """What the targets are, a line each, for :meth:`summary`."""
+        lines = []
+        for target in self.targets:
+            count = sum(record.targets.get(target.name) is not None for record in self.records)
+            of = "" if count == len(self.records) else f", known for {count} structures"
+            what = target.description or target.name
+            lines.append(f"{what} [{target.unit}] of each {target.per}{of}")
+        return lines
+
+
+def parted(
+    records: Sequence[Record], held: Sequence[int]
+) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
+    """Records that stay, and those that are held out."""
+    out = set(held)
+    return (
+        tuple(record for index, record in enumerate(records) if index not in out),
+        tuple(records[index] for index in held),
+    )

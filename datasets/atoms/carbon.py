@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import networkx as nx
 import numpy as np
 from ase import Atoms
-from ase.build import graphene, nanotube
-from ase.optimize import FIRE
 
 from csgnn_dgl.errors import ConfigError, DataError, suggest
 from csgnn_dgl.grid import Icosphere
 from csgnn_dgl.physics.carbon_tb import CarbonTightBinding
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 __all__ = ["ALLOTROPES", "allotrope", "capped_tube"]
 
@@ -46,6 +47,8 @@ def capped_tube(rings: int) -> nx.Graph:
     """
     if rings < 1:
         raise ConfigError(f"a capped tube has at least one ring, not {rings}")
+    import networkx as nx  # slow to import, as ase.build and ase.optimize are
+
     bonds = nx.Graph()
     for cap in ("top", "bottom"):
         bonds.add_edges_from(((cap, i), (cap, (i + 1) % 5)) for i in range(5))
@@ -60,6 +63,8 @@ def capped_tube(rings: int) -> nx.Graph:
 
 def _embedded(bonds: nx.Graph) -> Atoms:
     """A cage with these bonds, from the three slowest vibrations of the graph."""
+    import networkx as nx
+
     laplacian = nx.laplacian_matrix(bonds).toarray().astype(float)
     values, vectors = np.linalg.eigh(laplacian)
     positions = vectors[:, 1:4] / np.sqrt(values[1:4])
@@ -83,6 +88,8 @@ def _buckyball() -> Atoms:
 
 
 def _graphene() -> Atoms:
+    from ase.build import graphene
+
     sheet = graphene(a=_BOND * np.sqrt(3), size=(8, 8, 1), vacuum=10.0)
     sheet.pbc = (True, True, False)
     return sheet
@@ -96,6 +103,8 @@ def _graphite() -> Atoms:
 
 
 def _tube(n: int, m: int, length: int) -> Atoms:
+    from ase.build import nanotube
+
     tube = nanotube(n, m, length=length, bond=_BOND, vacuum=8.0)
     tube.pbc = (False, False, True)
     return tube
@@ -146,6 +155,8 @@ def allotrope(name: str, *, relax: bool = True, largest_force: float = 0.01) -> 
     """
     if name not in _BUILDERS:
         raise ConfigError(f"unknown carbon structure {name!r}: {suggest(name, ALLOTROPES)}")
+    from ase.optimize import FIRE
+
     atoms = _BUILDERS[name]()
     atoms.calc = CarbonTightBinding()
     atoms.info["structure"] = name

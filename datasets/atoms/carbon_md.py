@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 from ase import Atoms, units
-from ase.md.langevin import Langevin
 
 from csgnn_dgl._files import atomic_write, atomic_write_json, resource_error
 from csgnn_dgl.datasets.atoms.carbon import ALLOTROPES, allotrope
@@ -49,19 +49,20 @@ class CarbonRecipe:
     structures
         Some of :data:`~csgnn_dgl.datasets.atoms.carbon.ALLOTROPES`.
     temperatures
-        Of the Langevin dynamics [K].
+        Temperatures of the Langevin dynamics [K].
     snapshots
-        For training and validation, per structure and temperature.
+        Snapshots for training and validation, per structure and temperature.
     test_snapshots
-        Per structure, shared among the temperatures, from trajectories of their own.
+        Snapshots for testing, per structure, shared among the temperatures; their trajectories are
+        others.
     interval, equilibration
         Steps between snapshots, and before the first.
     timestep
-        [fs]
+        Time step of the dynamics [fs].
     friction
-        [1/fs]
+        Friction of the dynamics [1/fs].
     seed
-        Of velocities and noise.
+        Random seed for velocities and noise.
     """
 
     structures: tuple[str, ...] = ALLOTROPES
@@ -151,6 +152,8 @@ def simulate(
     The random stream belongs to the structure, the temperature and the split, so trajectories do
     not depend on each other, nor on the order in which they are made.
     """
+    from ase.md.langevin import Langevin  # slow to import
+
     stream = [recipe.seed, ALLOTROPES.index(name), round(temperature * 1000), split == "test"]
     rng = np.random.default_rng([int(part) for part in stream])
     atoms = allotrope(name)
@@ -303,7 +306,7 @@ def run_in_processes(
     progress
         Called with each path.
     """
-    count = processes if processes is not None else len(os.sched_getaffinity(0))
+    count = processes if processes is not None else count_cores()
     if count <= 1 or len(calls) <= 1:
         for function, *arguments in calls:
             progress(function(*arguments))
@@ -318,6 +321,14 @@ def run_in_processes(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def count_cores() -> int:
+    """Cores that this process may use; all of them on macOS, which has no such limits."""
+    process = psutil.Process()
+    if not hasattr(process, "cpu_affinity"):
+        return os.cpu_count() or 1
+    return len(process.cpu_affinity())
 
 
 def _check_recipe(recipe: CarbonRecipe, destination: Path) -> None:

@@ -47,7 +47,7 @@ def read_cif(
     try:
         document = gemmi.cif.read(str(path))
     except (ValueError, RuntimeError, OSError) as error:
-        strict = " ".join(str(error).split()).removeprefix(f"{path}:")
+        strict = " ".join(str(error).split())
         try:
             text = path.read_text(encoding="utf-8", errors="replace")
             document = gemmi.cif.read_string(_mended(text))
@@ -114,9 +114,9 @@ def _read_otherwise(
     try:
         found = read(path)
     except DataError:
-        raise DataError(f"{path} is not a well-formed CIF: {strict}") from error
+        raise DataError(f"{path} is not a well-formed CIF ({strict})") from error
     if not found:
-        raise DataError(f"{path} is not a well-formed CIF, and no structure was found: {strict}")
+        raise DataError(f"{path} is not a well-formed CIF ({strict}), and holds no structure")
     note = f"not strictly CIF ({strict})"
     for atoms in found:
         kinds = atoms.info.get("occupancy") or {}

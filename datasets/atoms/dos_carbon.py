@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -10,23 +11,36 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from csgnn_dgl.datasets.atoms.base import DOSDataset
 from csgnn_dgl.datasets.atoms.carbon_md import CARBON_GRID, Trajectory, read_trajectory
 from csgnn_dgl.datasets.atoms.carbon_projected import projected_path, read_projected
+from csgnn_dgl.datasets.atoms.dos import DOSDataset, DOSRecord
+from csgnn_dgl.datasets.atoms.dos_labels import DOSLabels
 from csgnn_dgl.datasets.atoms.gathering import Gathering, Split
+from csgnn_dgl.datasets.atoms.grid_file import GridFile
+from csgnn_dgl.datasets.columns import Column
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.physics.carbon_tb import VALENCE_ELECTRONS
 
-__all__ = ["BUILT_IN", "is_carbon_folder", "load_built_in_carbon", "load_carbon_folder"]
+__all__ = ["BUILT_IN", "RECIPE", "load_built_in_carbon", "load_carbon_folder"]
 
-#: Made by ``csgnn-dgl data make carbon-tb --snapshots 20 --test-snapshots 10``.
+#: Says how trajectories were made, and marks their folder.
+RECIPE = "recipe.json"
+#: The built-in set; made by ``csgnn-dgl data make carbon-tb --snapshots 20 --test-snapshots 10``.
 BUILT_IN = Path(__file__).parent / "files" / "carbon-tb-small"
+_ARRAYS = {
+    "*.npz": {
+        "about": "structure, temperature and split",
+        "positions": "the structure",
+        "cell": "the structure",
+        "pbc": "the structure",
+        "dos": "density of states",
+        "band_energy": "band energy",
+        "fermi_level": "Fermi level",
+    },
+    "projected/*.npz": {"dos": "curves of single atoms"},
+}
+_RECIPE = dict.fromkeys(("structures", "temperatures"), "files that should be there")
 _SPLITS: dict[str, Split] = {"train": "train", "test": "test"}
-
-
-def is_carbon_folder(path: Path) -> bool:
-    """Whether ``csgnn-dgl data make carbon-tb`` wrote there."""
-    return (path / "recipe.json").is_file() and any(path.glob("*.npz"))
 
 
 def load_built_in_carbon() -> DOSDataset:
@@ -43,7 +57,7 @@ def load_built_in_carbon() -> DOSDataset:
     >>> len(carbon.train), len(carbon.test), carbon.electrons_per_element
     (320, 80, {6: 4.0})
     """
-    if not is_carbon_folder(BUILT_IN):
+    if not any(BUILT_IN.glob("*.npz")):
         raise DataError(
             f"the built-in carbon set is missing at {BUILT_IN}; install the package again, or "
             f"make a set: csgnn-dgl data make carbon-tb"
@@ -71,16 +85,19 @@ def load_carbon_folder(path: Path) -> DOSDataset:
 
 
 def _load(path: Path, name: str, source: str) -> DOSDataset:
-    gathering = Gathering(CARBON_GRID, "electronic")
+    gathering = Gathering(DOSLabels(GridFile(CARBON_GRID, "electronic", "states/eV/atom")))
     for file in sorted(path.glob("*.npz")):
         try:
             trajectory = read_trajectory(file)
             beside = projected_path(file)
             shares = read_projected(beside, trajectory) if beside.is_file() else None
             _add(gathering, file.stem, trajectory, shares)
+            for place, archive in (("*.npz", file), ("projected/*.npz", beside)):
+                if archive.is_file():
+                    gathering.columns.add(place, _arrays(archive, _ARRAYS[place]))
         except DataError as error:
             gathering.reject(file.name, error)
-    expected = _expected(path / "recipe.json")
+    recipe, expected = _read_recipe(path / RECIPE)
     missing = sorted(expected - {file.name for file in path.glob("*.npz")})
     if missing:
         gathering.remark(
@@ -88,11 +105,20 @@ def _load(path: Path, name: str, source: str) -> DOSDataset:
             f"make them by running csgnn-dgl data make carbon-tb again",
             missing[0],
         )
-    return gathering.dataset(name, source, "states/eV/atom")
+    columns = tuple(Column(RECIPE, key, _RECIPE.get(key)) for key in recipe)
+    dataset = gathering.dataset(name, source, columns=columns)
+    assert isinstance(dataset, DOSDataset)
+    return dataset
+
+
+def _arrays(file: Path, meanings: Mapping[str, str]) -> dict[str, str | None]:
+    """The arrays of an archive that has been read, with what they are used as."""
+    with file.open("rb") as opened, np.load(opened, allow_pickle=False) as content:
+        return {name: meanings.get(name) for name in content.files}
 
 
 def _add(
-    gathering: Gathering,
+    gathering: Gathering[DOSRecord],
     name: str,
     trajectory: Trajectory,
     shares: npt.NDArray[np.float16] | None,
@@ -113,25 +139,24 @@ def _add(
     if trajectory.split not in _SPLITS:
         raise DataError(f"its split is {trajectory.split!r}, neither train nor test")
     for index in range(count):
-        gathering.add(
-            _SPLITS[trajectory.split],
-            f"{name}[{index}]",
+        record = DOSRecord(
             trajectory.atoms(index),
-            trajectory.dos[index],
-            group=trajectory.structure,
-            electrons=float(VALENCE_ELECTRONS),
-            band_energy=float(trajectory.band_energy[index]),
-            fermi_level=float(trajectory.fermi_level[index]),
-            atom_dos=None if shares is None else shares[index],
-            checked=True,
+            trajectory.dos[index].astype(np.float64),
+            f"{name}[{index}]",
+            trajectory.structure,
+            float(VALENCE_ELECTRONS),
+            float(trajectory.band_energy[index]),
+            float(trajectory.fermi_level[index]),
+            None if shares is None else shares[index],
         )
+        gathering.add(_SPLITS[trajectory.split], record)
 
 
-def _expected(path: Path) -> set[str]:
-    """File names that the recipe asks for."""
+def _read_recipe(path: Path) -> tuple[dict[str, Any], set[str]]:
+    """What the recipe says, and the file names that it asks for."""
     try:
         recipe: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         kinds = product(recipe["structures"], recipe["temperatures"], _SPLITS)
-        return {f"{name}-{temperature:g}K-{split}.npz" for name, temperature, split in kinds}
+        return recipe, {f"{name}-{degrees:g}K-{split}.npz" for name, degrees, split in kinds}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is no recipe, or cannot be read ({error!r})") from error
+        raise DataError(f"{path} is not a recipe, or cannot be read ({error!r})") from error

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from ase import Atoms
 
-from csgnn_dgl.datasets.atoms.base import DOSDataset
-from csgnn_dgl.datasets.atoms.gathering import Gathering, Split
+from csgnn_dgl.datasets.atoms.dos import DOSDataset, DOSRecord
+from csgnn_dgl.datasets.atoms.dos_labels import DOSLabels
+from csgnn_dgl.datasets.atoms.gathering import Entry, Gathering, Split
+from csgnn_dgl.datasets.atoms.grid_file import GridFile
 from csgnn_dgl.datasets.atoms.numbers_in_text import parse_numbers
 from csgnn_dgl.datasets.atoms.structures import read_structures
 from csgnn_dgl.errors import DataError
@@ -60,8 +63,8 @@ def load_paper_folder(path: Path) -> DOSDataset:
     A ``doscar_s`` has 311 rows of columns: energy, total density of states, and whatever more. The
     last row is dropped, which leaves 310 values in steps of 0.1 eV from −30 eV, zero at the vacuum
     level (Section 4.3 of the paper). Whether they are per atom or of the whole structure is not
-    documented, so it is found out: curves that hold four electrons for each atom are of the whole
-    structure, and are divided by their atoms. The warnings say which it was.
+    documented, so it is found out: curves that hold four electrons for each atom belong to
+    the whole structure, and are divided by their atoms. The warnings say which it was.
 
     A folder ``test`` (or ``validation``) anywhere on the way marks the split.
 
@@ -75,12 +78,12 @@ def load_paper_folder(path: Path) -> DOSDataset:
     DataError
         Nothing usable, or some curves per atom and others of whole structures.
     """
-    gathering = Gathering(PAPER_GRID, "electronic")
+    gathering = Gathering(DOSLabels(GridFile(PAPER_GRID, "electronic", "states/eV/atom")))
     found = []
     places = {p.parent for pattern in (_CURVE, _STRUCTURE) for p in path.rglob(pattern)}
     for place in sorted(places):
         try:
-            found.append(_read(path, place))
+            found.append(_read(path, place, gathering))
         except DataError as error:
             gathering.reject(str(place.relative_to(path)), error)
     per_structure = _per_structure(path, found, gathering)
@@ -92,22 +95,24 @@ def load_paper_folder(path: Path) -> DOSDataset:
                 "electrons are known for carbon alone (4 per atom); not given for others",
                 snapshot.name,
             )
-        gathering.add(
-            snapshot.split,
-            snapshot.name,
-            atoms,
-            snapshot.curve / len(atoms) if per_structure else snapshot.curve,
-            group=snapshot.group,
-            electrons=_ELECTRONS if carbon else None,
-        )
-    return gathering.dataset("carbon-dft", f"the paper's layout in {path}", "states/eV/atom")
+        values: dict[str, Any] = {
+            "dos": snapshot.curve / len(atoms) if per_structure else snapshot.curve,
+            "group": snapshot.group,
+        }
+        if carbon:
+            values["electrons_per_atom"] = _ELECTRONS
+        gathering.take(snapshot.split, Entry(snapshot.name, atoms, values))
+    dataset = gathering.dataset("carbon-dft", f"the paper's layout in {path}")
+    assert isinstance(dataset, DOSDataset)
+    return dataset
 
 
-def _read(root: Path, place: Path) -> _Snapshot:
+def _read(root: Path, place: Path, gathering: Gathering[DOSRecord]) -> _Snapshot:
     parts = place.relative_to(root).parts
     splits = [_SPLITS[part.lower()] for part in parts if part.lower() in _SPLITS]
     names = [part for part in parts if part.lower() not in _SPLITS]
-    curve = _read_curve(place / _CURVE)
+    curve, columns = _read_curve(place / _CURVE)
+    gathering.columns.add(_CURVE, _meanings(columns))
     return _Snapshot(
         name=str(place.relative_to(root)),
         split=splits[0] if splits else "train",
@@ -117,14 +122,25 @@ def _read(root: Path, place: Path) -> _Snapshot:
     )
 
 
-def _read_curve(path: Path) -> Floats:
+def _meanings(columns: int) -> dict[str, str | None]:
+    found: dict[str, str | None] = {
+        "column 1": "energies, checked",
+        "column 2": "density of states",
+    }
+    if columns > 2:
+        found["column 3" if columns == 3 else f"columns 3 to {columns}"] = None
+    return found
+
+
+def _read_curve(path: Path) -> tuple[Floats, int]:
+    """The curve of a file, and how many columns the file has."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise DataError(f"there is no {path.name}: a structure without its label") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path.name} cannot be read ({error})") from error
-    rows = []
+    rows, columns = [], 0
     for number, line in enumerate(lines, start=1):
         words = line.split()
         if not words or words[0].startswith("#"):
@@ -134,6 +150,7 @@ def _read_curve(path: Path) -> Floats:
                 f"{path.name} line {number} has {len(words)} columns; energy and density of "
                 f"states are needed"
             )
+        columns = max(columns, len(words))
         try:
             rows.append(parse_numbers(words[:2]))
         except DataError as error:
@@ -156,10 +173,10 @@ def _read_curve(path: Path) -> Floats:
             f"{PAPER_GRID.start:g} … {PAPER_GRID.stop:g} eV in steps of {PAPER_GRID.step:g} are "
             f"expected"
         )
-    return np.asarray(values)
+    return np.asarray(values), columns
 
 
-def _per_structure(path: Path, found: list[_Snapshot], gathering: Gathering) -> bool:
+def _per_structure(path: Path, found: list[_Snapshot], gathering: Gathering[DOSRecord]) -> bool:
     """Whether curves are of whole structures, by the electrons that they hold."""
     verdicts: dict[bool, str] = {}
     for snapshot in found:

@@ -1,97 +1,187 @@
-"""What a reader of densities of states collects: usable structures, rejected ones, remarks."""
+"""What a reader of structures collects: usable records, rejected ones, remarks, columns."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from ase import Atoms
 
-from csgnn_dgl.datasets.atoms.base import DOSDataset, DOSRecord, Rejected
-from csgnn_dgl.errors import DataError
+from csgnn_dgl.datasets.atoms.base import AtomDataset, AtomRecord, RecordError, Rejected, Target
+from csgnn_dgl.datasets.columns import Column, ColumnCount, meant_column
+from csgnn_dgl.errors import DataError, StructureError
 from csgnn_dgl.mapping import find_neighbors
-from csgnn_dgl.physics import EnergyGrid, cumulative
 
-__all__ = ["Gathering", "Split", "checked_curve"]
+__all__ = ["Entry", "Gathering", "Labels", "PlainLabels", "Remark", "Split", "parse_number"]
 
-Floats = npt.NDArray[np.float64]
 Split = Literal["train", "validation", "test"]
+#: A remark on a structure: the text, and the structure's name.
+Remark = Callable[[str, str], None]
 
-# Smearing of higher order makes curves dip below zero; deeper than this share of the maximum it is
-# no density of states.
-_DIP = 0.05
-# Share of the electrons that a curve may lack, by rounding and broadening, before its labels
-# contradict each other.
-_LACK = 0.005
 # Far enough to find atoms at one place, and nothing else [Å].
 _NEAR = 0.2
 _EXAMPLES = 3
 
+Record = TypeVar("Record", bound=AtomRecord)
+RecordOut = TypeVar("RecordOut", bound=AtomRecord, covariant=True)
 
-def checked_curve(values: npt.ArrayLike, grid: EnergyGrid) -> tuple[Floats, bool]:
-    """A curve that fits its grid and could be a density of states.
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A structure and all that a file says of it, before anything is made of that.
 
     Parameters
     ----------
+    name
+        Where it was found.
+    atoms
+        The structure, without what it is labelled with.
     values
-        One number for each energy; NaN where the curve is not defined.
-    grid
-        Its grid.
+        What is said of the structure, by column: header keys of extxyz, columns of a table.
+    atom_values
+        Arrays over the atoms, by column.
+    """
 
-    Returns
-    -------
-    tuple
-        Shape ``(E,)``, never negative, and whether small negative values were set to zero.
+    name: str
+    atoms: Atoms
+    values: Mapping[str, Any] = field(default_factory=dict)
+    atom_values: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+
+class Labels(Protocol[RecordOut]):
+    """What a reader makes of the columns that it finds: the side of the target.
+
+    Readers know formats and no target; labels know a target and no format. Labels for densities of
+    states are :class:`~csgnn_dgl.datasets.atoms.dos_labels.DOSLabels`; :class:`PlainLabels` take
+    columns as they are.
+    """
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """Columns of structures that are used, and as what."""
+        ...
+
+    @property
+    def atom_columns(self) -> Mapping[str, str]:
+        """Columns of atoms that are used, and as what."""
+        ...
+
+    @property
+    def series(self) -> tuple[str, int] | None:
+        """The column whose values may fill many columns of a table, and how many values it has."""
+        ...
+
+    def record(self, entry: Entry, remark: Remark) -> RecordOut:
+        """Make a record of an entry; raises DataError if that cannot be done."""
+        ...
+
+    def dataset(self, **parts: Any) -> AtomDataset[Any]:
+        """The data set of the parts that :class:`AtomDataset` takes, without targets."""
+        ...
+
+
+class PlainLabels:
+    """Targets that stand in columns of their names, and are taken as they are.
+
+    Parameters
+    ----------
+    targets
+        The targets; their names are the names of the columns.
+
+    Examples
+    --------
+    >>> labels = PlainLabels((Target("charge", "e", "atom"),))
+    >>> entry = Entry("a", Atoms("C", [(0, 0, 0)]), atom_values={"charge": np.array([0.5])})
+    >>> labels.record(entry, print).targets["charge"]
+    array([0.5])
+    """
+
+    def __init__(self, targets: tuple[Target, ...]) -> None:
+        self.targets = targets
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        own = {t.name: t.description or "target" for t in self.targets if t.per == "structure"}
+        return {"name": "name", "id": "name", "group": "group", **own}
+
+    @property
+    def atom_columns(self) -> Mapping[str, str]:
+        return {t.name: t.description or "target" for t in self.targets if t.per == "atom"}
+
+    @property
+    def series(self) -> tuple[str, int] | None:
+        return None
+
+    def record(self, entry: Entry, remark: Remark) -> AtomRecord:
+        values = {}
+        for target in self.targets:
+            found = entry.atom_values if target.per == "atom" else entry.values
+            if target.name in found:
+                values[target.name] = _floats(target.name, found[target.name])
+        group = str(entry.values.get("group", "all"))
+        record = AtomRecord(entry.atoms, entry.name, group, values)
+        for target in self.targets:
+            target.check(record)
+        return record
+
+    def dataset(self, **parts: Any) -> AtomDataset[AtomRecord]:
+        return AtomDataset(**parts, targets=self.targets)
+
+
+def _floats(name: str, value: Any) -> npt.NDArray[np.float64]:
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DataError(f"{name} is {str(value)[:40]!r}, not numbers") from None
+
+
+def parse_number(values: Mapping[str, Any], key: str) -> float | None:
+    """A finite number of a column; None if the column is absent or empty.
 
     Raises
     ------
     DataError
-        Another number of values; infinite, clearly negative, zero throughout or NaN throughout.
+        It is not a finite number.
 
     Examples
     --------
-    >>> checked_curve([0.0, 2.0, -0.01], EnergyGrid(0.0, 0.1, 3))
-    (array([0., 2., 0.]), True)
+    >>> parse_number({"fermi_level": "1.5"}, "fermi_level")
+    1.5
     """
-    curve = np.array(values, dtype=np.float64)
-    if curve.ndim != 1 or len(curve) != grid.size:
-        raise DataError(f"{curve.size} values, but the grid has {grid.size} energies")
-    if np.isinf(curve).any():
-        raise DataError(f"value {int(np.isinf(curve).argmax()) + 1} is infinite")
-    defined = curve[~np.isnan(curve)]
-    if len(defined) == 0:
-        raise DataError("every value is nan")
-    highest, lowest = defined.max(), defined.min()
-    if highest <= 0:
-        raise DataError("the density of states is zero everywhere, as if it were missing")
-    if lowest < -_DIP * highest:
-        raise DataError(f"the density of states is negative, down to {lowest:g}")
-    curve[curve < 0] = 0.0
-    return curve, bool(lowest < 0)
+    value = values.get(key)
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not np.isfinite(number):
+        raise DataError(f"{key} is {value!r}; leave it out where it is not known")
+    return number
 
 
-class Gathering:
+class Gathering(Generic[Record]):
     """Collects the structures of a data set; what cannot be used is set aside with its reason.
 
     Parameters
     ----------
-    grid
-        Energies of all curves.
-    quantity
-        ``"electronic"`` or ``"phonon"``.
+    labels
+        Makes records of what is found.
     """
 
-    def __init__(self, grid: EnergyGrid, quantity: str) -> None:
-        self.grid = grid
-        self.quantity = quantity
-        self._records: dict[Split, list[DOSRecord]] = {"train": [], "validation": [], "test": []}
+    def __init__(self, labels: Labels[Record]) -> None:
+        self.labels = labels
+        self._records: dict[Split, list[Record]] = {"train": [], "validation": [], "test": []}
         self._rejected: list[Rejected] = []
         self._remarks: dict[str, list[str]] = {}
+        self.columns = ColumnCount()
 
     def remark(self, text: str, name: str | None = None) -> None:
-        """Something a user should know; remarks alike are said once, with the names they are of."""
+        """Note what a user should know; the same remark on several structures is told once."""
         names = self._remarks.setdefault(text, [])
         if name is not None:
             names.append(name)
@@ -100,73 +190,69 @@ class Gathering:
         """Set something aside."""
         self._rejected.append(Rejected(name, str(reason)))
 
-    def add(
-        self,
-        split: Split,
-        name: str,
-        atoms: Atoms,
-        values: npt.ArrayLike,
-        *,
-        group: str = "all",
-        electrons: float | None = None,
-        band_energy: float | None = None,
-        fermi_level: float | None = None,
-        atom_dos: npt.NDArray[np.floating[Any]] | None = None,
-        checked: bool = False,
-    ) -> None:
-        """Take a structure with its curve, or set it aside if they cannot be used.
+    def note_columns(self, place: str, found: Mapping[str, str | None], of_atoms: bool) -> None:
+        """Count columns of one entry, and warn of names that look misspelled.
+
+        Parameters
+        ----------
+        place
+            Where they were found.
+        found
+            Their names; with what they are used as, where that is not up to the labels.
+        of_atoms
+            Whether they hold a value for each atom, or one for the structure.
+        """
+        known = self.labels.atom_columns if of_atoms else self.labels.columns
+        meanings = {name: found[name] or known.get(name) for name in found}
+        notes = {}
+        for name in (name for name, meaning in meanings.items() if meaning is None):
+            meant = meant_column(name, known)
+            if meant is not None and meant not in found:
+                notes[name] = f"is {meant!r} meant?"
+                self.remark(f"{place} has {name!r}, which is not used; is {meant!r} meant?")
+        self.columns.add(place, meanings, notes=notes)
+
+    def take(self, split: Split, entry: Entry) -> None:
+        """Make a record of an entry, or set it aside if it cannot be used.
 
         Parameters
         ----------
         split
             Where it belongs.
-        name, atoms, values, group, electrons, band_energy, fermi_level, atom_dos
-            As of :class:`~csgnn_dgl.datasets.atoms.base.DOSRecord`.
-        checked
-            The structure and the curve are known to be good.
+        entry
+            What was found.
         """
         try:
-            curve, mended = np.asarray(values, dtype=np.float64), False
-            if not checked:
-                curve, mended = checked_curve(values, self.grid)
-                _check_structure(atoms)
-                electrons = self._checked_electrons(curve, electrons, name)
-            record = DOSRecord(
-                atoms, curve, name, group, electrons, band_energy, fermi_level, atom_dos
-            )
+            record = self.labels.record(entry, self.remark)
+            find_neighbors([entry.atoms], _NEAR)
+        except (RecordError, StructureError) as error:
+            # The entry's own name is said beside the reason.
+            self.reject(entry.name, error.problem)
         except DataError as error:
-            self.reject(name, str(error).removeprefix(f"{name}: "))
-            return
-        if mended:
-            self.remark("small negative values were set to zero", name)
+            self.reject(entry.name, error)
+        else:
+            self.add(split, record)
+
+    def add(self, split: Split, record: Record) -> None:
+        """Take a record that is known to be good."""
         self._records[split].append(record)
 
-    def _checked_electrons(self, curve: Floats, electrons: float | None, name: str) -> float | None:
-        if electrons is None:
-            return None
-        if not (np.isfinite(electrons) and electrons > 0):
-            raise DataError(f"the number of electrons is {electrons:g}; it must be positive")
-        if np.isnan(curve).any():
-            return electrons
-        states = float(cumulative(curve, self.grid)[-1])
-        if states < electrons * (1 - _LACK):
-            raise DataError(
-                f"the curve holds {states:.4g} states per atom up to {self.grid.stop:g} "
-                f"{self.grid.unit}, but there are {electrons:.4g} electrons: the Fermi level lies "
-                f"above the energies, or the curve is in another unit"
-            )
-        if states < electrons * (1 - 1e-6):
-            self.remark(
-                "the curve ends a little short of its number of electrons, which was lowered to "
-                "what it holds",
-                name,
-            )
-        return min(states, electrons)
-
     def dataset(
-        self, name: str, source: str, dos_unit: str, warnings: tuple[str, ...] = ()
-    ) -> DOSDataset:
+        self,
+        name: str,
+        source: str,
+        *,
+        warnings: tuple[str, ...] = (),
+        columns: tuple[Column, ...] = (),
+    ) -> AtomDataset[Record]:
         """All that was gathered.
+
+        Parameters
+        ----------
+        name, source
+            What the data set is called, and where it came from.
+        warnings, columns
+            Some that are known already; those of the structures follow.
 
         Raises
         ------
@@ -178,20 +264,19 @@ class Gathering:
         repeated = self._repeated()
         if repeated:
             self.remark(
-                f"{repeated} validation or test structures, with their curves, are training "
+                f"{repeated} validation or test structures, with their labels, are training "
                 f"structures too: figures on them are too good"
             )
-        return DOSDataset(
-            name,
-            source,
-            self.grid,
-            self.quantity,
-            dos_unit,
-            tuple(self._records["train"]),
-            tuple(self._records["validation"]),
-            tuple(self._records["test"]),
-            tuple(self._rejected),
-            (*warnings, *(_sentence(text, names) for text, names in self._remarks.items())),
+        remarks = (_sentence(text, names) for text, names in self._remarks.items())
+        return self.labels.dataset(
+            name=name,
+            source=source,
+            train=tuple(self._records["train"]),
+            validation=tuple(self._records["validation"]),
+            test=tuple(self._records["test"]),
+            rejected=tuple(self._rejected),
+            warnings=(*warnings, *remarks),
+            columns=(*columns, *self.columns.columns()),
         )
 
     def _nothing(self, source: str) -> str:
@@ -205,27 +290,9 @@ class Gathering:
         )
 
     def _repeated(self) -> int:
-        seen = {_key(record) for record in self._records["train"]}
+        seen = {record.content() for record in self._records["train"]}
         others = (*self._records["validation"], *self._records["test"])
-        return sum(_key(record) in seen for record in others)
-
-
-def _key(record: DOSRecord) -> bytes:
-    atoms = record.atoms
-    return b"".join(
-        np.ascontiguousarray(part).tobytes()
-        for part in (atoms.numbers, atoms.positions, atoms.cell.array, record.dos)
-    )
-
-
-def _check_structure(atoms: Atoms) -> None:
-    try:
-        find_neighbors([atoms], _NEAR)
-    except DataError as error:
-        # It counts structures; the name of this one is known better by the caller.
-        raise DataError(
-            str(error).removeprefix(f"structure 0 ({atoms.get_chemical_formula()})").lstrip(": ")
-        ) from error
+        return sum(record.content() in seen for record in others)
 
 
 def _sentence(text: str, names: list[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from ase import Atoms
 from ase.data import atomic_numbers
 
 from csgnn_dgl._files import atomic_write_json
+from csgnn_dgl.datasets.columns import Column
 from csgnn_dgl.errors import CSGNNError, DataError, nearest_name
 from csgnn_dgl.physics import EnergyGrid
 
@@ -24,6 +25,20 @@ _KEYS = (
     *("quantity", *_ENERGIES, "unit", "units", "energy_unit", "zero", "dos_unit"),
     *("normalisation", "normalization", "electrons", "name", "source", "note"),
 )
+_MEANINGS = {
+    "quantity": "electronic or phonon",
+    "energies": "energies",
+    "start": "energies",
+    "step": "energies",
+    "size": "energies",
+    "unit": "unit of the energies",
+    "zero": "zero of the energies",
+    "dos_unit": "unit of the curves",
+    "normalisation": "unit of the curves",
+    "electrons": "electrons by element",
+    "name": "name",
+    "source": "source",
+}
 _PER_CELL = ("/cell", "/unit cell", "/structure", " per cell", " per unit cell", " per structure")
 
 
@@ -40,13 +55,16 @@ class GridFile:
     dos_unit
         Unit of the curves per atom, after division by :attr:`per_cell`.
     per_cell
-        The curves in the files are of whole cells, to be divided by their atoms.
+        Whether the curves in the files are those of whole cells; they are divided by the number of
+        atoms.
     electrons
         Electrons that an atom of each element brings, by symbol.
     name, source
-        Of the data set, if given.
+        What the data set is called, and where it came from, if given.
     warnings
         What was not said, and taken how.
+    columns
+        What the file said, and what becomes of it.
     """
 
     grid: EnergyGrid
@@ -57,6 +75,7 @@ class GridFile:
     name: str | None = None
     source: str | None = None
     warnings: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = field(default=(), compare=False)
 
     def electrons_of(self, atoms: Atoms) -> float | None:
         """Electrons per atom by the elements' shares; None if an element is not listed."""
@@ -97,10 +116,19 @@ def read_grid_file(path: Path) -> GridFile:
     """
     said = _read(path)
     notes: list[str] = []
-    for key in said.keys() - set(_KEYS):
+    columns: list[Column] = []
+    for key in said:
+        if key in _KEYS:
+            remark = "" if key != "note" else "for people"
+            columns.append(Column(path.name, key, _meaning(key), remark))
+            continue
         nearest = nearest_name(key, _KEYS)
-        hint = f" (is {nearest!r} meant?)" if nearest else ""
-        notes.append(f"{path.name} has an unknown entry {key!r}, which was ignored{hint}")
+        hint = f"is {nearest!r} meant?" if nearest else ""
+        columns.append(Column(path.name, key, None, hint))
+        notes.append(
+            f"{path.name} has an unknown entry {key!r}, which was ignored"
+            f"{f' ({hint})' if hint else ''}"
+        )
     said = {_SYNONYMS.get(key, key): value for key, value in said.items()}
     unit = _text(said, "unit", path)
     quantity = _quantity(said, unit, path, notes)
@@ -121,7 +149,12 @@ def read_grid_file(path: Path) -> GridFile:
         _text(said, "name", path),
         _text(said, "source", path),
         tuple(notes),
+        tuple(columns),
     )
+
+
+def _meaning(key: str) -> str | None:
+    return _MEANINGS.get(_SYNONYMS.get(key, key))
 
 
 def write_grid_file(path: Path, content: GridFile) -> None:
@@ -248,7 +281,7 @@ def _electrons(said: dict[str, Any], path: Path) -> dict[str, float] | None:
         )
     for symbol in given:
         if symbol not in atomic_numbers or symbol == "X":
-            raise DataError(f"{path}: electrons are given for {symbol!r}, which is no element")
+            raise DataError(f"{path}: electrons are given for {symbol!r}, which is not an element")
     try:
         return {symbol: _number(given, symbol) for symbol in given}
     except DataError as error:

@@ -4,25 +4,67 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
-import numpy as np
-
-from csgnn_dgl.datasets.atoms.base import DOSDataset
-from csgnn_dgl.datasets.atoms.dos_carbon import (
-    is_carbon_folder,
-    load_built_in_carbon,
-    load_carbon_folder,
-)
-from csgnn_dgl.datasets.atoms.dos_extxyz import extxyz_files, load_extxyz_folder
+from csgnn_dgl.datasets.atoms.base import AtomDataset, parted
+from csgnn_dgl.datasets.atoms.dos import DOSDataset
+from csgnn_dgl.datasets.atoms.dos_carbon import RECIPE, load_built_in_carbon, load_carbon_folder
+from csgnn_dgl.datasets.atoms.dos_folder import load_extxyz_folder, load_table_folder
 from csgnn_dgl.datasets.atoms.dos_paper import is_paper_folder, load_paper_folder
-from csgnn_dgl.datasets.atoms.dos_table import load_table_folder, table_files
+from csgnn_dgl.datasets.atoms.extxyz_folder import has_extxyz
 from csgnn_dgl.datasets.atoms.grid_file import GRID_FILE
-from csgnn_dgl.datasets.atoms.vasp import find_runs
+from csgnn_dgl.datasets.atoms.table_folder import has_training_table
+from csgnn_dgl.datasets.atoms.vasp import holds_runs
+from csgnn_dgl.datasets.readers import Reader, find_reader, readers
+from csgnn_dgl.datasets.splits import hold_out
 from csgnn_dgl.errors import DataError
 
-__all__ = ["is_dos_folder", "load_dos_dataset"]
+__all__ = ["DOS_READERS", "hold_out_test", "is_dos_folder", "load_dos_dataset"]
 
-_HELD_OUT = 0.1
+_HELD_OUT, _TEST = 0.1, 0x7E57
+
+Data = TypeVar("Data", bound=AtomDataset[Any])
+
+
+def _refuse_vasp(path: Path) -> DOSDataset:
+    raise DataError(
+        f"{path} holds results of VASP; import them first: csgnn-dgl data import-vasp {path} "
+        f"--to FOLDER"
+    )
+
+
+#: Layouts of densities of states, in the order in which they are tried.
+DOS_READERS = (
+    Reader(
+        "dos",
+        "tight-binding carbon",
+        f"{RECIPE}, *.npz (made by data make carbon-tb)",
+        lambda path: (path / RECIPE).is_file(),
+        load_carbon_folder,
+    ),
+    Reader(
+        "dos",
+        "table",
+        f"{GRID_FILE}, id_prop.csv or train.csv, structure files",
+        has_training_table,
+        load_table_folder,
+    ),
+    Reader(
+        "dos",
+        "extxyz",
+        f"{GRID_FILE}, train.extxyz",
+        lambda path: (path / GRID_FILE).is_file() or has_extxyz(path),
+        load_extxyz_folder,
+    ),
+    Reader(
+        "dos",
+        "the paper's",
+        "STRUCTURE/TEMPERATURE/NAME/POSCAR with doscar_s",
+        is_paper_folder,
+        load_paper_folder,
+    ),
+    Reader("dos", "VASP", "vasprun.xml (to be imported)", holds_runs, _refuse_vasp),
+)
 
 
 def is_dos_folder(path: Path) -> bool:
@@ -38,16 +80,7 @@ def is_dos_folder(path: Path) -> bool:
     >>> is_dos_folder(Path("absent"))
     False
     """
-    if not path.is_dir():
-        return False
-    return (
-        (path / GRID_FILE).is_file()
-        or (path / "recipe.json").is_file()
-        or any(path.glob("*.extxyz"))
-        or bool(table_files(path))
-        or is_paper_folder(path)
-        or _holds_vasp(path)
-    )
+    return find_reader(path, readers("dos", DOS_READERS)) is not None
 
 
 def load_dos_dataset(path: Path | None, *, seed: int = 0) -> DOSDataset:
@@ -59,14 +92,10 @@ def load_dos_dataset(path: Path | None, *, seed: int = 0) -> DOSDataset:
     Parameters
     ----------
     path
-        None for the built-in set; or a folder: of carbon trajectories
-        (:func:`~csgnn_dgl.datasets.atoms.dos_carbon.load_carbon_folder`), in the paper's layout
-        (:func:`~csgnn_dgl.datasets.atoms.dos_paper.load_paper_folder`), with extxyz files
-        (:func:`~csgnn_dgl.datasets.atoms.dos_extxyz.load_extxyz_folder`, the result of
-        ``data import-vasp`` included), or with a table
-        (:func:`~csgnn_dgl.datasets.atoms.dos_table.load_table_folder`).
+        None for the built-in set; or a folder in one of the layouts of :data:`DOS_READERS`, or of
+        a reader that was registered (:func:`csgnn_dgl.datasets.readers.register`).
     seed
-        Of the structures held out for testing.
+        Random seed for choosing the structures held out for testing.
 
     Raises
     ------
@@ -86,67 +115,41 @@ def load_dos_dataset(path: Path | None, *, seed: int = 0) -> DOSDataset:
             f"there is no data at {path}; check --data, leave it out for the built-in carbon set, "
             f"or make some: csgnn-dgl data make carbon-tb, csgnn-dgl data import-vasp"
         )
+    table = readers("dos", DOS_READERS)
+    reader = find_reader(path, table)
+    if reader is not None:
+        loaded: DOSDataset = reader.load(path)
+        return hold_out_test(loaded, seed)
     if not path.is_dir():
         raise DataError(f"{path} is a file; --data takes the folder that holds it and {GRID_FILE}")
-    return _hold_out(_load(path), seed)
-
-
-def _load(path: Path) -> DOSDataset:
-    if is_carbon_folder(path):
-        return load_carbon_folder(path)
-    files, tables = extxyz_files(path), table_files(path)
-    # A structure file that is alone beside a table is one of its rows.
-    if "train" in tables and "train" in files and files["train"].stem.lower() == "train":
-        raise DataError(
-            f"{path} has both {tables['train'].name} and {files['train'].name} for training; keep "
-            f"one of them"
-        )
-    if "train" in tables:
-        return load_table_folder(path)
-    if files or (path / GRID_FILE).is_file():
-        return load_extxyz_folder(path)
-    if is_paper_folder(path):
-        return load_paper_folder(path)
-    if _holds_vasp(path):
-        raise DataError(
-            f"{path} holds results of VASP; import them first: csgnn-dgl data import-vasp {path} "
-            f"--to FOLDER"
-        )
     there = ", ".join(sorted(p.name for p in path.iterdir())[:8]) or "nothing"
-    raise DataError(
-        f"{path} holds no densities of states, but {there}. Known are train.extxyz or id_prop.csv "
-        f"with {GRID_FILE}, STRUCTURE/TEMPERATURE/NAME/POSCAR with doscar_s, and what csgnn-dgl "
-        f"data make carbon-tb and csgnn-dgl data import-vasp write"
-    )
+    known = "; ".join(reader.layout for reader in table)
+    raise DataError(f"{path} holds no densities of states, but {there}. Known are: {known}")
 
 
-def _holds_vasp(path: Path) -> bool:
-    try:
-        return bool(find_runs(path))
-    except DataError:
-        return False
+def hold_out_test(dataset: Data, seed: int) -> Data:
+    """Hold a tenth of each group out for testing, if there is neither validation nor test data.
 
-
-def _hold_out(dataset: DOSDataset, seed: int) -> DOSDataset:
+    Parameters
+    ----------
+    dataset
+        The data set.
+    seed
+        Random seed for the choice.
+    """
     if dataset.validation or dataset.test:
         return dataset
-    groups: dict[str, list[int]] = {}
-    for index, record in enumerate(dataset.train):
-        groups.setdefault(record.group, []).append(index)
-    rng = np.random.default_rng([seed, 0x7E57])
-    held: set[int] = set()
-    for members in groups.values():
-        count = round(_HELD_OUT * len(members))
-        held |= set(rng.permutation(members)[:count].tolist())
+    held = hold_out([record.group for record in dataset.train], _HELD_OUT, (seed, _TEST))
     if not held:
         return replace(
             dataset,
             warnings=(*dataset.warnings, "there are too few structures to hold some out for tests"),
         )
+    train, test = parted(dataset.train, held)
     return replace(
         dataset,
-        train=tuple(r for i, r in enumerate(dataset.train) if i not in held),
-        test=tuple(dataset.train[i] for i in sorted(held)),
+        train=train,
+        test=test,
         warnings=(
             *dataset.warnings,
             f"no test structures are given; {len(held)} were held out by seed {seed}",

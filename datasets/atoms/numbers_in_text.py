@@ -26,7 +26,7 @@ def parse_numbers(words: list[str]) -> npt.NDArray[np.float64]:
     Raises
     ------
     DataError
-        A word that is no number; asterisks are explained.
+        A word that is not a number; asterisks are explained.
 
     Examples
     --------
@@ -52,4 +52,4 @@ def _number(word: str) -> float:
         pass
     if "*" in word:
         raise DataError(f"{word!r} stands where a number was too large for Fortran's field")
-    raise DataError(f"{word!r} is no number")
+    raise DataError(f"{word!r} is not a number")

@@ -7,18 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-import ase.io
-import ase.io.formats
 import numpy as np
 from ase import Atoms
 from vesin import NeighborList
 
 from csgnn_dgl.datasets.atoms.cif import read_cif
-from csgnn_dgl.datasets.atoms.poscar_counts import check_poscar
+from csgnn_dgl.datasets.atoms.poscar import check_poscar, is_poscar
 from csgnn_dgl.datasets.atoms.structure import Occupancy, Structure
+from csgnn_dgl.datasets.readers import Reader, find_reader, readers
 from csgnn_dgl.errors import ConfigError, DataError, suggest
 
-__all__ = ["Occupancy", "Structure", "read_structures"]
+__all__ = ["STRUCTURE_READERS", "Occupancy", "Structure", "is_cif", "read_structures"]
 
 # No two nuclei stand closer in any structure that is not a mistake [Å].
 _TOUCHING = 0.05
@@ -30,7 +29,8 @@ def read_structures(path: Path, *, occupancy: Occupancy = "refuse") -> list[Stru
     Parameters
     ----------
     path
-        The file.
+        The file, in a format of :data:`STRUCTURE_READERS` or of a reader that was registered
+        (:func:`csgnn_dgl.datasets.readers.register`).
     occupancy
         What to do with sites of a CIF that are not fully occupied: ``"refuse"`` the file, naming
         them; keep the ``"majority"`` species of each position, and none where the position is
@@ -55,17 +55,9 @@ def read_structures(path: Path, *, occupancy: Occupancy = "refuse") -> list[Stru
         )
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty (0 bytes)")
-    if path.name.lower().removesuffix(".gz").endswith((".cif", ".mcif")):
-        found = read_cif(path, occupancy, lambda file: _read_by_ase(file, format="cif"))
-    else:
-        if _is_poscar(path):
-            check_poscar(path)
-        found = [
-            Structure(atoms, f"{path}[{index}]", "ASE")
-            for index, atoms in enumerate(_read_by_ase(path))
-        ]
-        if len(found) == 1:
-            found = [Structure(found[0].atoms, str(path), "ASE")]
+    reader = find_reader(path, readers("structure file", STRUCTURE_READERS))
+    assert reader is not None, "the last reader takes any file"
+    found: list[Structure] = reader.load(path, occupancy)
     for structure in found:
         _check(structure)
     return found
@@ -109,15 +101,38 @@ def _check_places(structure: Structure) -> None:
         )
 
 
-def _is_poscar(path: Path) -> bool:
-    try:
-        return bool(ase.io.formats.filetype(str(path), guess=True) == "vasp")
-    # ASE may open and parse the file to find out.
-    except Exception:
-        return False
+def is_cif(path: Path) -> bool:
+    """Whether a file is a CIF by its name.
+
+    Examples
+    --------
+    >>> is_cif(Path("a.cif.gz")), is_cif(Path("POSCAR"))
+    (True, False)
+    """
+    return path.name.lower().removesuffix(".gz").endswith((".cif", ".mcif"))
+
+
+def _load_cif(path: Path, occupancy: Occupancy) -> list[Structure]:
+    return read_cif(path, occupancy, lambda file: _read_by_ase(file, format="cif"))
+
+
+def _load_poscar(path: Path, occupancy: Occupancy) -> list[Structure]:
+    check_poscar(path)
+    return _load_by_ase(path, occupancy)
+
+
+def _load_by_ase(path: Path, occupancy: Occupancy) -> list[Structure]:
+    found = _read_by_ase(path)
+    several = len(found) > 1
+    return [
+        Structure(atoms, f"{path}[{index}]" if several else str(path), "ASE")
+        for index, atoms in enumerate(found)
+    ]
 
 
 def _read_by_ase(path: Path, format: str | None = None) -> Sequence[Atoms]:
+    import ase.io  # it costs half a second, which CIFs need not spend
+
     try:
         with warnings.catch_warnings():
             # ASE's remarks on settings of space groups and the like.
@@ -128,10 +143,16 @@ def _read_by_ase(path: Path, format: str | None = None) -> Sequence[Atoms]:
         reason = " ".join(str(error).split())
         if isinstance(error, KeyError):
             reason = f"{reason} is not known"
-        elif "could not broadcast" in reason:
-            reason = "a row has too few columns"
         elif not reason or isinstance(error, IndexError):
             reason = "it ends too early, or its lines are not those of its format"
         short = reason if len(reason) <= 200 else f"{reason[:200]} …"
         raise DataError(f"{path} cannot be read: {short}") from error
     return [found] if isinstance(found, Atoms) else list(found)
+
+
+#: Formats of structure files, in the order in which they are tried.
+STRUCTURE_READERS = (
+    Reader("structure file", "CIF", ".cif .mcif, by gemmi", is_cif, _load_cif),
+    Reader("structure file", "POSCAR", "POSCAR CONTCAR .vasp, by ASE", is_poscar, _load_poscar),
+    Reader("structure file", "others", "what ASE reads", lambda path: True, _load_by_ase),
+)

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import ase.io
 import numpy as np
 import numpy.typing as npt
 from ase import Atoms
@@ -25,7 +24,7 @@ from csgnn_dgl.datasets.atoms.structures import read_structures
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.physics import EnergyGrid
 
-__all__ = ["VaspRun", "find_runs", "read_run"]
+__all__ = ["VaspRun", "find_runs", "holds_runs", "read_run"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -60,8 +59,8 @@ class VaspRun:
     electrons
         ``NELECT`` of the cell, if it was found.
     pdos
-        Of each atom, all orbitals and both spins, shape ``(N, E)`` [states/eV]; None if there is
-        none.
+        Curve of each atom, all orbitals and both spins, shape ``(N, E)`` [states/eV]; None if
+        there is none.
     notes
         What a user should know.
     """
@@ -87,7 +86,7 @@ def find_runs(path: Path) -> list[Path]:
     Raises
     ------
     DataError
-        There is none.
+        No results are there.
     """
     if path.is_file():
         if path.name.startswith(("vasprun", "DOSCAR")):
@@ -105,6 +104,20 @@ def find_runs(path: Path) -> list[Path]:
     return found
 
 
+def holds_runs(path: Path) -> bool:
+    """Whether a folder, or one below it, holds results.
+
+    Examples
+    --------
+    >>> holds_runs(Path("absent"))
+    False
+    """
+    if not path.is_dir():
+        return False
+    folders = (path, *(place for place in path.rglob("*") if place.is_dir()))
+    return any(_results(place) is not None for place in folders)
+
+
 def _results(folder: Path) -> Path | None:
     files = (folder / name for name in (*_XML, *_DOSCAR))
     return next((file for file in files if file.is_file()), None)
@@ -118,7 +131,7 @@ def read_run(file: Path) -> VaspRun:
     Raises
     ------
     DataError
-        Cut off, without a density of states, numbers that are none, rows or atoms that do not
+        Cut off, without a density of states, words in place of numbers, rows or atoms that do not
         match.
     """
     try:
@@ -194,6 +207,8 @@ def _xml_rows(part: ElementTree.Element, file: Path) -> Floats:
 
 
 def _xml_structure(file: Path) -> Atoms:
+    import ase.io  # slow to import
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -210,7 +225,7 @@ def _from_doscar(file: Path) -> VaspRun:
     with _open(file) as content:
         lines = content.read().decode("utf-8").splitlines()
     if len(lines) < 7:
-        raise DataError(f"{file.name} has {len(lines)} lines; it is no DOSCAR, or is cut off")
+        raise DataError(f"{file.name} has {len(lines)} lines; it is not a DOSCAR, or it is cut off")
     notes: list[str] = []
     atoms = _structure_beside(file, notes)
     words = lines[0].split()

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-import ase.io
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter1d
+from ase import Atoms
 
 from csgnn_dgl._files import resource_error
 from csgnn_dgl.datasets.atoms.base import Rejected
@@ -76,7 +75,7 @@ def energy_window(start: float | None, stop: float | None, step: float | None) -
     if start is None or stop is None or step is None:
         raise ConfigError("of --start, --stop and --step all three are needed, or none")
     if not (np.isfinite([start, stop, step]).all() and step > 0 and stop > start):
-        raise ConfigError(f"energies from {start} to {stop} in steps of {step} are none")
+        raise ConfigError(f"there are no energies from {start} to {stop} in steps of {step}")
     steps = (stop - start) / step
     if abs(steps - round(steps)) > 1e-6 * steps:
         raise ConfigError(
@@ -115,7 +114,7 @@ def import_vasp(
     zero
         The ``"fermi"`` level of each calculation, or ``"as-given"``.
     width
-        Of an additional Gaussian broadening, its standard deviation [eV]; 0 for none.
+        Standard deviation of an additional Gaussian broadening [eV]; 0 for none.
     strict
         Stop at the first calculation that cannot be used.
     progress
@@ -134,7 +133,7 @@ def import_vasp(
     if zero not in get_args(Zero):
         raise ConfigError(f"unknown zero {zero!r}: {suggest(zero, get_args(Zero))}")
     if not (np.isfinite(width) and width >= 0):
-        raise ConfigError(f"a broadening of width {width} is none: it must be positive, or zero")
+        raise ConfigError(f"the width of the broadening is {width}; it must be positive, or zero")
     _check_absent(destination)
     runs: dict[str, VaspRun] = {}
     rejected: list[Rejected] = []
@@ -217,7 +216,7 @@ def _common_grid(runs: dict[str, VaspRun]) -> EnergyGrid:
 
 def _frame(
     run: VaspRun, name: str, grid: EnergyGrid, onto: bool, width: float, zero: Zero
-) -> tuple[ase.Atoms, list[str]]:
+) -> tuple[Atoms, list[str]]:
     n_atoms, notes = len(run.atoms), []
     atoms = run.atoms.copy()
     if onto:
@@ -245,6 +244,8 @@ def _frame(
 def _smoothed(dos: Floats, grid: EnergyGrid, width: float) -> Floats:
     if width == 0:
         return dos
+    from scipy.ndimage import gaussian_filter1d
+
     return np.asarray(gaussian_filter1d(dos, width / grid.step, mode="constant"))
 
 
@@ -298,7 +299,9 @@ def _electrons(run: VaspRun, grid: EnergyGrid, notes: list[str]) -> float | None
     return total - below if total - below > _FEW else None
 
 
-def _write(destination: Path, frames: list[ase.Atoms], about: GridFile) -> None:
+def _write(destination: Path, frames: list[Atoms], about: GridFile) -> None:
+    import ase.io
+
     aside = destination.with_name(f".tmp-{secrets.token_hex(8)}.partial")
     try:
         try:

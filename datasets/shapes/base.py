@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from csgnn_dgl.errors import ConfigError, DataError
+from csgnn_dgl.datasets.columns import Column, column_lines
+from csgnn_dgl.datasets.splits import check_fraction, hold_out
+from csgnn_dgl.errors import DataError
 from csgnn_dgl.mapping import UpAxis
 
 __all__ = [
@@ -21,6 +23,9 @@ __all__ = [
     "check_points",
     "overlap_warnings",
 ]
+
+
+_VALIDATION = 0x5611
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +44,7 @@ class ShapeSplit:
     Raises
     ------
     DataError
-        The shapes of these do not go together.
+        Their array shapes do not go together.
     """
 
     points: Tensor
@@ -85,6 +90,8 @@ class ShapeDataset:
         The split. ``test`` may be empty.
     warnings
         What a user should know about it, a sentence each.
+    columns
+        What was found in the files, and what becomes of it.
     """
 
     name: str
@@ -94,6 +101,7 @@ class ShapeDataset:
     train: ShapeSplit
     test: ShapeSplit
     warnings: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
 
     def __post_init__(self) -> None:
         for which, split in (("training", self.train), ("test", self.test)):
@@ -123,7 +131,7 @@ class ShapeDataset:
         fraction
             Share of each class to hold out: at least one shape of it, and never all.
         seed
-            Of the choice.
+            Random seed for the choice.
 
         Returns
         -------
@@ -137,25 +145,21 @@ class ShapeDataset:
         DataError
             A class has fewer than two training shapes.
         """
-        if not 0 < fraction < 1:
-            raise ConfigError(f"the validation fraction is {fraction}, but it must be within 0 … 1")
-        rng = np.random.default_rng([seed, 0x5611])
-        held: list[int] = []
-        for label, name in enumerate(self.class_names):
-            members = (self.train.labels == label).nonzero()[:, 0].numpy()
-            if len(members) == 0:
-                continue
-            if len(members) == 1:
-                raise DataError(
-                    f"{self.source}: class {name!r} has one training shape only; at least two are "
-                    f"needed, one to learn from and one to hold out for validation"
-                )
-            count = min(max(1, round(fraction * len(members))), len(members) - 1)
-            held += rng.permutation(members)[:count].tolist()
-        validation = sorted(held)
-        chosen = set(held)
+        check_fraction(fraction)
+        counts = torch.bincount(self.train.labels, minlength=len(self.class_names)).tolist()
+        if 1 in counts:
+            name = self.class_names[counts.index(1)]
+            raise DataError(
+                f"{self.source}: class {name!r} has one training shape only; at least two are "
+                f"needed, one to learn from and one to hold out for validation"
+            )
+        # Class after class, as the choice is made.
+        order = torch.argsort(self.train.labels, stable=True).tolist()
+        labels = [int(self.train.labels[i]) for i in order]
+        held = hold_out(labels, fraction, (seed, _VALIDATION), at_least=1, leave=1)
+        chosen = {order[i] for i in held}
         training = [i for i in range(len(self.train)) if i not in chosen]
-        return self.train.select(training), self.train.select(validation)
+        return self.train.select(training), self.train.select(sorted(chosen))
 
     def summary(self) -> str:
         """What it holds, for people."""
@@ -169,6 +173,7 @@ class ShapeDataset:
         for label, name in enumerate(self.class_names):
             counts = [int((split.labels == label).sum()) for split in (self.train, self.test)]
             lines.append(f"  {name:<{width}}  {counts[0]:>5} training {counts[1]:>5} test")
+        lines += column_lines(self.columns)
         lines.append(f"  fingerprint {self.fingerprint}")
         lines += [f"  warning: {warning}" for warning in self.warnings]
         return "\n".join(lines)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from csgnn_dgl.datasets.columns import Column, ColumnCount
 from csgnn_dgl.datasets.shapes.base import (
     ShapeDataset,
     ShapeSplit,
@@ -16,14 +18,22 @@ from csgnn_dgl.datasets.shapes.base import (
     overlap_warnings,
 )
 from csgnn_dgl.datasets.shapes.cache import PointCache
+from csgnn_dgl.datasets.shapes.file_columns import file_columns
 from csgnn_dgl.datasets.shapes.meshes import MESH_SUFFIXES
-from csgnn_dgl.datasets.shapes.shape_files import SHAPE_SUFFIXES, read_shape, shape_points
+from csgnn_dgl.datasets.shapes.shape_files import (
+    is_shape_file,
+    known_shape_files,
+    read_shape,
+    shape_points,
+)
+from csgnn_dgl.datasets.splits import hold_out
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.mapping import UpAxis
 
 __all__ = ["load_shape_folder"]
 
 _SPLITS = ("train", "test")
+_TEST = 0x7E57
 
 
 @dataclass(frozen=True)
@@ -60,7 +70,7 @@ def load_shape_folder(
     up_axis
         ``"z"`` by default, as in ModelNet's original meshes.
     seed
-        Of the sampling and of the split.
+        Random seed for the sampling and the split.
     test_fraction
         Share of each class that becomes the test split where the folders make none.
     cache_dir
@@ -82,10 +92,15 @@ def load_shape_folder(
         )
         pool = 4 * points if surfaces else points
     cache = PointCache(cache_dir)
-    loaded = _load(splits, pool, seed, cache)
+    columns = ColumnCount()
+    loaded = _load(splits, pool, seed, cache, columns)
     missing = [c.name for i, c in enumerate(classes) if i not in splits["test"].labels]
     warnings = overlap_warnings(loaded["train"], loaded["test"])
-    warnings += _left_out(classes)
+    others = _other_files(classes)
+    if others:
+        warnings.append(
+            f"{len(others)} files are of other kinds and were left out ({others[0]}, …)"
+        )
     if missing:
         warnings.append(f"no test shapes in: {', '.join(missing)}")
     return ShapeDataset(
@@ -96,7 +111,14 @@ def load_shape_folder(
         train=loaded["train"],
         test=loaded["test"],
         warnings=tuple(warnings),
+        columns=(*_kinds(files, "shapes"), *_kinds(others, None), *columns.columns()),
     )
+
+
+def _kinds(files: list[Path], meaning: str | None) -> list[Column]:
+    """Files by their suffix, with how many there are."""
+    counts = Counter(file.suffix.lower() or file.name for file in files)
+    return [Column("files", kind, meaning, f"{count} files") for kind, count in counts.items()]
 
 
 def _class_folders(path: Path) -> list[Path]:
@@ -120,7 +142,7 @@ def _class_folders(path: Path) -> list[Path]:
 
 
 def _shape_files(folder: Path) -> list[Path]:
-    return [file for file in _visible_files(folder) if file.suffix.lower() in SHAPE_SUFFIXES]
+    return [file for file in _visible_files(folder) if is_shape_file(file)]
 
 
 def _visible_files(folder: Path) -> list[Path]:
@@ -128,18 +150,12 @@ def _visible_files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
 
 
-def _left_out(classes: list[Path]) -> list[str]:
-    """A warning if some files are not of a kind that is read."""
+def _other_files(classes: list[Path]) -> list[Path]:
+    """Files that are not of a kind that is read."""
     folders = [f for c in classes for f in (c, *(c / which for which in _SPLITS)) if f.is_dir()]
-    others = [
-        file
-        for folder in folders
-        for file in _visible_files(folder)
-        if file.suffix.lower() not in SHAPE_SUFFIXES
+    return [
+        file for folder in folders for file in _visible_files(folder) if not is_shape_file(file)
     ]
-    if not others:
-        return []
-    return [f"{len(others)} files are of other kinds and were left out ({others[0]}, …)"]
 
 
 def _find_files(
@@ -157,33 +173,36 @@ def _find_files(
                     f"({loose[0].name}, …); other classes have these folders: move the files there"
                 )
             if not parts["train"]:
-                raise DataError(f"{folder / 'train'} holds no shapes ({' '.join(SHAPE_SUFFIXES)})")
+                raise DataError(f"{folder / 'train'} holds no shapes ({known_shape_files()})")
         else:
-            parts = _split_by_seed(folder, loose, seed, label, test_fraction)
+            parts = split_by_seed(folder, loose, seed, label, test_fraction)
         for which in _SPLITS:
             found[which].paths.extend(parts[which])
             found[which].labels.extend([label] * len(parts[which]))
     return found
 
 
-def _split_by_seed(
+def split_by_seed(
     folder: Path, files: list[Path], seed: int, label: int, test_fraction: float
 ) -> dict[str, list[Path]]:
+    """Training and test files of a class: at least one to test, and two to train and validate."""
     if not files:
-        raise DataError(f"{folder} holds no shapes ({' '.join(SHAPE_SUFFIXES)})")
+        raise DataError(f"{folder} holds no shapes ({known_shape_files()})")
     if len(files) < 3:
         raise DataError(
             f"class {folder.name!r} has {len(files)} shape{'s' * (len(files) > 1)} ({folder}); at "
             f"least three are needed: to train, to validate and to test"
         )
-    count = min(max(1, round(test_fraction * len(files))), len(files) - 2)
-    order = np.random.default_rng([seed, label, 0x7E57]).permutation(len(files))
-    test = {files[i] for i in order[:count]}
-    return {"train": [f for f in files if f not in test], "test": sorted(test)}
+    stream = (seed, label, _TEST)
+    held = set(hold_out([label] * len(files), test_fraction, stream, at_least=1, leave=2))
+    return {
+        "train": [file for index, file in enumerate(files) if index not in held],
+        "test": [file for index, file in enumerate(files) if index in held],
+    }
 
 
 def _load(
-    splits: dict[str, _Files], pool: int, seed: int, cache: PointCache
+    splits: dict[str, _Files], pool: int, seed: int, cache: PointCache, columns: ColumnCount
 ) -> dict[str, ShapeSplit]:
     total = sum(len(files.paths) for files in splits.values())
     problems: list[str] = []
@@ -199,7 +218,7 @@ def _load(
             clouds = []
             for file in files.paths:
                 try:
-                    clouds.append(_pool_of(file, pool, seed, cache))
+                    clouds.append(_pool_of(file, pool, seed, cache, columns))
                 except DataError as error:
                     problems.append(str(error))
                 bar.update()
@@ -215,11 +234,14 @@ def _load(
     return loaded
 
 
-def _pool_of(file: Path, pool: int, seed: int, cache: PointCache) -> np.ndarray:
+def _pool_of(
+    file: Path, pool: int, seed: int, cache: PointCache, columns: ColumnCount
+) -> np.ndarray:
     try:
         content = file.read_bytes()
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror or error}") from error
+    columns.add(f"*{file.suffix.lower()}", file_columns(file, content))
     # The suffix decides how the bytes are read, so it is part of what the points are made of.
     key = cache.key(content, suffix=file.suffix.lower(), pool=pool, seed=seed)
     points = cache.read(key)

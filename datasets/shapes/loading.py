@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
+from csgnn_dgl.datasets.readers import Reader, find_reader, readers
 from csgnn_dgl.datasets.shapes.base import ShapeDataset
 from csgnn_dgl.datasets.shapes.folder import load_shape_folder
 from csgnn_dgl.datasets.shapes.modelnet_hdf5 import is_modelnet_hdf5, load_modelnet_hdf5
@@ -11,7 +13,55 @@ from csgnn_dgl.datasets.shapes.solids import load_solids
 from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.mapping import UpAxis
 
-__all__ = ["load_dataset"]
+__all__ = ["SHAPE_READERS", "ShapeOptions", "load_dataset"]
+
+
+@dataclass(frozen=True)
+class ShapeOptions:
+    """What a reader of shapes is asked for; see :func:`load_dataset`.
+
+    Parameters
+    ----------
+    points
+        Points per cloud that will be asked for.
+    pool
+        Points to keep per shape; None for the reader's default.
+    up_axis
+        The axis that points up; None for the reader's default.
+    seed
+        Random seed for sampling and splits.
+    cache_dir
+        Where sampled points are kept; None for the user's cache.
+    """
+
+    points: int
+    pool: int | None = None
+    up_axis: UpAxis | None = None
+    seed: int = 0
+    cache_dir: Path | None = None
+
+
+def _load_hdf5(path: Path, options: ShapeOptions) -> ShapeDataset:
+    return load_modelnet_hdf5(
+        path, points=options.points, pool=options.pool, up_axis=options.up_axis
+    )
+
+
+def _load_folder(path: Path, options: ShapeOptions) -> ShapeDataset:
+    return load_shape_folder(path, **vars(options))
+
+
+#: Layouts of shapes, in the order in which they are tried; the last takes any folder.
+SHAPE_READERS = (
+    Reader(
+        "shapes",
+        "HDF5",
+        "train_files.txt, test_files.txt, shape_names.txt, *.h5",
+        is_modelnet_hdf5,
+        _load_hdf5,
+    ),
+    Reader("shapes", "folder of classes", "CLASS/train/*, CLASS/test/*", Path.is_dir, _load_folder),
+)
 
 
 def load_dataset(
@@ -28,8 +78,8 @@ def load_dataset(
     Parameters
     ----------
     path
-        ModelNet40's HDF5 layout (:func:`~csgnn_dgl.datasets.shapes.load_modelnet_hdf5`), a folder
-        of classes (:func:`~csgnn_dgl.datasets.shapes.load_shape_folder`), or None for the solids.
+        None for the solids; or a folder in one of the layouts of :data:`SHAPE_READERS`, or of a
+        reader that was registered (:func:`csgnn_dgl.datasets.readers.register`).
     points
         Points per cloud that will be asked for.
     pool
@@ -37,7 +87,7 @@ def load_dataset(
     up_axis
         The axis that points up, if the loader's default is wrong.
     seed
-        Of sampling and splits.
+        Random seed for sampling and splits.
     cache_dir
         Where sampled points are kept.
 
@@ -65,14 +115,14 @@ def load_dataset(
             f"there is no data at {path}; check --data, or get some: csgnn-dgl data download "
             f"modelnet40"
         )
-    if not path.is_dir():
+    reader = find_reader(path, readers("shapes", SHAPE_READERS))
+    if reader is None:
         raise DataError(f"{path} is a file; --data takes a folder (csgnn-dgl data info --help)")
     try:
-        if is_modelnet_hdf5(path):
-            return load_modelnet_hdf5(path, points=points, pool=pool, up_axis=up_axis)
-        return load_shape_folder(
-            path, points=points, pool=pool, up_axis=up_axis, seed=seed, cache_dir=cache_dir
+        loaded: ShapeDataset = reader.load(
+            path, ShapeOptions(points, pool, up_axis, seed, cache_dir)
         )
+        return loaded
     except PermissionError as error:
         raise DataError(
             f"{error.filename or path} may not be read: change its permissions"

@@ -72,7 +72,7 @@ def sample_surface(mesh: Mesh, count: int, seed: int, where: str) -> np.ndarray:
     count
         How many points.
     seed
-        Of the sampling; 32 bits.
+        Random seed for the sampling, 32 bits.
     where
         Named in messages.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import h5py
 import numpy as np
 
+from csgnn_dgl.datasets.columns import Column, ColumnCount
 from csgnn_dgl.datasets.shapes.base import (
     ShapeDataset,
     ShapeSplit,
@@ -20,6 +20,8 @@ from csgnn_dgl.mapping import UpAxis
 __all__ = ["is_modelnet_hdf5", "load_modelnet_hdf5"]
 
 _LISTS = {"train": "train_files.txt", "test": "test_files.txt"}
+_NAMES = "shape_names.txt"
+_ARRAYS = {"data": "points", "label": "classes"}
 
 
 def is_modelnet_hdf5(path: Path) -> bool:
@@ -52,12 +54,13 @@ def load_modelnet_hdf5(
     DataError
         A missing or unreadable file, no ``data``, labels outside the names, too few points, NaN.
     """
-    names_file = path / "shape_names.txt"
+    names_file = path / _NAMES
     class_names: tuple[str, ...] = ()
     if names_file.is_file():
         class_names = tuple(_lines(names_file))
+    arrays = ColumnCount()
     splits = {
-        which: _read_split(path, path / list_name, points if pool is None else pool)
+        which: _read_split(path, path / list_name, points if pool is None else pool, arrays)
         for which, list_name in _LISTS.items()
     }
     if len(splits["train"]) == 0:
@@ -73,7 +76,17 @@ def load_modelnet_hdf5(
         train=splits["train"],
         test=splits["test"],
         warnings=tuple(overlap_warnings(splits["train"], splits["test"])),
+        columns=(*_files(path), *arrays.columns()),
     )
+
+
+def _files(path: Path) -> list[Column]:
+    """The files of the folder, and what becomes of them."""
+    lists = {name: f"list for {which}" for which, name in _LISTS.items()}
+    listed = {Path(line).name for name in _LISTS.values() for line in _lines(path / name)}
+    meanings = {**lists, _NAMES: "class names", **dict.fromkeys(listed, "shapes")}
+    there = sorted(p.name for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+    return [Column("files", name, meanings.get(name)) for name in there]
 
 
 def _lines(file: Path) -> list[str]:
@@ -85,7 +98,7 @@ def _lines(file: Path) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _read_split(folder: Path, list_file: Path, pool: int) -> ShapeSplit:
+def _read_split(folder: Path, list_file: Path, pool: int, arrays: ColumnCount) -> ShapeSplit:
     if not list_file.is_file():
         raise DataError(f"{folder} has no {list_file.name}; both lists of files are needed")
     clouds: list[np.ndarray] = []
@@ -95,14 +108,16 @@ def _read_split(folder: Path, list_file: Path, pool: int) -> ShapeSplit:
         file = folder / Path(line).name
         if not file.is_file():
             raise DataError(f"{list_file} names {file.name}, but {folder} has no such file")
-        data, label = _read_file(file, pool)
+        data, label = _read_file(file, pool, arrays)
         clouds += list(data)
         labels += label.tolist()
         names += [f"{file.name}[{index}]" for index in range(len(data))]
     return as_split(clouds, labels, names, pool)
 
 
-def _read_file(path: Path, pool: int) -> tuple[np.ndarray, np.ndarray]:
+def _read_file(path: Path, pool: int, arrays: ColumnCount) -> tuple[np.ndarray, np.ndarray]:
+    import h5py  # other layouts do without
+
     try:
         with h5py.File(path, "r") as file:
             for key in ("data", "label"):
@@ -124,6 +139,7 @@ def _read_file(path: Path, pool: int) -> tuple[np.ndarray, np.ndarray]:
                 )
             data = np.asarray(file["data"][:, :pool], dtype=np.float32)
             label = np.asarray(file["label"][()])
+            arrays.add("HDF5 arrays", {name: _ARRAYS.get(name) for name in file})
     except OSError as error:
         raise DataError(
             f"{path} cannot be read as HDF5 ({error}); it may be damaged or truncated: get it again"

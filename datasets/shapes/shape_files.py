@@ -7,20 +7,30 @@ import io
 import warnings
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from csgnn_dgl.datasets.readers import Reader, find_reader, readers
 from csgnn_dgl.datasets.shapes.base import check_points
 from csgnn_dgl.datasets.shapes.meshes import MESH_SUFFIXES, Mesh, read_mesh, sample_surface
 from csgnn_dgl.errors import DataError
 
-__all__ = ["SHAPE_SUFFIXES", "center_and_scale", "load_shape", "read_shape", "shape_points"]
+__all__ = [
+    "SHAPE_FILE_READERS",
+    "center_and_scale",
+    "is_shape_file",
+    "known_shape_files",
+    "load_shape",
+    "read_shape",
+    "shape_points",
+]
 
-CLOUD_SUFFIXES = (".npy", ".npz", ".ply", ".xyz", ".pts", ".txt")
-SHAPE_SUFFIXES = tuple(dict.fromkeys((*MESH_SUFFIXES, *CLOUD_SUFFIXES)))
+_NUMPY_SUFFIXES = (".npy", ".npz")
+_TABLE_SUFFIXES = (".xyz", ".pts", ".txt")
 
 
 def center_and_scale(points: np.ndarray) -> np.ndarray:
@@ -50,7 +60,7 @@ def load_shape(path: Path, *, points: int, seed: int = 0) -> Tensor:
     points
         How many to return.
     seed
-        Of the sampling.
+        Random seed for the sampling.
 
     Returns
     -------
@@ -68,6 +78,12 @@ def load_shape(path: Path, *, points: int, seed: int = 0) -> Tensor:
 def read_shape(path: Path) -> Mesh | np.ndarray:
     """A mesh, or a cloud of shape ``(M, 3)``, by the file's suffix and content.
 
+    Parameters
+    ----------
+    path
+        The file, in a format of :data:`SHAPE_FILE_READERS` or of a reader that was registered
+        (:func:`csgnn_dgl.datasets.readers.register`).
+
     Raises
     ------
     DataError
@@ -76,19 +92,38 @@ def read_shape(path: Path) -> Mesh | np.ndarray:
     if not path.is_file():
         what = "is a folder, not a file" if path.is_dir() else "does not exist"
         raise DataError(f"{path} {what}")
-    suffix = path.suffix.lower()
-    if suffix not in SHAPE_SUFFIXES:
+    reader = _reader(path)
+    if reader is None:
         raise DataError(
-            f"{path} is not a mesh or cloud file that can be read; suffixes: "
-            f"{' '.join(SHAPE_SUFFIXES)}"
+            f"{path} is not a mesh or cloud file that can be read; suffixes: {known_shape_files()}"
         )
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty (0 bytes)")
     try:
-        shape = read_mesh(path) if suffix in MESH_SUFFIXES else _read_cloud(path)
+        shape: Mesh | np.ndarray = reader.load(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    return shape
+    return shape if isinstance(shape, Mesh) else _checked_cloud(path, shape)
+
+
+def is_shape_file(path: Path) -> bool:
+    """Whether there is a reader for a file of this name.
+
+    Examples
+    --------
+    >>> is_shape_file(Path("chair.off")), is_shape_file(Path("chair.jpg"))
+    (True, False)
+    """
+    return _reader(path) is not None
+
+
+def known_shape_files() -> str:
+    """The suffixes of files that are read, in a line."""
+    return " ".join(reader.layout for reader in readers("shape file", SHAPE_FILE_READERS))
+
+
+def _reader(path: Path) -> Reader | None:
+    return find_reader(path, readers("shape file", SHAPE_FILE_READERS))
 
 
 def shape_points(path: Path, shape: Mesh | np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -125,9 +160,7 @@ def shape_points(path: Path, shape: Mesh | np.ndarray, count: int, seed: int) ->
     return center_and_scale(shape).astype(np.float32)
 
 
-def _read_cloud(path: Path) -> np.ndarray:
-    suffix = path.suffix.lower()
-    array = _read_numpy(path) if suffix in (".npy", ".npz") else _read_table(path)
+def _checked_cloud(path: Path, array: np.ndarray) -> np.ndarray:
     if array.ndim != 2 or array.shape[1] < 3 or not np.issubdtype(array.dtype, np.number):
         raise DataError(
             f"{path} holds {array.dtype} of shape {array.shape}, but numbers of shape (N, 3) are "
@@ -178,3 +211,23 @@ def _read_table(path: Path) -> np.ndarray:
             f"{path} announces {count} points and holds {len(table)}; it may be truncated"
         )
     return table if table.size else np.zeros((0, 3))
+
+
+def _by_suffix(
+    name: str, suffixes: tuple[str, ...], load: Callable[[Path], Mesh | np.ndarray]
+) -> Reader:
+    return Reader(
+        "shape file",
+        name,
+        " ".join(suffixes),
+        lambda path: path.suffix.lower() in suffixes,
+        load,
+    )
+
+
+#: Formats of meshes and clouds, in the order in which they are tried.
+SHAPE_FILE_READERS = (
+    _by_suffix("mesh", MESH_SUFFIXES, read_mesh),
+    _by_suffix("NumPy", _NUMPY_SUFFIXES, _read_numpy),
+    _by_suffix("table", _TABLE_SUFFIXES, _read_table),
+)

@@ -331,7 +331,7 @@ def load_solids(
     points
         Points per shape.
     seed
-        Of members and points.
+        Random seed for members and points.
     train_per_class, test_per_class
         Members per family.
     up_axis

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import ase.io
+import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
@@ -32,6 +33,24 @@ def test_info_of_a_folder(run: Run, clouds: Path) -> None:
     assert result.status == 0
     assert "18 training and 18 test shapes in 3 classes" in result.out
     assert "fingerprint" in result.out
+
+
+def test_info_names_every_column(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "grid.json").write_text(json.dumps({**GRID, "dos_units": "states/eV/atom"}))
+    atoms = CARBON.copy()
+    atoms.info = {"dos": np.array([1.0, 2.0, 3.0, 4.0]), "energy": -9.0}
+    atoms.set_array("pdos", np.array([[1.0, 2.0, 3.0, 4.0]] * 2))
+    atoms.set_array("spin", np.array([1.0, -1.0]))
+    ase.io.write(tmp_path / "train.extxyz", atoms, format="extxyz")
+    result = run("data", "info", tmp_path)
+    assert result.status == 0, result.err
+    used, unused = result.out.split("columns that are not used:")
+    assert "train.extxyz header: Lattice (the structure), pbc (the structure), dos (" in used
+    assert "pdos (curves of single atoms)" in used
+    assert "grid.json: dos_units (is 'dos_unit' meant?)" in unused
+    assert "train.extxyz header: energy\n" in unused
+    assert "train.extxyz atoms: spin\n" in unused
+    assert "1 structures have curves of their atoms" in result.out
 
 
 def test_info_of_the_solids(run: Run) -> None:
@@ -62,7 +81,10 @@ def test_make_carbon(run: Run, tmp_path: Path) -> None:
         (["make", "carbon-tb", "--test-snapshots", "3"], "cannot be shared evenly"),
         (["info", "gone"], "there is no data at gone"),
         (["info", "gone", "--kind", "dos"], "there is no data at gone; check --data, leave it out"),
-        (["info", "--kind", "dos", "--points", "9"], "--points and --up-axis are of shapes"),
+        (
+            ["info", "--kind", "dos", "--points", "9"],
+            "--points and --up-axis are options for shapes",
+        ),
     ],
 )
 def test_mistakes_are_named(
@@ -159,7 +181,7 @@ BAD: list[tuple[str, Callable[[Path], Path], str]] = [
     ("one place", _coincident, "0.000 Å apart, at one place"),
     ("short", lambda p: _paper(p, rows=300), "has 300 rows, but 311 are expected"),
     ("nan", lambda p: _paper(p, row="-30.0 nan"), "has nan at -30.0 eV"),
-    ("exponent", lambda p: _paper(p, row="-30.0 1.0-10x"), "'1.0-10x' is no number"),
+    ("exponent", lambda p: _paper(p, row="-30.0 1.0-10x"), "'1.0-10x' is not a number"),
     ("counts", lambda p: _paper(p, poscar="3"), "but 2 rows of positions follow"),
     ("file", lambda p: _table(p, "b,1,1,1,1\n"), "there is no file b, nor b.cif"),
     ("empty cell", lambda p: _table(p, "a,1,,1,1\n"), "value 2 of 4 is empty; write nan"),
@@ -219,7 +241,7 @@ def test_import_vasp(run: Run, tmp_path: Path) -> None:
         ("0.0 ***** 2.0", [], "too large for Fortran's field"),
         ("0.0 2.0", [], "DOSCAR"),
         ("0.0 2.0 2.0", ["--start", "0"], "all three are needed"),
-        ("0.0 2.0 2.0", ["--width", "-1"], "a broadening of width -1"),
+        ("0.0 2.0 2.0", ["--width", "-1"], "the width of the broadening is -1"),
         ("0.0 2.0 2.0", ["--zero", "fermy"], "fermy"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -9,9 +11,11 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk, molecule
+from torch._subclasses import FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-from csgnn_dgl.errors import ConfigError, DataError
-from csgnn_dgl.mapping.neighbors import find_neighbors
+from csgnn_dgl.errors import ConfigError, DataError, StructureError
+from csgnn_dgl.mapping.neighbors import Neighbors, find_neighbors
 
 RNG = np.random.default_rng(0)
 SKEWED = [[3, 0, 0], [2.7, 1, 0], [2.5, 0.8, 1.1]]
@@ -90,7 +94,7 @@ def test_isolated_atoms_and_empty_batches() -> None:
 @pytest.mark.parametrize(
     ("atoms", "message"),
     [
-        (Atoms(), "structure 1 (empty) has no atoms"),
+        (Atoms(), "structure 1 (empty): it has no atoms"),
         (Atoms("C", [(np.nan, 0, 0)]), "the position of atom 0 is NaN or infinite"),
         (Atoms("C", [(0, 0, 0)], cell=[1, np.inf, 3], pbc=True), "the cell is NaN or infinite"),
         (Atoms("C", [(0, 0, 0)], cell=[3, 3, 0], pbc=True), "singular in a periodic direction"),
@@ -100,11 +104,147 @@ def test_isolated_atoms_and_empty_batches() -> None:
     ],
 )
 def test_unusable_structures_are_named(atoms: Atoms, message: str) -> None:
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(StructureError) as caught:
         find_neighbors([bulk("Cu"), atoms], 3.0)
     assert message in str(caught.value)
+    assert caught.value.index == 1
+    assert message.removeprefix("structure 1 (empty): ") in caught.value.problem
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.index) == (str(caught.value), 1)
 
 
 def test_a_cutoff_must_be_positive() -> None:
     with pytest.raises(ConfigError, match="must be positive"):
         find_neighbors([bulk("Cu")], 0.0)
+
+
+@pytest.mark.parametrize("index", [-1, 3])
+def test_centres_that_are_not_there_are_named(index: int) -> None:
+    with pytest.raises(StructureError, match=f"it has atoms 0 to 2, but not {index}"):
+        find_neighbors([molecule("H2O")], 3.0, centres=[np.array([0, index])])
+
+
+# Which atoms the neighbours are.
+
+
+def disagreement(found: Neighbors, structures: list[Atoms]) -> float:
+    """How far displacements are from what the numbers of both atoms say, up to lattice vectors."""
+    indices = found.require_indices()
+    assert torch.equal(found.centre_numbers[indices], found.numbers)
+    assert torch.equal(found.structures[indices], found.structures[found.centres])
+    places = torch.from_numpy(np.concatenate([atoms.positions for atoms in structures]))
+    apart = (found.displacements - (places[indices] - places[found.centres])).numpy()
+    worst = 0.0
+    for number, atoms in enumerate(structures):
+        own = apart[found.structures[found.centres].numpy() == number]
+        steps = own @ np.linalg.inv(atoms.cell.complete().array)
+        steps = np.where(atoms.pbc, steps - steps.round(), steps)
+        worst = max(worst, float(np.abs(steps).max(initial=0)))
+    return worst
+
+
+SEVERAL = [
+    bulk("Cu"),  # one atom, whose neighbours are all images of itself
+    molecule("CH3CH2OH"),
+    Atoms("COCNC", RNG.random((5, 3)) * 4, cell=[4, 5, 6], pbc=(True, True, False)),
+]
+
+
+def test_neighbours_have_the_numbers_of_their_atoms() -> None:
+    found = find_neighbors(SEVERAL, 5.0)
+    assert disagreement(found, SEVERAL) < 1e-12
+    assert found.require_indices()[found.centres == 0].tolist() == [0] * 42
+    wrong = replace(found, neighbors=found.centres)
+    with pytest.raises(AssertionError):
+        disagreement(wrong, SEVERAL)
+
+
+def test_joining_moving_and_turning_keep_the_numbers() -> None:
+    parts = [find_neighbors([atoms], 5.0) for atoms in SEVERAL]
+    whole, joined = find_neighbors(SEVERAL, 5.0), Neighbors.concatenate(parts)
+    assert torch.equal(joined.require_indices(), whole.require_indices())
+    moved = whole.to("cpu", torch.float32)
+    assert moved.neighbors is not None
+    assert moved.complete
+    turned = whole.rotated(torch.eye(3, dtype=torch.float64).expand(whole.n_atoms, 3, 3))
+    assert torch.equal(turned.require_indices(), whole.require_indices())
+    assert whole.nbytes == replace(whole, neighbors=None).nbytes + 8 * len(whole.centres)
+
+
+def by_atom(part: Neighbors, taken: list[int]) -> list[tuple[int, int, int]]:
+    """Centre, neighbour (both as numbers of the whole batch, −1 outside) and species."""
+    assert part.neighbors is not None
+    names = [*taken, -1]
+    return [
+        (names[i], names[j], z)
+        for i, j, z in zip(
+            part.centres.tolist(), part.neighbors.tolist(), part.numbers.tolist(), strict=True
+        )
+    ]
+
+
+@pytest.mark.parametrize("taken", [[0, 3, 4, 9, 12], [], list(range(15))])
+def test_neighbours_that_were_left_out_are_marked(taken: list[int]) -> None:
+    whole = find_neighbors(SEVERAL, 3.0)
+    assert whole.n_atoms == 15
+    expected = [
+        (i, j if j in taken else -1, z) for i, j, z in by_atom(whole, list(range(15))) if i in taken
+    ]
+    some = whole.select(torch.tensor(taken, dtype=torch.int64))
+    assert by_atom(some, taken) == expected
+    ends = [sum(i < end for i in taken) for end in (1, 10)]
+    local = np.split(np.array(taken, dtype=np.int64), ends)
+    restricted = find_neighbors(
+        SEVERAL, 3.0, centres=[part - start for part, start in zip(local, (0, 1, 10), strict=True)]
+    )
+    assert by_atom(restricted, taken) == expected
+    for part in (some, restricted):
+        with pytest.raises(DataError, match="give it whole structures"):
+            part.require_indices()
+
+
+@pytest.mark.parametrize("size", [1, 4, 15, 40])
+def test_chunks_know_their_own_atoms(size: int) -> None:
+    whole = find_neighbors(SEVERAL, 3.0)
+    found = []
+    for number, part in enumerate(whole.chunks(size)):
+        own = list(range(number * size, min((number + 1) * size, 15)))
+        found += by_atom(part, own)
+        assert part.complete == (size >= 15)
+        assert by_atom(part, own) == by_atom(whole.select(torch.tensor(own)), own)
+    pairs = [(i, z) for i, _, z in found]
+    assert pairs == [(i, z) for i, _, z in by_atom(whole, list(range(15)))]
+
+
+def test_batches_of_unknown_numbers() -> None:
+    found = find_neighbors(SEVERAL, 3.0)
+    parts = (found.displacements, found.centres, found.numbers, found.centre_numbers)
+    unknown = Neighbors(*parts, found.structures, found.n_structures)
+    some = torch.tensor([0, 2])
+    for batch in (unknown, unknown.select(some), *unknown.chunks(4), unknown.to("cpu")):
+        assert batch.neighbors is None
+    assert Neighbors.concatenate([found, unknown]).neighbors is None
+    with pytest.raises(DataError, match="does not say which atoms its neighbours are"):
+        unknown.require_indices()
+
+
+def test_selecting_stays_on_the_device() -> None:
+    with FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True):
+        whole = find_neighbors([molecule("H2O")], 3.0)
+        there = Neighbors(
+            *(torch.empty(shape, dtype=dtype, device="cuda") for shape, dtype in _like(whole)),
+            n_structures=1,
+            neighbors=torch.empty(len(whole.centres), dtype=torch.int64, device="cuda"),
+        )
+        for taken in (torch.tensor([0, 2]), torch.empty(2, dtype=torch.int64, device="cuda")):
+            some = there.select(taken)
+            tensors = (some.displacements, some.centres, some.numbers, some.neighbors)
+            assert all(t is not None and t.device.type == "cuda" for t in tensors)
+            turned = there.rotated(torch.empty(3, 3, 3, dtype=torch.float64, device="cuda"))
+            assert turned.displacements.device.type == "cuda"
+            assert some.centre_numbers.device.type == some.structures.device.type == "cuda"
+
+
+def _like(batch: Neighbors) -> list[tuple[torch.Size, torch.dtype]]:
+    tensors = (batch.displacements, batch.centres, batch.numbers, batch.centre_numbers)
+    return [(tensor.shape, tensor.dtype) for tensor in (*tensors, batch.structures)]

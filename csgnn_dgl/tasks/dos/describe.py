@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from csgnn_dgl.datasets.atoms.structure import Structure
+from csgnn_dgl.errors import StructureError
 from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.dos.atom_files import write_atoms
 from csgnn_dgl.tasks.dos.structure_files import work_on_structures
 from csgnn_dgl.tasks.dos.trained import load_dos_model
-from csgnn_dgl.tasks.dos.unseen import UnseenElements, refuse_unknown
+from csgnn_dgl.tasks.dos.unseen import UnseenElements, unknown_elements
 from csgnn_dgl.tasks.files import FileResult
 from csgnn_dgl.tasks.output_files import check_output
 from csgnn_dgl.tasks.use_config import DescribeConfig
@@ -77,10 +78,11 @@ def describe_files(
     unseen = UnseenElements(trained.elements, config.weights)
 
     def work(structures: Sequence[Structure]) -> list[Description]:
-        if len(trained.elements) > 1:
-            for structure in structures:
-                where, model = structure.source, trained.model.model
-                refuse_unknown(model, structure.atoms, where, config.weights)
+        for index, structure in enumerate(structures):
+            problem = unknown_elements(trained.model.model, structure.atoms, config.weights)
+            # A model of one element takes all others for it, which is noted.
+            if problem and len(trained.elements) > 1:
+                raise StructureError(index, problem)
         found = trained.describe([structure.atoms for structure in structures])
         return [
             Description(features.astype(np.float32), tuple(unseen.notes(structure.atoms)))

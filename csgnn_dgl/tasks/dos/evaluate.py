@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 from tqdm import tqdm
 
-from csgnn_dgl.datasets.atoms.base import DOSDataset, DOSRecord
+from csgnn_dgl.datasets.atoms.dos import DOSDataset, DOSRecord
 from csgnn_dgl.errors import CheckpointError, DataError
 from csgnn_dgl.physics import EnergyGrid, cumulative
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
@@ -22,7 +22,7 @@ from csgnn_dgl.tasks.dos.plots import plot_examples, plot_parity
 from csgnn_dgl.tasks.dos.prediction import average_curves
 from csgnn_dgl.tasks.dos.train import load_run_data
 from csgnn_dgl.tasks.dos.trained import TrainedDOS, load_dos_model
-from csgnn_dgl.tasks.dos.unseen import refuse_unknown
+from csgnn_dgl.tasks.dos.unseen import unknown_elements
 from csgnn_dgl.tasks.evaluation import Evaluated, find_evaluated
 from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.use_config import EvaluateConfig
@@ -193,7 +193,8 @@ def evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
         options = found.options
         _, records = dataset.split_validation(options.validation_fraction, options.seed)
     for record in records:
-        refuse_unknown(trained.model.model, record.atoms, record.name, str(trained.path))
+        if problem := unknown_elements(trained.model.model, record.atoms, str(trained.path)):
+            raise DataError(f"{record.name}: {problem}")
     quiet = not (config.progress and sys.stderr.isatty())
     total = config.votes * len(records)
     with tqdm(total=total, unit="structure", leave=False, disable=quiet) as bar:

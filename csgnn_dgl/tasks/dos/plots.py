@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from csgnn_dgl.datasets.atoms.base import DOSDataset, DOSRecord
+from csgnn_dgl.datasets.atoms.dos import DOSDataset, DOSRecord
 from csgnn_dgl.tasks.plots import save_figure, tidy
 
 __all__ = ["plot_examples", "plot_parity"]

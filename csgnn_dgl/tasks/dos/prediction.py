@@ -10,11 +10,11 @@ import numpy.typing as npt
 from ase import Atoms
 from torch import Tensor
 
-from csgnn_dgl.errors import ConfigError, DataError
+from csgnn_dgl.errors import ConfigError, DataError, StructureError
 from csgnn_dgl.physics import EnergyGrid
 from csgnn_dgl.tasks.dos.levels import find_levels
 from csgnn_dgl.tasks.dos.trained import TrainedDOS
-from csgnn_dgl.tasks.dos.unseen import refuse_unknown
+from csgnn_dgl.tasks.dos.unseen import unknown_elements
 from csgnn_dgl.tasks.votes import average_over_votes, vote_rotations
 
 __all__ = ["DOSPrediction", "average_curves", "predict_structures"]
@@ -187,8 +187,8 @@ def predict_structures(
             f"states, which holds none"
         )
     for index, atoms in enumerate(structures):
-        where = f"structure {index} ({atoms.get_chemical_formula()})"
-        refuse_unknown(trained.model.model, atoms, where, str(trained.path))
+        if problem := unknown_elements(trained.model.model, atoms, str(trained.path)):
+            raise StructureError(index, problem, atoms.get_chemical_formula())
     curves = average_curves(trained, structures, votes=votes, seed=seed)
     return [
         _analysed(trained, atoms, curve, electrons)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from csgnn_dgl.datasets.atoms.structure import Occupancy, Structure
 from csgnn_dgl.datasets.atoms.structures import read_structures
-from csgnn_dgl.errors import DataError
+from csgnn_dgl.errors import DataError, StructureError
 from csgnn_dgl.tasks.files import FileResult, work_on_files
 
 __all__ = ["work_on_structures"]
@@ -57,6 +56,6 @@ def work_on_structures(
 
 
 def _message(structure: Structure, error: DataError) -> str:
-    # Named by its place in the batch, which means nothing to anybody.
-    text = re.sub(r"^structure \d+( \([^)]*\))?:? ?", "", str(error))
+    # Not by its place in the batch, which means nothing to anybody.
+    text = error.problem if isinstance(error, StructureError) else str(error)
     return text if structure.source in text else f"{structure.source}: {text}"

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchmetrics import MeanMetric
 
-from csgnn_dgl.datasets.atoms.base import DOSRecord
+from csgnn_dgl.datasets.atoms.dos import DOSRecord
 from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.mapping import random_rotations
 from csgnn_dgl.mapping.neighbors import Neighbors, find_neighbors
@@ -42,7 +42,7 @@ class DOSBatch:
     curves
         Shape ``(n, E)``, NaN where a bin is not defined.
     atom_curves
-        Shape ``(A, E)``, where the curves of the atoms are known.
+        Shape ``(A, E)``, NaN for atoms whose curves are not known; None if none are.
     """
 
     neighbors: Neighbors
@@ -76,7 +76,8 @@ class DOSBatch:
         if self.atom_curves is None:
             return replace(self, neighbors=neighbors)
         atoms = self.atom_curves[taken]
-        return DOSBatch(neighbors, structure_mean(atoms, neighbors), atoms)
+        means = structure_mean(atoms, neighbors)
+        return DOSBatch(neighbors, torch.where(means.isnan(), self.curves, means), atoms)
 
 
 class StructureBatches(Dataset[DOSBatch]):
@@ -95,6 +96,7 @@ class StructureBatches(Dataset[DOSBatch]):
     def __init__(self, records: Sequence[DOSRecord], cutoff: float) -> None:
         self.records, self.cutoff = records, cutoff
         self.curves = target_tensor(records)
+        self._has_atom_curves = any(record.atom_dos is not None for record in records)
         self._found: dict[int, Neighbors] = {}
         self._bytes = 0
 
@@ -103,13 +105,18 @@ class StructureBatches(Dataset[DOSBatch]):
 
     def __getitems__(self, indices: Sequence[int]) -> DOSBatch:
         found = [self._neighbors(int(index)) for index in indices]
-        atoms = [self.records[int(index)].atom_dos for index in indices]
-        known = [torch.as_tensor(curves).float() for curves in atoms if curves is not None]
+        atoms = [self._atom_curves(int(index)) for index in indices]
         return DOSBatch(
             Neighbors.concatenate(found),
             self.curves[list(indices)],
-            torch.cat(known) if len(known) == len(atoms) else None,
+            torch.cat(atoms) if self._has_atom_curves else None,
         )
+
+    def _atom_curves(self, index: int) -> Tensor:
+        record = self.records[index]
+        if record.atom_dos is None:
+            return torch.full((len(record.atoms), self.curves.shape[1]), torch.nan)
+        return torch.as_tensor(record.atom_dos).float()
 
     def _neighbors(self, index: int) -> Neighbors:
         known = self._found.get(index)
@@ -220,7 +227,7 @@ class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
         defined = ~curves.isnan()
         difference = torch.where(defined, predicted - curves.nan_to_num(), 0)
         summed = torch.where(defined, self.step * difference.cumsum(dim=1), 0)
-        alpha, count = self.config.dos_weight, defined.sum()
+        alpha, count = self.config.dos_weight, defined.sum().clamp(min=1)
         error = difference.abs().sum() / count
         if self.config.loss == "absolute":
             loss = alpha * error + (1 - alpha) * summed.abs().sum() / count

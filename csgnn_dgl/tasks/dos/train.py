@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from csgnn_dgl.datasets.atoms.base import DOSDataset, DOSRecord
+from csgnn_dgl.datasets.atoms.dos import DOSDataset, DOSRecord
 from csgnn_dgl.datasets.atoms.loading import load_dos_dataset
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.models import DOSModel
@@ -211,14 +211,15 @@ def _head(config: TrainDOSConfig, data: DOSDataset) -> dict[str, Any]:
 
 
 def _curves_to_start_from(records: Sequence[DOSRecord]) -> Tensor:
-    """Curves of atoms of all structures, some of each; of structures where atoms have none."""
-    if any(record.atom_dos is None for record in records):
+    """Curves of some atoms of every structure, or its own where those of its atoms are unknown."""
+    if all(record.atom_dos is None for record in records):
         return target_tensor(records)
     rng = np.random.default_rng(0)
     some = [
-        record.atom_dos[rng.integers(len(record.atoms), size=8)]
+        record.dos[None]
+        if record.atom_dos is None
+        else record.atom_dos[rng.integers(len(record.atoms), size=8)]
         for record in records
-        if record.atom_dos is not None
     ]
     return torch.from_numpy(np.concatenate(some).astype(np.float32))
 

@@ -14,8 +14,8 @@ from ase import Atoms
 from torch import Tensor
 
 from csgnn_dgl.errors import ConfigError
-from csgnn_dgl.mapping.bricks import bricks
 from csgnn_dgl.mapping.neighbors import Neighbors, find_neighbors
+from csgnn_dgl.mapping.tiles import tiles
 from csgnn_dgl.models import AtomModel, DOSModel, Hypers
 from csgnn_dgl.physics import EnergyGrid
 from csgnn_dgl.tasks.trained import Trained, load_network
@@ -142,7 +142,7 @@ class TrainedDOS(Trained[DOSModel]):
                     yield values if atoms is None else values[atoms]
             elif len(first) > _TILE and own[0] is None:
                 parts, origins = [], []
-                for tile in bricks(first, cutoff, _TILE):
+                for tile in tiles(first, cutoff, _TILE):
                     found = find_neighbors([tile.atoms], cutoff, centres=[tile.centres])
                     parts.append(rows(found.chunks(chunk)))
                     origins.append(tile.origin)

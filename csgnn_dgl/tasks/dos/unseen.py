@@ -7,23 +7,16 @@ from collections.abc import Sequence
 from ase import Atoms
 from ase.data import chemical_symbols
 
-from csgnn_dgl.errors import DataError
 from csgnn_dgl.models import AtomModel
 
-__all__ = ["UnseenElements", "refuse_unknown"]
+__all__ = ["UnseenElements", "unknown_elements"]
 
 
-def refuse_unknown(model: AtomModel, atoms: Atoms, where: str, name: str) -> None:
-    """Refuse a structure with elements that have no meaning to ``model``.
-
-    Raises
-    ------
-    DataError
-        Names them.
-    """
+def unknown_elements(model: AtomModel, atoms: Atoms, name: str) -> str | None:
+    """What is wrong if ``atoms`` has elements that mean nothing to the model called ``name``."""
     strange = sorted({int(number) for number in atoms.numbers} - set(model.elements))
     if model.knows_any_element or not strange:
-        return
+        return None
     names = ", ".join(chemical_symbols[number] for number in strange)
     known = [chemical_symbols[number] for number in model.elements]
     what = (
@@ -31,7 +24,7 @@ def refuse_unknown(model: AtomModel, atoms: Atoms, where: str, name: str) -> Non
         if len(known) == 1
         else f"mean nothing to {name}, which knows {' '.join(known)}"
     )
-    raise DataError(f"{where}: {names} {what}; choose another model")
+    return f"{names} {what}; choose another model"
 
 
 class UnseenElements:

@@ -62,7 +62,7 @@ def test_they_may_not_be_mixed(tmp_path: Path) -> None:
         ("\n1.000 0.000000 0.0\n", "\n", "has 310 rows, but 311 are expected"),
         ("-12.000 1.994711", "-12.000 nan", "has nan at -12.0 eV"),
         ("-12.000 1.994711", "-12.000 ********", "line 181: '********' stands where"),
-        ("-12.000 1.994711", "-12.000 high", "line 181: 'high' is no number"),
+        ("-12.000 1.994711", "-12.000 high", "line 181: 'high' is not a number"),
         ("-12.000 1.994711", "-11.000 1.994711", "has energies -30 … 0.9 eV"),
         ("-12.000 1.994711", "-12.000 -1.994711", "is negative, down to -1.99"),
     ],
@@ -100,7 +100,7 @@ def test_one_without_the_other(tmp_path: Path) -> None:
     [
         (lambda lines: lines[:-1], "counts 8 atoms (8), but 7 rows of positions follow"),
         (lambda lines: [*lines, lines[-1]], "counts 8 atoms (8), but 9 rows of positions follow"),
-        (lambda lines: lines[:4], "is no POSCAR"),
+        (lambda lines: lines[:4], "is not a POSCAR"),
         (lambda lines: [*lines[:-1], "0.1 0.2 nan"], "positions are NaN or infinite: atom 7"),
     ],
 )

@@ -11,7 +11,9 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from csgnn_dgl.datasets.atoms.gathering import Gathering, checked_curve
+from csgnn_dgl.datasets.atoms.dos import DOSRecord
+from csgnn_dgl.datasets.atoms.dos_labels import DOSLabels, checked_curve
+from csgnn_dgl.datasets.atoms.gathering import Entry, Gathering
 from csgnn_dgl.datasets.atoms.grid_file import GridFile, read_grid_file, write_grid_file
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.physics import EnergyGrid
@@ -82,7 +84,7 @@ def test_what_is_not_said_is_warned_of(
         ({"quantity": None, "unit": "meV"}, "gives no quantity; say"),
         ({"unit": 3}, "unit is 3; it must be text"),
         ({"electrons": 4}, r"give those of an atom by element, as \{\"C\": 4\}"),
-        ({"electrons": {"Xx": 4}}, "'Xx', which is no element"),
+        ({"electrons": {"Xx": 4}}, "'Xx', which is not an element"),
         ({"electrons": {"C": None}}, "electrons of C is None; it must be a number"),
     ],
 )
@@ -120,6 +122,14 @@ def test_undefined_energies_stay_undefined() -> None:
     np.testing.assert_array_equal(checked_curve([1, np.nan, 0, 2], GRID)[0], [1, np.nan, 0, 2])
 
 
+def _gathering() -> Gathering[DOSRecord]:
+    return Gathering(DOSLabels(GridFile(GRID, "electronic", "states/eV/atom")))
+
+
+def _entry(name: str, atoms: Atoms, **more: object) -> Entry:
+    return Entry(name, atoms, {"dos": [1.0, 1, 1, 1], **more})
+
+
 @pytest.mark.parametrize(
     ("electrons", "kept", "reason"),
     [
@@ -127,17 +137,17 @@ def test_undefined_energies_stay_undefined() -> None:
         (3.01, 3.0, None),
         (4.0, None, r"holds 3 states per atom up to 3 eV, but there are 4 electrons: the Fermi"),
         (0.0, None, "the number of electrons is 0; it must be positive"),
-        (np.nan, None, "the number of electrons is nan"),
+        (np.nan, None, "electrons_per_atom is nan"),
     ],
 )
 def test_electrons_fit_the_curve(electrons: float, kept: float | None, reason: str | None) -> None:
-    gathering = Gathering(GRID, "electronic")
-    gathering.add("train", "a", bulk("C"), [1.0, 1, 1, 1], electrons=electrons)
+    gathering = _gathering()
+    gathering.take("train", _entry("a", bulk("C"), electrons_per_atom=electrons))
     if reason is not None:
         with pytest.raises(DataError, match=f"a: .*{reason}"):
-            gathering.dataset("n", "s", "u")
+            gathering.dataset("n", "s")
         return
-    found = gathering.dataset("n", "s", "u")
+    found = gathering.dataset("n", "s")
     assert found.train[0].electrons == kept
     assert any("lowered" in text for text in found.warnings) == (kept != electrons)
 
@@ -152,17 +162,17 @@ def test_electrons_fit_the_curve(electrons: float, kept: float | None, reason: s
     ],
 )
 def test_structures_that_cannot_be_are_set_aside(atoms: Atoms, reason: str) -> None:
-    gathering = Gathering(GRID, "electronic")
-    gathering.add("train", "good", bulk("C"), [1.0, 1, 1, 1])
-    gathering.add("train", "bad", atoms, [1.0, 1, 1, 1])
-    found = gathering.dataset("n", "s", "u")
+    gathering = _gathering()
+    gathering.take("train", _entry("good", bulk("C")))
+    gathering.take("train", _entry("bad", atoms))
+    found = gathering.dataset("n", "s")
     assert len(found.train) == 1
     assert [entry.name for entry in found.rejected] == ["bad"]
     assert reason in found.rejected[0].reason
 
 
 def test_test_structures_that_are_trained_on_are_warned_of() -> None:
-    gathering = Gathering(GRID, "electronic")
-    gathering.add("train", "a", bulk("C"), [1.0, 1, 1, 1])
-    gathering.add("test", "b", bulk("C"), [1.0, 1, 1, 1])
-    assert "1 validation or test structures" in gathering.dataset("n", "s", "u").warnings[0]
+    gathering = _gathering()
+    gathering.take("train", _entry("a", bulk("C")))
+    gathering.take("test", _entry("b", bulk("C")))
+    assert "1 validation or test structures" in gathering.dataset("n", "s").warnings[0]

@@ -75,7 +75,7 @@ def test_a_folder_of_trajectories(tmp_path: Path) -> None:
     assert "1 of the 32 trajectories" in found.warnings[0]
     assert gone.name in found.warnings[0]
     (tmp_path / "c" / "recipe.json").write_text("{}")
-    with pytest.raises(DataError, match=r"recipe\.json is no recipe"):
+    with pytest.raises(DataError, match=r"recipe\.json is not a recipe"):
         load_dos_dataset(tmp_path / "c")
 
 
@@ -112,8 +112,8 @@ FRAME = 'pbc="F F F" Properties=species:S:1:pos:R:3'
     ("text", "reason"),
     [
         (f'1\n{FRAME} dos="1 1"\nC 0 0 0\n', "2 values, but the grid has 4 energies"),
-        (f'1\n{FRAME} dos="1 1 x 1"\nC 0 0 0\n', "'x' is no number"),
-        (f"1\n{FRAME} dos=high\nC 0 0 0\n", "'high' is no number"),
+        (f'1\n{FRAME} dos="1 1 x 1"\nC 0 0 0\n', "'x' is not a number"),
+        (f"1\n{FRAME} dos=high\nC 0 0 0\n", "'high' is not a number"),
         (f'1\n{FRAME} dos=""\nC 0 0 0\n', "the frame has no dos"),
         (f'1\n{FRAME} dos="1 ******** 1 1"\nC 0 0 0\n', "too large for Fortran's field"),
         (f'1\n{FRAME} dos="0 0 0 0"\nC 0 0 0\n', "zero everywhere"),
@@ -162,7 +162,7 @@ def test_a_table(tmp_path: Path) -> None:
         ("other,,,,", "the row has no values"),
         ("other,1,,1,1", "value 2 of 4 is empty; write nan"),
         ("other,1,1,1", "3 values, but the grid has 4"),
-        ("other,1,1,x,1", "'x' is no number"),
+        ("other,1,1,x,1", "'x' is not a number"),
         ("other,1,-1,1,1", "is negative"),
         ("bad,1,1,1,1", "holds no atom sites"),
     ],
@@ -200,6 +200,7 @@ def test_a_tenth_is_held_out_if_nothing_is(tmp_path: Path) -> None:
         ({"a.txt": ""}, "holds no densities of states, but a.txt"),
         ({"train.extxyz": ""}, "there is no grid.json in"),
         ({"id_prop.csv": ""}, "there is no grid.json in"),
+        ({"recipe.json": "{}"}, r"recipe\.json is not a recipe"),
         ({"grid.json": json.dumps(GRID)}, "has no train.extxyz; it has grid.json"),
         ({"grid.json": json.dumps(GRID), "train.extxyz": ""}, "holds no training structures"),
         ({"train.extxyz": "", "train.xyz": ""}, "two files for train"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -164,7 +166,11 @@ POSCAR = "salt\n1.0\n5 0 0\n0 5 0\n0 0 5\nNa Cl\n1 1\nDirect\n0 0 0\n0.5 0.5 0.5
         ("POSCAR", POSCAR.replace("1 1\n", "2\n"), "line 6 names 2 elements (Na Cl), but line 7"),
         ("POSCAR", POSCAR.replace("1 1\n", "\n"), "line 7 should count the atoms"),
         ("POSCAR", "salt\n", "line 6 should count the atoms"),
-        ("POSCAR", POSCAR.replace("Direct", "Selective\nDirect"), "a row has too few columns"),
+        (
+            "POSCAR",
+            POSCAR.replace("Direct", "Selective\nDirect"),
+            "line 10 has 3 columns, but",
+        ),
         ("CONTCAR", POSCAR.replace("1 1\n", "0 0\n"), "counts 0 atoms"),
         ("a.extxyz", "1\n\nQq 0 0 0\n", "'Qq' is not known"),
         ("a.xyz", "2\n\nC 0 0 0\nC 0 0 0\n", "atoms 0 and 1 are at one place"),
@@ -268,3 +274,16 @@ def test_real_files(shared_data: Path) -> None:
     stripes = shared_data / "cif" / "dans_diffraction__NaCoO2_stripe_supercell.cif"
     # 36 of its sodium sites have the occupancy 0.
     assert read_structures(stripes)[0].atoms.get_chemical_formula() == "Co30Na24O60"
+
+
+def test_a_cif_needs_no_slow_libraries(tmp_path: Path) -> None:
+    path = save(tmp_path, CIF.format(name="salt"))
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from csgnn_dgl.datasets.atoms.structures import read_structures\n"
+        f"assert len(read_structures(Path({str(path)!r}))[0].atoms) == 8\n"
+        "slow = ('ase.io', 'scipy', 'pandas', 'h5py', 'open3d', 'matplotlib', 'dgl')\n"
+        "print([name for name in slow if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

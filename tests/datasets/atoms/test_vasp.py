@@ -166,17 +166,20 @@ DAMAGED: list[tuple[Callable[[Path], Path], str]] = [
     (lambda p: _doscar_folder(p, _line(doscar(), 307, None)), "ends after 300 of 301 rows"),
     (lambda p: _doscar_folder(p, doscar(first="nan")), "row 1 of the density of states is nan"),
     (lambda p: _doscar_folder(p, doscar(first="*****")), r"line 7: '\*\*\*\*\*' stands where"),
-    (lambda p: _doscar_folder(p, doscar(first="high")), "line 7: 'high' is no number"),
+    (lambda p: _doscar_folder(p, doscar(first="high")), "line 7: 'high' is not a number"),
     (lambda p: _doscar_folder(p, doscar(), poscar=False), "there is no POSCAR beside DOSCAR"),
     (lambda p: _doscar_folder(p, "3" + doscar()[4:]), "is of 3 atoms, but the structure .* has 2"),
     (lambda p: _doscar_folder(p, "x" + doscar()[4:]), "line 1 should begin with the number"),
-    (lambda p: _doscar_folder(p, _line(doscar(), 6, "a b c d")), "line 6: 'a b c d' is no number"),
+    (
+        lambda p: _doscar_folder(p, _line(doscar(), 6, "a b c d")),
+        "line 6: 'a b c d' is not a number",
+    ),
     (lambda p: _doscar_folder(p, _line(doscar(), 6, "1 2 3 4")), "line 6 gives no energies"),
     (
         lambda p: _doscar_folder(p, _line(doscar(), 6, "9.0 -10.0 301 1.0 1.0")),
         "line 6 says -10 … 9 eV, but the rows go from -10 to 5 eV",
     ),
-    (lambda p: _doscar_folder(p, ""), "has 0 lines; it is no DOSCAR"),
+    (lambda p: _doscar_folder(p, ""), "has 0 lines; it is not a DOSCAR"),
     (lambda p: _xml_folder(p, vasprun()[:3000]), "is not whole XML .* did the calculation finish"),
     (lambda p: _xml_folder(p, "<modeling></modeling>"), "holds no density of states"),
     (lambda p: _xml_folder(p, vasprun(efermi="nan")), "the Fermi level is nan"),
@@ -223,8 +226,11 @@ def test_what_is_imported_is_read(tmp_path: Path) -> None:
         assert record.electrons == pytest.approx(4.0, abs=1e-3)
         assert record.fermi_level == 0.0
         np.testing.assert_allclose(record.dos, DOS / 2, atol=2e-3)
-    pdos = found.train[0].atoms.arrays["pdos"]
-    np.testing.assert_allclose(pdos.sum(axis=0), DOS, atol=1e-4)
+    curves = found.train[0].atom_dos
+    assert curves is not None
+    assert curves.dtype == np.float32
+    np.testing.assert_allclose(curves.mean(axis=0), found.train[0].dos, atol=1e-3)
+    assert "pdos" not in found.train[0].atoms.arrays
     assert not found.rejected
 
 
@@ -295,9 +301,9 @@ def test_folders_that_exist_are_kept(tmp_path: Path) -> None:
     ("given", "message"),
     [
         ((0.0, 1.0, None), "all three are needed"),
-        ((1.0, 0.0, 0.1), "are none"),
+        ((1.0, 0.0, 0.1), "there are no energies from"),
         ((0.0, 1.0, 0.3), "choose the ends so that the number is whole"),
-        ((0.0, 1.0, float("nan")), "are none"),
+        ((0.0, 1.0, float("nan")), "there are no energies from"),
     ],
 )
 def test_windows_are_checked(
@@ -310,7 +316,7 @@ def test_windows_are_checked(
 def test_options_are_checked(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'fermi'"):
         import_vasp([tmp_path], tmp_path / "out", zero="fermy")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="a broadening of width -1"):
+    with pytest.raises(ConfigError, match="the width of the broadening is -1"):
         import_vasp([tmp_path], tmp_path / "out", width=-1)
 
 
@@ -336,4 +342,4 @@ def test_real_results(shared_data: Path, tmp_path: Path) -> None:
     found = load_dos_dataset(tmp_path / "out")
     assert [round(r.electrons or 0, 3) for r in found.train] == [4, 4, 4]
     assert [len(r.atoms) for r in found.train] == [4, 2, 8]
-    assert ["pdos" in r.atoms.arrays for r in found.train] == [True, False, True]
+    assert [r.atom_dos is not None for r in found.train] == [True, False, True]

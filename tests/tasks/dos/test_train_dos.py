@@ -15,7 +15,7 @@ import torch
 from ase.build import bulk
 
 from csgnn_dgl.cli.main import main
-from csgnn_dgl.datasets.atoms.base import DOSRecord
+from csgnn_dgl.datasets.atoms.dos import DOSRecord
 from csgnn_dgl.errors import CheckpointError, ConfigError, DataError
 from csgnn_dgl.mapping.neighbors import find_neighbors
 from csgnn_dgl.models import AtomCSGNN, AtomCSGNNHypers, DOSModel
@@ -293,3 +293,24 @@ def test_without_curves_of_atoms_the_target_stays_that_of_the_structure() -> Non
     some = batch.some_atoms(2, generator(0, "atoms"))
     assert some.neighbors.n_atoms == 4
     assert torch.equal(some.curves, batch.curves)
+
+
+def test_structures_with_and_without_curves_of_atoms_share_a_batch() -> None:
+    atoms = bulk("C", "diamond", 3.5)
+    shares = np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])
+    with_curves = DOSRecord(atoms, shares.mean(axis=0), "a", atom_dos=shares)
+    without = DOSRecord(atoms, np.array([5.0, 6.0, 7.0]), "b")
+    batch = StructureBatches([with_curves, without], 4.0).__getitems__([0, 1])
+    assert batch.atom_curves is not None
+    assert torch.equal(batch.atom_curves[:2], torch.tensor(shares).float())
+    some = batch.some_atoms(1, generator(0, "atoms"))
+    assert some.curves[1].tolist() == [5.0, 6.0, 7.0]
+    assert some.curves[0].tolist() in shares.tolist()
+    task = _task(atoms_per_structure=1)
+    predicted = torch.ones(4, 3, requires_grad=True)
+    loss, _ = task._losses(predicted, batch.atom_curves)
+    loss.backward()
+    assert predicted.grad is not None
+    assert predicted.grad[2:].abs().max() == 0
+    assert predicted.grad[:2].abs().max() > 0
+    assert StructureBatches([without], 4.0).__getitems__([0]).atom_curves is None

@@ -1,14 +1,25 @@
-"""Whether a POSCAR holds as many positions as it counts: readers of it do not ask."""
+"""Recognising a POSCAR, and checking its counts, which readers of it do not do."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ase.io.formats import open_with_compression
-
 from csgnn_dgl.errors import DataError
 
-__all__ = ["check_poscar"]
+__all__ = ["check_poscar", "is_poscar"]
+
+_FLAGS = 3  # of selective dynamics, after the three coordinates
+
+
+def is_poscar(path: Path) -> bool:
+    """Whether ASE would read a file as a POSCAR, compressed ones included."""
+    import ase.io.formats  # slow to import
+
+    try:
+        return bool(ase.io.formats.filetype(str(path), guess=True) == "vasp")
+    # ASE may open and parse the file to find out.
+    except Exception:
+        return False
 
 
 def check_poscar(path: Path) -> None:
@@ -17,8 +28,10 @@ def check_poscar(path: Path) -> None:
     Raises
     ------
     DataError
-        They disagree, or there are no counts.
+        They disagree, there are no counts, or a row of selective dynamics is too short.
     """
+    from ase.io.formats import open_with_compression  # slow to import
+
     try:
         with open_with_compression(str(path), "r") as file:
             lines = file.read().splitlines()
@@ -32,7 +45,7 @@ def check_poscar(path: Path) -> None:
     counts = _integers(lines[number]) if len(lines) > number else []
     if not counts:
         raise DataError(
-            f"{path} is no POSCAR: line {number + 1} should count the atoms of each element"
+            f"{path} is not a POSCAR: line {number + 1} should count the atoms of each element"
         )
     if symbols is not None and len(symbols) != len(counts):
         raise DataError(
@@ -40,14 +53,19 @@ def check_poscar(path: Path) -> None:
             f"{number + 1} has {len(counts)} counts ({' '.join(map(str, counts))})"
         )
     first = number + 1
-    if len(lines) > first and lines[first].strip()[:1].lower() == "s":
-        first += 1  # Selective dynamics
-    first += 1  # Direct or Cartesian
+    selective = len(lines) > first and lines[first].strip()[:1].lower() == "s"
+    first += 2 if selective else 1  # Selective dynamics; Direct or Cartesian
     rows = 0
     # After the positions there may be a blank line, or the heading of velocities.
     for line in lines[first:]:
         if not _is_position(line):
             break
+        columns = len(line.split())
+        if selective and columns < 3 + _FLAGS:
+            raise DataError(
+                f"{path}: line {first + rows + 1} has {columns} columns, but with selective "
+                f"dynamics there are {3 + _FLAGS}: coordinates, and T or F for each"
+            )
         rows += 1
     if rows != sum(counts):
         raise DataError(

@@ -1,4 +1,4 @@
-"""Large structures cut into bricks, each with what surrounds it: memory does not grow with size."""
+"""Large structures cut into tiles, each with what surrounds it: memory does not grow with size."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ase import Atoms
 
 from csgnn_dgl.errors import ConfigError
 
-__all__ = ["Brick", "bricks"]
+__all__ = ["Tile", "tiles"]
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Brick:
+class Tile:
     """A part of a structure with all neighbours of its atoms.
 
     Parameters
@@ -36,11 +36,11 @@ class Brick:
     origin: Integers
 
 
-def bricks(atoms: Atoms, cutoff: float, size: int) -> Iterator[Brick]:
-    """Cut a structure into parts of at most ``size`` atoms whose neighbourhoods are whole.
+def tiles(atoms: Atoms, cutoff: float, size: int) -> Iterator[Tile]:
+    """Cut a structure into tiles of at most ``size`` atoms whose neighbourhoods are whole.
 
-    The longest direction is halved, by numbers of atoms, until the parts are small enough. A
-    direction shorter than twice the cutoff is never cut, so that parts may stay larger.
+    The longest direction is halved, by numbers of atoms, until the tiles are small enough. A
+    direction shorter than twice the cutoff is never cut, so tiles may stay larger.
 
     Parameters
     ----------
@@ -49,25 +49,25 @@ def bricks(atoms: Atoms, cutoff: float, size: int) -> Iterator[Brick]:
     cutoff
         Largest distance of a neighbour [Å].
     size
-        Atoms per part.
+        Most atoms of a tile.
 
     Raises
     ------
     ConfigError
-        Parts that hold nothing.
+        The size is below one.
 
     Examples
     --------
     >>> from ase.build import bulk
     >>> large = bulk("Cu", cubic=True) * (12, 12, 12)
-    >>> parts = list(bricks(large, 7.0, 1000))
-    >>> len(parts), sum(len(part.origin) for part in parts) == len(large)
+    >>> pieces = list(tiles(large, 7.0, 1000))
+    >>> len(pieces), sum(len(tile.origin) for tile in pieces) == len(large)
     (8, True)
     """
     if size < 1:
-        raise ConfigError(f"parts of {size} atoms hold nothing")
+        raise ConfigError(f"tiles of {size} atoms hold nothing: the size must be at least 1")
     cell = np.asarray(atoms.cell.complete().array)
-    # Distance of the planes that bound the cell, direction by direction [Å].
+    # Distance between opposite faces of the cell, for each of its directions [Å].
     heights = 1 / np.linalg.norm(np.linalg.inv(cell), axis=0)
     places = np.linalg.solve(cell.T, atoms.positions.T).T
     periodic = np.asarray(atoms.pbc, dtype=bool)
@@ -79,7 +79,7 @@ def bricks(atoms: Atoms, cutoff: float, size: int) -> Iterator[Brick]:
         lengths = np.ptp(own, axis=0) * heights
         axis = int(lengths.argmax())
         if len(members) <= size or lengths[axis] < 2 * cutoff:
-            yield _brick(atoms, places, cell, cutoff / heights, np.sort(members), cut)
+            yield _tile(atoms, places, cell, cutoff / heights, np.sort(members), cut)
             continue
         order = members[np.argsort(own[:, axis], kind="stable")]
         cut = tuple(sorted({*cut, axis}))
@@ -87,16 +87,16 @@ def bricks(atoms: Atoms, cutoff: float, size: int) -> Iterator[Brick]:
         waiting += [(order[half:], cut), (order[:half], cut)]
 
 
-def _brick(
+def _tile(
     atoms: Atoms,
     places: Floats,
     cell: Floats,
     margin: Floats,
     members: Integers,
     cut: tuple[int, ...],
-) -> Brick:
+) -> Tile:
     if not cut:
-        return Brick(atoms, members, members)
+        return Tile(atoms, members, members)
     numbers, found = np.arange(len(atoms)), places
     pbc = np.array(atoms.pbc, dtype=bool)
     for axis in cut:
@@ -118,4 +118,4 @@ def _brick(
     same = is_member[numbers] & (np.abs(found - places[numbers]) < 1e-12).all(axis=1)
     centres = np.flatnonzero(same)
     part = Atoms(atoms.numbers[numbers], positions=found @ cell, cell=cell, pbc=pbc)
-    return Brick(part, centres, numbers[centres])
+    return Tile(part, centres, numbers[centres])

@@ -1,4 +1,4 @@
-"""Bricks of large structures: every atom once, with all of its neighbours."""
+"""Tiles of large structures: every atom once, with all of its neighbours."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ase.build import bulk, graphene, molecule
 
 from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.mapping import find_neighbors
-from csgnn_dgl.mapping.bricks import bricks
+from csgnn_dgl.mapping.tiles import tiles
 
 
 def shaken(atoms: Atoms) -> Atoms:
@@ -44,7 +44,7 @@ def test_every_atom_keeps_its_neighbours(name: str, cutoff: float) -> None:
     whole = find_neighbors([atoms], cutoff)
     reference = sums(whole.displacements.numpy(), whole.centres.numpy(), len(atoms))
     found = np.full((len(atoms), 7), np.nan)
-    parts = list(bricks(atoms, cutoff, 60))
+    parts = list(tiles(atoms, cutoff, 60))
     for part in parts:
         assert (np.diff(part.centres) > 0).all()
         near = find_neighbors([part.atoms], cutoff, centres=[part.centres])
@@ -69,8 +69,8 @@ def sums(displacements: np.ndarray, centres: np.ndarray, count: int) -> np.ndarr
 
 def test_what_is_small_stays_whole() -> None:
     atoms = bulk("Cu", cubic=True)
-    (part,) = bricks(atoms, 7.0, 2)  # shorter than two cutoffs: it cannot be cut
+    (part,) = tiles(atoms, 7.0, 2)  # shorter than two cutoffs: it cannot be cut
     assert part.atoms is atoms
     assert part.origin.tolist() == [0, 1, 2, 3]
     with pytest.raises(ConfigError, match="hold nothing"):
-        next(bricks(atoms, 7.0, 0))
+        next(tiles(atoms, 7.0, 0))

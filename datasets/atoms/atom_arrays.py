@@ -1,0 +1,122 @@
+"""Arrays over atoms in a ``.npz`` beside a file of structures."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from ase import Atoms
+
+from csgnn_dgl.errors import DataError
+
+__all__ = ["AtomArrays"]
+
+Array = npt.NDArray[np.generic]
+
+# Positions that differ by more belong to other atoms [Å].
+_SAME_PLACE = 0.05
+_CHECKS = dict.fromkeys(
+    ("numbers", "positions", "scaled_positions"), "checked against the structure"
+)
+
+
+class AtomArrays:
+    """The arrays of a ``.npz``, a row for each atom of the structures beside it.
+
+    ``train.npz`` belongs to ``train.extxyz``, and holds the atoms of all its frames one after the
+    other; ``diamond.npz`` belongs to ``diamond.cif``. Arrays ``numbers``, ``positions`` [Å] and
+    ``scaled_positions`` (in units of the cell) are compared with the structures, if they are there.
+
+    Parameters
+    ----------
+    file
+        The archive.
+    wanted
+        Arrays to read, if they are there.
+    n_atoms
+        Atoms of all structures.
+
+    Raises
+    ------
+    DataError
+        It cannot be read, or an array has another number of rows.
+    """
+
+    def __init__(self, file: Path, wanted: Iterable[str], n_atoms: int) -> None:
+        self.file = file
+        read = {*wanted, *_CHECKS}
+        try:
+            with file.open("rb") as opened, np.load(opened, allow_pickle=False) as content:
+                self.names: tuple[str, ...] = tuple(content)
+                self._arrays = {name: content[name] for name in content if name in read}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise DataError(f"{file.name} cannot be read by numpy ({error})") from error
+        for name, array in self._arrays.items():
+            rows = len(array) if array.ndim else 0
+            if rows != n_atoms:
+                raise DataError(
+                    f"{file.name}: {name} has {rows} rows, but there are {n_atoms} atoms in the "
+                    f"file beside it"
+                )
+
+    @staticmethod
+    def beside(structures: Path) -> Path | None:
+        """The archive that belongs to a file of structures, if there is one."""
+        file = structures.with_name(f"{structures.stem}.npz")
+        return file if file.is_file() else None
+
+    @property
+    def meanings(self) -> Mapping[str, str | None]:
+        """All arrays; with what they are used as, of those that no target takes."""
+        return {name: _CHECKS.get(name) for name in self.names}
+
+    def of(self, atoms: Atoms, first: int = 0, *, ordered: bool = True) -> dict[str, Array]:
+        """The rows of a structure.
+
+        Parameters
+        ----------
+        atoms
+            The structure.
+        first
+            Number of its first atom.
+        ordered
+            Whether the file of structures says in which order its atoms are. Symmetry makes atoms
+            of a CIF that it does not list, so there ``scaled_positions`` must be given.
+
+        Raises
+        ------
+        DataError
+            Positions are needed and absent, or the rows belong to other atoms.
+        """
+        rows = slice(first, first + len(atoms))
+        found = {name: array[rows] for name, array in self._arrays.items()}
+        numbers, positions, scaled = (found.pop(name, None) for name in _CHECKS)
+        if scaled is None and not ordered and found:
+            raise DataError(
+                f"{self.file.name} needs an array 'scaled_positions' (N, 3) as well: symmetry "
+                f"makes the atoms of a CIF, so their order must be checked"
+            )
+        if numbers is not None and not np.array_equal(numbers, atoms.numbers):
+            raise DataError(f"{self.file.name}: the numbers are not those of the structure")
+        if positions is not None and not _same_places(positions, atoms, False):
+            raise DataError(f"{self.file.name}: the positions are not those of the structure")
+        if scaled is not None and not _same_places(scaled, atoms, True):
+            raise DataError(
+                f"{self.file.name}: the scaled positions are not those of the structure"
+            )
+        return found
+
+
+def _same_places(positions: Array, atoms: Atoms, scaled: bool) -> bool:
+    """Whether positions are those of the atoms, in their order, up to periodic images."""
+    if positions.shape != atoms.positions.shape or positions.dtype.kind not in "fiu":
+        return False
+    cell = atoms.cell.complete().array
+    steps = positions if scaled else positions @ np.linalg.inv(cell)
+    steps = steps - atoms.positions @ np.linalg.inv(cell)
+    steps = np.where(atoms.pbc, steps - np.round(steps), steps)
+    return bool((np.linalg.norm(steps @ cell, axis=1) < _SAME_PLACE).all())

@@ -1,0 +1,82 @@
+"""Folders with ``grid.json``: densities of states in extxyz files, or in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from csgnn_dgl.datasets.atoms.dos import DOSDataset
+from csgnn_dgl.datasets.atoms.dos_labels import DOSLabels
+from csgnn_dgl.datasets.atoms.extxyz_folder import extxyz_files, gather_extxyz
+from csgnn_dgl.datasets.atoms.gathering import Gathering
+from csgnn_dgl.datasets.atoms.grid_file import GRID_FILE, read_grid_file
+from csgnn_dgl.datasets.atoms.table_folder import gather_table, table_files
+from csgnn_dgl.errors import DataError
+
+__all__ = ["load_extxyz_folder", "load_table_folder"]
+
+
+def load_extxyz_folder(path: Path) -> DOSDataset:
+    """Structures of ``train.extxyz``, ``validation.extxyz`` and ``test.extxyz``.
+
+    The header of a frame gives ``dos``, one value for each energy of ``grid.json`` (nan where it
+    is not defined). It may give ``name`` or ``id``; ``group``; ``electrons`` of the structure or
+    ``electrons_per_atom``; ``band_energy_per_atom`` and ``fermi_level`` [unit of the energies].
+    Columns ``pdos`` of the atoms, or an array ``pdos`` in ``train.npz`` and so on, are the curves
+    of the atoms (:class:`~csgnn_dgl.datasets.atoms.dos_labels.DOSLabels`).
+
+    Parameters
+    ----------
+    path
+        The folder, with ``grid.json`` in it.
+
+    Raises
+    ------
+    DataError
+        No training file, no usable ``grid.json``, or no usable frame.
+    """
+    extxyz_files(path)  # two files for one split are told before a grid.json that is missing
+    return _load(path, gather_extxyz, f"extxyz files in {path}")
+
+
+def load_table_folder(path: Path) -> DOSDataset:
+    """Structure files with a table of their curves.
+
+    A row is the name of a structure's file, then one value for each energy of ``grid.json``, nan
+    where it is not defined (:func:`~csgnn_dgl.datasets.atoms.table_folder.gather_table`). An array
+    ``pdos`` in a ``.npz`` beside a structure's file holds the curves of its atoms.
+
+    Parameters
+    ----------
+    path
+        The folder, with ``grid.json`` and the structures.
+
+    Raises
+    ------
+    DataError
+        No table for training, no usable ``grid.json``, or no usable row.
+    """
+    tables, files = table_files(path), extxyz_files(path)
+    # A structure file that is alone beside a table is one of its rows.
+    if "train" in tables and "train" in files and files["train"].stem.lower() == "train":
+        raise DataError(
+            f"{path} has both {tables['train'].name} and {files['train'].name} for training; keep "
+            f"one of them"
+        )
+    name = tables["train"].name if "train" in tables else "table"
+    return _load(path, gather_table, f"{name} and structures in {path}")
+
+
+def _load(path: Path, gather: Callable[[Path, Gathering[Any]], None], source: str) -> DOSDataset:
+    about = read_grid_file(path / GRID_FILE)
+    gathering = Gathering(DOSLabels(about))
+    gather(path, gathering)
+    dataset = gathering.dataset(
+        about.name or path.resolve().name,
+        about.source or source,
+        warnings=about.warnings,
+        columns=about.columns,
+    )
+    assert isinstance(dataset, DOSDataset)
+    return dataset

@@ -1,0 +1,221 @@
+"""Densities of states made of the columns of users' files, and what is asked of a curve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from csgnn_dgl.datasets.atoms.atom_curves import fitted_curves
+from csgnn_dgl.datasets.atoms.dos import DOSDataset, DOSRecord
+from csgnn_dgl.datasets.atoms.gathering import Entry, Remark, parse_number
+from csgnn_dgl.datasets.atoms.grid_file import GridFile
+from csgnn_dgl.datasets.atoms.numbers_in_text import parse_numbers
+from csgnn_dgl.errors import DataError
+from csgnn_dgl.physics import EnergyGrid, cumulative
+
+__all__ = ["DOSLabels", "checked_curve"]
+
+Floats = npt.NDArray[np.float64]
+
+# Smearing of higher order makes curves dip below zero; a curve that dips
+# further than this share of the maximum is refused.
+_DIP = 0.05
+# Share of the electrons that a curve may lack, by rounding and broadening, before its labels
+# contradict each other.
+_LACK = 0.005
+
+_COLUMNS = {
+    "dos": "density of states",
+    "name": "name",
+    "id": "name",
+    "group": "type of structure",
+    "electrons": "electrons of the structure",
+    "electrons_per_atom": "electrons per atom",
+    "band_energy_per_atom": "band energy",
+    "fermi_level": "Fermi level",
+}
+_ATOM_COLUMNS = {"pdos": "curves of single atoms"}
+
+
+def checked_curve(values: npt.ArrayLike, grid: EnergyGrid) -> tuple[Floats, bool]:
+    """A curve that fits its grid and could be a density of states.
+
+    Parameters
+    ----------
+    values
+        One number for each energy; NaN where the curve is not defined.
+    grid
+        Its grid.
+
+    Returns
+    -------
+    tuple
+        Shape ``(E,)``, never negative, and whether small negative values were set to zero.
+
+    Raises
+    ------
+    DataError
+        Another number of values; infinite, clearly negative, zero throughout or NaN throughout.
+
+    Examples
+    --------
+    >>> checked_curve([0.0, 2.0, -0.01], EnergyGrid(0.0, 0.1, 3))
+    (array([0., 2., 0.]), True)
+    """
+    curve = np.array(values, dtype=np.float64)
+    if curve.ndim != 1 or len(curve) != grid.size:
+        raise DataError(f"{curve.size} values, but the grid has {grid.size} energies")
+    if np.isinf(curve).any():
+        raise DataError(f"value {int(np.isinf(curve).argmax()) + 1} is infinite")
+    defined = curve[~np.isnan(curve)]
+    if len(defined) == 0:
+        raise DataError("every value is nan")
+    highest, lowest = defined.max(), defined.min()
+    if highest <= 0:
+        raise DataError("the density of states is zero everywhere, as if it were missing")
+    if lowest < -_DIP * highest:
+        raise DataError(f"the density of states is negative, down to {lowest:g}")
+    curve[curve < 0] = 0.0
+    return curve, bool(lowest < 0)
+
+
+class DOSLabels:
+    """Labels of densities of states.
+
+    Columns of structures are ``dos`` (one value for each energy, NaN where it is not defined);
+    ``name`` or ``id``; ``group``; ``electrons`` of the structure or ``electrons_per_atom``;
+    ``band_energy_per_atom`` and ``fermi_level`` [unit of the energies]. A column of atoms is
+    ``pdos``: the curve of each, with one value for each energy.
+
+    Parameters
+    ----------
+    about
+        Energies, units and electrons.
+    """
+
+    def __init__(self, about: GridFile) -> None:
+        self.about = about
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        return _COLUMNS
+
+    @property
+    def atom_columns(self) -> Mapping[str, str]:
+        return _ATOM_COLUMNS
+
+    @property
+    def series(self) -> tuple[str, int] | None:
+        return "dos", self.about.grid.size
+
+    def record(self, entry: Entry, remark: Remark) -> DOSRecord:
+        """The record of an entry.
+
+        Raises
+        ------
+        DataError
+            No curve, a curve that cannot be a density of states, or numbers that contradict it.
+        """
+        values, atoms = entry.values, entry.atoms
+        if len(atoms) == 0:
+            raise DataError("it has no atoms")
+        curve = _curve(values)
+        if self.about.per_cell:
+            curve = curve / len(atoms)
+        curve, mended = checked_curve(curve, self.about.grid)
+        electrons = self._electrons(entry)
+        if electrons is not None:
+            electrons = self._checked_electrons(curve, electrons, entry.name, remark)
+        record = DOSRecord(
+            atoms,
+            curve,
+            entry.name,
+            str(values.get("group", "all")),
+            electrons,
+            parse_number(values, "band_energy_per_atom"),
+            parse_number(values, "fermi_level"),
+            self._atom_dos(entry, curve, remark),
+        )
+        if mended:
+            remark("small negative values were set to zero", entry.name)
+        return record
+
+    def dataset(self, **parts: Any) -> DOSDataset:
+        """The data set of what was gathered."""
+        about = self.about
+        records = (*parts["train"], *parts["validation"], *parts["test"])
+        without = [record.name for record in records if record.atom_dos is None]
+        if 0 < len(without) < len(records):
+            # Those whose curves were refused have been named with the reason.
+            parts["warnings"] += (
+                f"{len(without)} of {len(records)} structures have no curves of their atoms, the "
+                f"first is {without[0]}",
+            )
+        return DOSDataset(
+            **parts, grid=about.grid, quantity=about.quantity, dos_unit=about.dos_unit
+        )
+
+    def _electrons(self, entry: Entry) -> float | None:
+        total = parse_number(entry.values, "electrons")
+        if total is not None:
+            return total / len(entry.atoms)
+        per_atom = parse_number(entry.values, "electrons_per_atom")
+        return per_atom if per_atom is not None else self.about.electrons_of(entry.atoms)
+
+    def _checked_electrons(
+        self, curve: Floats, electrons: float, name: str, remark: Remark
+    ) -> float:
+        if not (np.isfinite(electrons) and electrons > 0):
+            raise DataError(f"the number of electrons is {electrons:g}; it must be positive")
+        if np.isnan(curve).any():
+            return electrons
+        grid = self.about.grid
+        states = float(cumulative(curve, grid)[-1])
+        if states < electrons * (1 - _LACK):
+            raise DataError(
+                f"the curve holds {states:.4g} states per atom up to {grid.stop:g} {grid.unit}, "
+                f"but there are {electrons:.4g} electrons: the Fermi level lies above the "
+                f"energies, or the curve is in another unit"
+            )
+        if states < electrons * (1 - 1e-6):
+            remark(
+                "the curve ends a little short of its number of electrons, which was lowered to "
+                "what it holds",
+                name,
+            )
+        return min(states, electrons)
+
+    def _atom_dos(
+        self, entry: Entry, curve: Floats, remark: Remark
+    ) -> npt.NDArray[np.float32] | None:
+        given = entry.atom_values.get("pdos")
+        if given is None:
+            return None
+        try:
+            fitted, difference = fitted_curves(given, curve, len(entry.atoms))
+        except DataError as error:
+            remark(f"pdos was left out, and dos was kept: {error}", entry.name)
+            return None
+        if difference is not None:
+            remark(
+                "the mean of pdos over the atoms differs from dos by more than 1 %, as projections "
+                "do that leave out what lies between the atoms; pdos was scaled, energy by energy, "
+                "so that its mean is dos",
+                f"{entry.name}: {100 * difference:.0f} %",
+            )
+        return fitted.astype(np.float32)
+
+
+def _curve(values: Mapping[str, Any]) -> Floats:
+    value = values.get("dos")
+    if value is None or np.size(value) == 0:
+        raise DataError("the frame has no dos")
+    if isinstance(value, str):
+        return parse_numbers(value.split())
+    try:
+        return np.asarray(value, dtype=np.float64).reshape(-1)
+    except (TypeError, ValueError):
+        raise DataError(f"dos is {str(value)[:40]!r}, not numbers") from None

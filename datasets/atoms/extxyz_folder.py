@@ -1,0 +1,233 @@
+"""Folders with extxyz files that carry labels in each frame."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ase import Atoms
+
+from csgnn_dgl.datasets.atoms.atom_arrays import AtomArrays
+from csgnn_dgl.datasets.atoms.gathering import Entry, Gathering, Split
+from csgnn_dgl.errors import DataError
+
+__all__ = ["extxyz_files", "gather_extxyz", "has_extxyz"]
+
+_SUFFIXES = (".extxyz", ".xyz")
+_NAMES: dict[str, Split] = {
+    "train": "train",
+    **dict.fromkeys(("validation", "valid", "val"), "validation"),
+    "test": "test",
+}
+_STRUCTURE = "the structure"
+_COLUMNS = dict.fromkeys(("species", "Z", "pos"), _STRUCTURE)
+# What ASE calls a column, and what the file calls it.
+_RENAMED = {"charges": "charge"}
+_PROPERTIES = re.compile(r'\bProperties\s*=\s*"?([^"\s]+)')
+
+
+def has_extxyz(path: Path) -> bool:
+    """Whether a folder has an .extxyz file, or .xyz files that would be read for a split."""
+    if not path.is_dir():
+        return False
+    there = [p for p in path.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file()]
+    named = any(file.stem.lower() in _NAMES for file in there)
+    return named or len(there) == 1 or any(file.suffix.lower() == ".extxyz" for file in there)
+
+
+def extxyz_files(path: Path) -> dict[Split, Path]:
+    """The files of each split in a folder; a file that is alone is for training.
+
+    Raises
+    ------
+    DataError
+        Two files for one split.
+    """
+    found: dict[Split, Path] = {}
+    there = sorted(p for p in path.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file())
+    for file in there:
+        split = _NAMES.get(file.stem.lower())
+        if split is None:
+            continue
+        if split in found:
+            raise DataError(f"{path} has two files for {split}: {found[split].name}, {file.name}")
+        found[split] = file
+    if not found and len(there) == 1:
+        found["train"] = there[0]
+    return found
+
+
+def gather_extxyz(path: Path, gathering: Gathering[Any]) -> None:
+    """Structures of ``train.extxyz``, ``validation.extxyz`` and ``test.extxyz``.
+
+    What the header of a frame and its columns are used as is up to the labels of ``gathering``;
+    ``name`` or ``id`` in a header names the frame. Arrays over atoms may also lie in
+    ``train.npz`` and so on: the atoms of all frames one after the other.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    gathering
+        Takes what is found.
+
+    Raises
+    ------
+    DataError
+        No training file, or a file that cannot be read.
+
+    Examples
+    --------
+    Any target can be read, not only densities of states:
+
+    >>> import tempfile
+    >>> from csgnn_dgl.datasets.atoms.base import Target
+    >>> from csgnn_dgl.datasets.atoms.gathering import PlainLabels
+    >>> text = '1\\nProperties=species:S:1:pos:R:3:charge:R:1 pbc="F F F"\\nC 0 0 0 0.25\\n'
+    >>> gathering = Gathering(PlainLabels((Target("charge", "e", "atom"),)))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "train.extxyz").write_text(text)
+    ...     gather_extxyz(Path(folder), gathering)
+    >>> gathering.dataset("ions", "an example").train[0].targets["charge"]
+    array([0.25])
+    """
+    files = extxyz_files(path)
+    if "train" not in files:
+        there = ", ".join(sorted(p.name for p in path.iterdir())[:8])
+        raise DataError(f"{path} has no train.extxyz; it has {there}")
+    for split, file in files.items():
+        _gather_file(file, split, gathering)
+
+
+def _gather_file(file: Path, split: Split, gathering: Gathering[Any]) -> None:
+    arrays = _arrays_beside(file, gathering)
+    first = 0
+    for place, count, text in _frames(file):
+        before, first = first, first + count
+        if isinstance(text, DataError):
+            gathering.reject(place, text)
+            continue
+        try:
+            entry = _entry(place, text)
+        except DataError as error:
+            gathering.reject(place, error)
+            continue
+        gathering.note_columns(f"{file.name} header", _header_columns(entry), of_atoms=False)
+        columns = {name: _COLUMNS.get(name) for name in _column_names(text)}
+        gathering.note_columns(f"{file.name} atoms", columns, of_atoms=True)
+        gathering.take(split, _with_arrays(entry, arrays, before, gathering))
+
+
+def _header_columns(entry: Entry) -> dict[str, str | None]:
+    atoms = entry.atoms
+    found: dict[str, str | None] = dict.fromkeys(entry.values)
+    if atoms.pbc.any() or atoms.cell.rank:
+        found = {"Lattice": _STRUCTURE, "pbc": _STRUCTURE, **found}
+    return found
+
+
+def _arrays_beside(file: Path, gathering: Gathering[Any]) -> AtomArrays | None:
+    beside = AtomArrays.beside(file)
+    if beside is None:
+        return None
+    try:
+        n_atoms = sum(count for _, count, _ in _frames(file))
+        arrays = AtomArrays(beside, gathering.labels.atom_columns, n_atoms)
+    except DataError as error:
+        gathering.remark(f"{error}; the arrays of {beside.name} were left out")
+        return None
+    gathering.note_columns(beside.name, arrays.meanings, of_atoms=True)
+    return arrays
+
+
+def _with_arrays(
+    entry: Entry, arrays: AtomArrays | None, first: int, gathering: Gathering[Any]
+) -> Entry:
+    if arrays is None:
+        return entry
+    try:
+        found = arrays.of(entry.atoms, first)
+    except DataError as error:
+        gathering.remark(f"{error}; its arrays were left out", entry.name)
+        return entry
+    twice = sorted(found.keys() & entry.atom_values.keys())
+    if twice:
+        gathering.remark(
+            f"{', '.join(twice)} is in the frames and in {arrays.file.name}; that of the frames "
+            f"was taken"
+        )
+    return Entry(entry.name, entry.atoms, entry.values, {**found, **entry.atom_values})
+
+
+def _frames(file: Path) -> Iterator[tuple[str, int, str | DataError]]:
+    """Place, number of atoms, and text of each frame, or why there is none."""
+    index, number = 0, 0
+    try:
+        with file.open(encoding="utf-8") as lines:
+            for line in lines:
+                number += 1
+                if not line.strip():
+                    continue
+                place = f"{file.name}[{index}]"
+                if not line.strip().isdigit():
+                    yield (
+                        place,
+                        0,
+                        DataError(
+                            f"line {number} should be a number of atoms, but is "
+                            f"{line.strip()[:40]!r}; the rest of the file was not read"
+                        ),
+                    )
+                    return
+                count = int(line)
+                body = [text for _, text in zip(range(count + 1), lines, strict=False)]
+                if len(body) < count + 1:
+                    there = max(len(body) - 1, 0)
+                    yield place, there, DataError(f"the file ends after {there} of {count} atoms")
+                    return
+                number += count + 1
+                yield place, count, line + "".join(body)
+                index += 1
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file} cannot be read ({error})") from error
+
+
+def _column_names(frame: str) -> list[str]:
+    """The names of the columns of atoms, as the header of a frame gives them."""
+    found = _PROPERTIES.search(frame.split("\n", 2)[1])
+    return found[1].split(":")[::3] if found else ["species", "pos"]
+
+
+def _entry(place: str, text: str) -> Entry:
+    import ase.io  # it costs half a second, which readers of other formats need not spend
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            read = ase.io.read(io.StringIO(text), format="extxyz")
+    # ASE's reader raises whatever comes up in it.
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"not an extxyz frame: {reason}") from error
+    assert isinstance(read, Atoms)
+    values = dict(read.info)
+    arrays = {k: v for k, v in read.arrays.items() if k not in ("numbers", "positions")}
+    columns = _column_names(text)
+    # ASE sets aside what a calculator would compute: energy, forces, charges and so on.
+    for name, value in ({} if read.calc is None else read.calc.results).items():
+        own = _RENAMED.get(name, name)
+        if own in columns or name in columns:
+            arrays[own if own in columns else name] = value
+        else:
+            values.setdefault(name, value)
+    label = values.get("name", values.get("id"))
+    return Entry(
+        place if label is None else f"{place} ({label})",
+        Atoms(read.numbers, read.positions, cell=read.cell, pbc=read.pbc),
+        values,
+        arrays,
+    )

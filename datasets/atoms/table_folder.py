@@ -1,0 +1,240 @@
+"""A table ``file,value,value,…`` beside structure files, as CGCNN and ALIGNN users have it."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from csgnn_dgl.datasets.atoms.atom_arrays import AtomArrays
+from csgnn_dgl.datasets.atoms.gathering import Entry, Gathering, Split
+from csgnn_dgl.datasets.atoms.numbers_in_text import parse_numbers
+from csgnn_dgl.datasets.atoms.structure import Structure
+from csgnn_dgl.datasets.atoms.structures import is_cif, read_structures
+from csgnn_dgl.errors import DataError
+
+__all__ = ["gather_table", "has_training_table", "table_files"]
+
+_NAMES: dict[str, Split] = {
+    **dict.fromkeys(("id_prop", "train"), "train"),
+    **dict.fromkeys(("validation", "valid", "val"), "validation"),
+    "test": "test",
+}
+_COLUMN_NAMES = ("file", "filename", "file_name", "id", "name", "structure")
+# What a name in the table may lack.
+_ENDINGS = ("", ".cif", ".vasp", ".poscar", ".POSCAR", ".extxyz", ".xyz")
+# A name that ends in a number, as e0, dos_12 or -3.5 do.
+_NUMBERED = re.compile(r"\d(\.\d*)?$")
+
+
+def table_files(path: Path) -> dict[Split, Path]:
+    """The tables of each split in a folder: ``id_prop.csv`` or ``train.csv``, and so on.
+
+    Raises
+    ------
+    DataError
+        Two tables for one split.
+    """
+    found: dict[Split, Path] = {}
+    for file in sorted(path.glob("*.csv")):
+        split = _NAMES.get(file.stem.lower())
+        if split is None:
+            continue
+        if split in found:
+            raise DataError(f"{path} has two tables for {split}: {found[split].name}, {file.name}")
+        found[split] = file
+    return found
+
+
+def has_training_table(path: Path) -> bool:
+    """Whether one of the tables in a folder is for training."""
+    return any(_NAMES.get(file.stem.lower()) == "train" for file in path.glob("*.csv"))
+
+
+def gather_table(path: Path, gathering: Gathering[Any]) -> None:
+    """Structure files with a table of their labels.
+
+    ``id_prop.csv`` (or ``train.csv``) and, if there are any, ``validation.csv`` and ``test.csv``
+    have a row for each structure: the name of its file (``.cif``, ``.vasp`` and the like may be
+    left out), then values. A first row may name the columns; those that the labels know by name
+    are taken by name, and the rest are the values of the curve. Arrays over the atoms of a
+    structure may lie beside its file, in a ``.npz`` of the same name.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    gathering
+        Takes what is found.
+
+    Raises
+    ------
+    DataError
+        No table for training, or a file that cannot be read.
+    """
+    files = table_files(path)
+    if "train" not in files:
+        there = ", ".join(sorted(p.name for p in path.glob("*.csv"))[:8]) or "no table at all"
+        raise DataError(f"{path} has no id_prop.csv or train.csv; it has {there}")
+    for split, file in files.items():
+        _gather_file(path, file, split, gathering)
+
+
+def _gather_file(path: Path, file: Path, split: Split, gathering: Gathering[Any]) -> None:
+    seen: set[str] = set()
+    layout: _Layout | None = None
+    for number, words in _rows(file):
+        if layout is None:
+            layout = _layout(words, gathering)
+            gathering.note_columns(file.name, layout.columns, of_atoms=False)
+            if layout.named:
+                continue
+        name = words[0]
+        where = f"{file.name} row {number} ({', '.join((name, *layout.label(words)))})"
+        try:
+            if name in seen:
+                raise DataError("the file was named in a row before")
+            seen.add(name)
+            values = layout.values(words)
+            structure, place = _structure(path, name)
+            arrays = _arrays(structure, place, where, gathering)
+        except DataError as error:
+            gathering.reject(where, error)
+            continue
+        gathering.take(split, Entry(where, structure.atoms, values, arrays))
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which columns of a table are what.
+
+    Parameters
+    ----------
+    named
+        Whether the first row holds names.
+    single
+        Columns with a value of their own, by the name of what it is.
+    series
+        Name of the curve, and its columns; None for all after the first.
+    columns
+        What was found, and what becomes of it.
+    """
+
+    named: bool
+    single: Mapping[str, int]
+    series: tuple[str, Sequence[int] | None] | None
+    columns: Mapping[str, str | None]
+
+    def label(self, words: Sequence[str]) -> list[str]:
+        """What a column of names calls a row, if there is one."""
+        places = [self.single[name] for name in ("name", "id") if name in self.single]
+        return [words[place] for place in places[:1] if place < len(words) and words[place]]
+
+    def values(self, words: Sequence[str]) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            name: words[place]
+            for name, place in self.single.items()
+            if place < len(words) and words[place]
+        }
+        if self.series is not None:
+            name, places = self.series
+            places = range(1, len(words)) if places is None else places
+            own = [words[place] for place in places if place < len(words)]
+            # Values may also stand in one cell, apart by spaces.
+            found[name] = _curve(own[0].split() if len(own) == 1 and own[0] else own)
+        return found
+
+
+def _layout(first: Sequence[str], gathering: Gathering[Any]) -> _Layout:
+    labels = gathering.labels
+    series = labels.series
+    if not _is_header(first[0], first[1:]):
+        if series is None:
+            raise DataError(
+                f"the table needs a first row of names, such as file,{next(iter(labels.columns))}"
+            )
+        meanings = {"first": "the structure", "others": labels.columns[series[0]]}
+        return _Layout(False, {}, (series[0], None), meanings)
+    single = {n: place for place, n in enumerate(first) if place > 0 and n in labels.columns}
+    rest = [place for place in range(1, len(first)) if first[place] not in single]
+    curve: Sequence[int] = ()
+    name = ""
+    if series is not None and series[0] not in single:
+        name = series[0]
+        numbered = [place for place in rest if _NUMBERED.search(first[place])]
+        curve = numbered if len(numbered) == series[1] else rest
+    columns: dict[str, str | None] = {first[0]: "the structure", **dict.fromkeys(single)}
+    if curve:
+        ends = (first[curve[0]], first[curve[-1]])
+        columns[" … ".join(ends) if len(curve) > 1 else ends[0]] = labels.columns[name]
+    columns |= {first[place]: None for place in rest if place not in curve}
+    return _Layout(True, single, (name, curve) if curve else None, columns)
+
+
+def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
+    """Number and cells of each row that holds anything."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            for number, cells in enumerate(csv.reader(lines), start=1):
+                words = [cell.strip() for cell in cells]
+                if any(words):
+                    yield number, words
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{file} cannot be read ({error})") from error
+
+
+def _is_header(name: str, values: Sequence[str]) -> bool:
+    """Whether a row of names, such as ``file,e0,e1``, rather than one of damaged values."""
+    if name.lower() in _COLUMN_NAMES:
+        return True
+    return bool(values) and all(_is_word(value) for value in values)
+
+
+def _is_word(value: str) -> bool:
+    return value[:1].isalpha() and value.lower() != "nan"
+
+
+def _curve(words: list[str]) -> npt.NDArray[np.float64]:
+    if not any(words):
+        raise DataError("the row has no values")
+    empty = [index for index, word in enumerate(words, start=1) if not word]
+    if empty:
+        raise DataError(
+            f"value {empty[0]} of {len(words)} is empty; write nan where the curve is not defined"
+        )
+    return parse_numbers(words)
+
+
+def _structure(folder: Path, name: str) -> tuple[Structure, Path]:
+    if not name:
+        raise DataError("the row names no file")
+    candidates = [folder / f"{name}{ending}" for ending in _ENDINGS]
+    file = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if file is None:
+        raise DataError(f"there is no file {name}, nor {name}.cif, in {folder}")
+    found = read_structures(file)
+    if len(found) != 1:
+        raise DataError(f"{file.name} holds {len(found)} structures; one is needed")
+    return found[0], file
+
+
+def _arrays(
+    structure: Structure, file: Path, where: str, gathering: Gathering[Any]
+) -> dict[str, npt.NDArray[Any]]:
+    """Arrays over the atoms, of the ``.npz`` beside the structure's file."""
+    beside = AtomArrays.beside(file)
+    if beside is None:
+        return {}
+    try:
+        arrays = AtomArrays(beside, gathering.labels.atom_columns, len(structure.atoms))
+        gathering.note_columns("*.npz beside structures", arrays.meanings, of_atoms=True)
+        return arrays.of(structure.atoms, ordered=not is_cif(file))
+    except DataError as error:
+        gathering.remark(f"{error}; its arrays were left out", where)
+        return {}

@@ -1,0 +1,123 @@
+"""Readers of data: a table in which each entry says what it recognises and how it is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from csgnn_dgl.errors import ConfigError, suggest
+
+__all__ = ["Kind", "Reader", "find_reader", "readers", "register", "unregister"]
+
+#: Folders of shapes and of structures with densities of states; single files of either.
+Kind = Literal["shapes", "dos", "shape file", "structure file"]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A layout of data, and the function that loads it.
+
+    Readers of one kind are tried in order, and the first that recognises a path loads it.
+
+    Parameters
+    ----------
+    kind
+        What it reads, and so what ``load`` is given and returns:
+
+        ====================  ==========================================================
+        ``"shapes"``          ``load(folder, options)`` with
+                              :class:`~csgnn_dgl.datasets.shapes.ShapeOptions`, to a
+                              :class:`~csgnn_dgl.datasets.shapes.ShapeDataset`
+        ``"dos"``             ``load(folder)``, to a
+                              :class:`~csgnn_dgl.datasets.atoms.dos.DOSDataset`
+        ``"shape file"``      ``load(file)``, to a
+                              :class:`~csgnn_dgl.datasets.shapes.meshes.Mesh` or an array of
+                              points ``(M, 3)``
+        ``"structure file"``  ``load(file, occupancy)``, to a list of
+                              :class:`~csgnn_dgl.datasets.atoms.structure.Structure`
+        ====================  ==========================================================
+
+    name
+        What the layout is called.
+    layout
+        The files that it consists of, in a line for users.
+    matches
+        Whether a path holds this layout. It is called with paths of every kind, so it must be quick
+        and must not raise.
+    load
+        Reads it; raises :class:`~csgnn_dgl.errors.DataError` if it is damaged.
+
+    Examples
+    --------
+    A reader of one's own, tried before those of the package by every command that runs in this
+    process:
+
+    >>> from csgnn_dgl.datasets.atoms import dos
+    >>> def load(folder):
+    ...     atoms, curves = read_my_format(folder / "mine.dat")
+    ...     records = [dos.DOSRecord(a, c, str(i)) for i, (a, c) in enumerate(zip(atoms, curves))]
+    ...     return dos.DOSDataset(
+    ...         folder.name, "my format", tuple(records), grid=MY_GRID, quantity="electronic",
+    ...         dos_unit="states/eV/atom",
+    ...     )
+    >>> mine = Reader(
+    ...     "dos", "mine", "mine.dat", lambda path: (path / "mine.dat").is_file(), load
+    ... )
+    >>> register(mine)
+    >>> readers("dos", ())[0].name
+    'mine'
+    >>> unregister(mine)
+    """
+
+    kind: Kind
+    name: str
+    layout: str
+    matches: Callable[[Path], bool]
+    load: Callable[..., Any]
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ConfigError(
+                f"reader {self.name!r} is of the unknown kind {self.kind!r}: "
+                f"{suggest(self.kind, get_args(Kind))}"
+            )
+
+
+_registered: list[Reader] = []
+
+
+def register(reader: Reader) -> None:
+    """Have a reader tried before all others of its kind."""
+    _registered.insert(0, reader)
+
+
+def unregister(reader: Reader) -> None:
+    """Forget a reader that was registered.
+
+    Raises
+    ------
+    ConfigError
+        It was not registered.
+    """
+    if reader not in _registered:
+        raise ConfigError(f"reader {reader.name!r} is not registered")
+    _registered.remove(reader)
+
+
+def readers(kind: Kind, built_in: Sequence[Reader]) -> tuple[Reader, ...]:
+    """The registered readers of a kind, the latest first, then those of the package."""
+    return (*(reader for reader in _registered if reader.kind == kind), *built_in)
+
+
+def find_reader(path: Path, table: Sequence[Reader]) -> Reader | None:
+    """The first reader of a table that recognises a path.
+
+    Examples
+    --------
+    >>> table = [Reader("shapes", "any", "anything", lambda path: True, list)]
+    >>> find_reader(Path("x"), table).name
+    'any'
+    """
+    return next((reader for reader in table if reader.matches(path)), None)

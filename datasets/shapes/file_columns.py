@@ -1,0 +1,105 @@
+"""What a mesh or cloud file holds, and which of it is used."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["file_columns"]
+
+_POINTS, _SURFACE = "points", "surface"
+
+
+def file_columns(file: Path, content: bytes) -> dict[str, str | None]:
+    """Arrays, columns or properties of a file, with what they are used as; None if not used.
+
+    Parameters
+    ----------
+    file
+        Its name tells the format.
+    content
+        Its bytes; damaged ones give what can be made out.
+
+    Examples
+    --------
+    >>> file_columns(Path("a.xyz"), b"0 0 0 255 255 255\\n")
+    {'columns 1 to 3': 'points', 'columns 4 to 6': None}
+    """
+    suffix = file.suffix.lower()
+    if suffix == ".npz":
+        return _npz(content)
+    if suffix == ".npy":
+        return _numbered(_npy_columns(content))
+    if suffix in (".xyz", ".pts", ".txt"):
+        return _numbered(_table_columns(content))
+    if suffix == ".ply":
+        return _ply(content)
+    if suffix == ".obj":
+        words = dict.fromkeys(re.findall(rb"^[ \t]*([A-Za-z]+)(?=\s)", content, re.MULTILINE))
+        return {word.decode(): _SURFACE if word in (b"v", b"f") else None for word in words}
+    if suffix == ".off":
+        return {"vertices": _SURFACE, "faces": _SURFACE}
+    if suffix == ".stl":
+        return {"triangles": _SURFACE, "normals": None}
+    return {}
+
+
+def _npz(content: bytes) -> dict[str, str | None]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+    except zipfile.BadZipFile:
+        return {}
+    return {n: _POINTS if n == "points" or len(names) == 1 else None for n in names}
+
+
+def _npy_columns(content: bytes) -> int:
+    stream = io.BytesIO(content)
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0
+        shape, _, _ = (read if version == (1, 0) else np.lib.format.read_array_header_2_0)(stream)
+    except ValueError:
+        return 0
+    return int(shape[1]) if len(shape) == 2 else 0
+
+
+def _table_columns(content: bytes) -> int:
+    """Columns of the second row that holds anything: the first may be a count."""
+    rows = []
+    for line in io.BytesIO(content[: 1 << 16]):
+        words = line.replace(b",", b" ").split()
+        if words and not words[0].startswith((b"#", b"//")):
+            rows.append(len(words))
+        if len(rows) == 2:
+            break
+    return rows[-1] if rows else 0
+
+
+def _numbered(count: int) -> dict[str, str | None]:
+    found: dict[str, str | None] = {"columns 1 to 3": _POINTS}
+    if count == 4:
+        found["column 4"] = None
+    elif count > 4:
+        found[f"columns 4 to {count}"] = None
+    return found
+
+
+def _ply(content: bytes) -> dict[str, str | None]:
+    header = content.partition(b"end_header")[0].decode("ascii", errors="replace")
+    found: dict[str, str | None] = {}
+    element = ""
+    for words in (line.split() for line in header.splitlines()):
+        if len(words) >= 2 and words[0] == "element":
+            element = words[1]
+        elif len(words) >= 3 and words[0] == "property":
+            used = words[-1] in (
+                ("x", "y", "z") if element == "vertex" else ("vertex_indices", "vertex_index")
+            )
+            meaning = _POINTS if element == "vertex" else _SURFACE
+            found[f"{element} {words[-1]}"] = meaning if used else None
+    return found

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from csgnn_dgl.datasets.shapes import load_shape
 from csgnn_dgl.errors import CheckpointError, ConfigError, DataError
 from csgnn_dgl.models import Hypers, ShapeModel
 from csgnn_dgl.shapes import ShapeClassifier, train_classifier
+from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
+from csgnn_dgl.tasks.classes.train import load_run_data
 
 TINY: dict[str, Any] = {
     "points": 64,
@@ -67,15 +70,24 @@ def test_train_load_evaluate_and_predict(classifier: ShapeClassifier, clouds: Pa
     assert again.probabilities(np.zeros((0, 64, 3))).shape == (0, 3)
 
 
+@pytest.mark.parametrize("pool", [None, 80])
 def test_evaluation_is_what_predictions_add_up_to(
-    classifier: ShapeClassifier, clouds: Path
+    pool: int | None, clouds: Path, tmp_path: Path
 ) -> None:
+    options = {**TINY, "level": 0, "n_spheres": 2, "channels": 2, "base_width": 2, "pool": pool}
+    classifier = train_classifier(clouds, output=tmp_path / "run", **options)
     files = sorted(clouds.glob("*/test/*.npy"))
     found = classifier.predict(files)
     right = [p.classes[0][0] == p.file.parts[-3] for p in found]
     evaluation = classifier.evaluate(rotation="none")
     assert evaluation.result.accuracy == pytest.approx(np.mean(right))
     assert evaluation.result.shapes == len(files)
+    # Not only the classes: the very points are the same.
+    split = load_run_data(TrainModelNetConfig.from_yaml(classifier.weights / "config.yaml")).test
+    known = dict(zip(split.names, split.points[:, :64], strict=True))
+    for file in files:
+        (points,) = [p for name, p in known.items() if Path(name).name == file.name]
+        assert torch.equal(load_shape(file, points=64, pool=pool), points)
 
 
 def test_a_class_of_ones_own(clouds: Path, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def center_and_scale(points: np.ndarray) -> np.ndarray:
     return np.asarray(centred / np.linalg.norm(centred, axis=1).max())
 
 
-def load_shape(path: Path, *, points: int, seed: int = 0) -> Tensor:
+def load_shape(path: Path, *, points: int, seed: int = 0, pool: int | None = None) -> Tensor:
     """Points of one file, centred and scaled.
 
     A surface is sampled evenly by area; of a cloud with more than ``points`` points a random part
@@ -61,6 +61,9 @@ def load_shape(path: Path, *, points: int, seed: int = 0) -> Tensor:
         How many to return.
     seed
         Random seed for the sampling.
+    pool
+        Points of each shape in a data set: of so many the first ``points`` are returned, so that
+        the file gives the very points it has there. A cloud with fewer points has no pool.
 
     Returns
     -------
@@ -72,7 +75,11 @@ def load_shape(path: Path, *, points: int, seed: int = 0) -> Tensor:
     DataError
         The file is missing, unreadable, empty, has NaN, no area, or too few points.
     """
-    return torch.from_numpy(shape_points(path, read_shape(path), points, seed))
+    shape = read_shape(path)
+    count = max(points, pool or points)
+    if not isinstance(shape, Mesh) and len(shape) < count:
+        count = points
+    return torch.from_numpy(shape_points(path, shape, count, seed)[:points])
 
 
 def read_shape(path: Path) -> Mesh | np.ndarray:

@@ -125,7 +125,9 @@ def _results(
     done: Callable[[int], object] | None,
 ) -> list[FileResult[Tensor, tuple[tuple[str, float], ...]]]:
     def read(file: Path) -> Sequence[Tensor]:
-        return (load_shape(file, points=trained.points, seed=config.seed),)
+        # The points that evaluation takes of the same file.
+        sizes = {"points": trained.points, "pool": trained.pool}
+        return (load_shape(file, **sizes, seed=config.seed),)
 
     def work(clouds: Sequence[Tensor]) -> list[tuple[tuple[str, float], ...]]:
         found = predict_points(

@@ -135,6 +135,7 @@ class _ClassifierJob(TrainingJob[TrainModelNetConfig, ShapeDataset]):
                 "fingerprint": data.fingerprint,
                 "up_axis": data.up_axis,
                 "points": config.points,
+                "pool": data.train.points.shape[1],
                 "train_rotation": config.train_rotation,
             },
         )

@@ -49,6 +49,11 @@ class TrainedClassifier(Trained[Classifier]):
         """Points per cloud that it was trained with."""
         return int(self.header.data["points"])
 
+    @property
+    def pool(self) -> int:
+        """Points kept of each shape in its data, of which evaluation takes the first."""
+        return int(self.header.data.get("pool", self.points))
+
 
 def classifier_network(
     model: type[ShapeModel], hypers: Hypers, num_classes: int, head: Mapping[str, Any]

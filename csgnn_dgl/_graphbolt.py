@@ -9,8 +9,6 @@ nor DGL.
 
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
 import os
 import sys
 from collections.abc import Sequence

@@ -53,9 +53,9 @@ def untouched(module: object, *kinds: type[nn.Module]) -> bool:
     >>> untouched(norm, nn.BatchNorm1d)
     False
     """
-    kind = type(module)
-    if kind not in (kinds or _FORWARD) or not isinstance(module, nn.Module):
+    if not isinstance(module, nn.Module) or type(module) not in (kinds or _FORWARD):
         return False
+    kind = type(module)
     if torch_module._has_any_global_hook() or nn.Module.__call__ is not _CALL:
         return False
     if kind.forward is not _FORWARD.get(kind) or "forward" in module.__dict__:

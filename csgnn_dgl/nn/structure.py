@@ -120,6 +120,9 @@ class Prepared:
             _finish(csr, self.self_loops)
         return Prepared(relations, self.radial, self.self_loops, graph)
 
+    def __getitem__(self, etype: EdgeType) -> Any:
+        return self.graph()[etype]
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or "graph" not in self.__dict__:
             raise AttributeError(name)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -25,8 +25,11 @@ def _derived(function: Callable[[CSR], T]) -> cached_property[T]:
     def find(csr: CSR) -> T:
         if csr._original is None:
             return lasting(function)(csr)
-        found = getattr(csr._original, function.__name__)
-        return found.to(csr.device) if isinstance(found, (Tensor, CSR)) else found
+        found: Any = getattr(csr._original, function.__name__)
+        if isinstance(found, (Tensor, CSR)):
+            found = found.to(csr.device)
+        kept: T = found
+        return kept
 
     return cached_property(find)
 

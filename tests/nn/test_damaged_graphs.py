@@ -268,7 +268,7 @@ def block_of(nodes: Tensor) -> Any:
         make(RadialBlock),
         VertexPool("mean", etype="intra"),
     ],
-    ids=str,
+    ids=lambda layer: type(layer).__name__,
 )
 @pytest.mark.parametrize("pair", [True, False])
 def test_blocks_equal_the_whole_graph(layer: Any, pair: bool) -> None:

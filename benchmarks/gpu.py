@@ -177,7 +177,7 @@ def check_model(run: Run, with_triton: bool) -> dict[str, float]:
     """Mapping, scores and gradients of the whole classifier against float64 on the CPU."""
     model = classifier(run)
     exact = copy.deepcopy(model).cpu().double()
-    # Of fewer clouds the head's batch norm would make very large gradients.
+    # With fewer clouds the head's batch norm would make very large gradients.
     points, labels = inputs(run, 8)
     # Faces are found in float32 on both sides: a point on an edge may fall to either side.
     with triton(with_triton):

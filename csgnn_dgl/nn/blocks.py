@@ -128,18 +128,18 @@ def radial_stack(blocks: Sequence[nn.Module], graph: Any, feat: Tensor) -> Tenso
     Tensor
         Shape ``(num_nodes, B, F)``.
     """
-    if _pays_in_pieces(feat) and (alone := _alone(blocks)):
-        radial = chain(graph, alone[0].conv.etype)
+    if _pays_in_pieces(feat) and (bypassed := _bypassed(blocks)):
+        radial = chain(graph, bypassed[0].conv.etype)
         fits = feat.shape[0] == radial.steps[1].num_columns
-        if radial.n_spheres is not None and fits and feat.shape[-1] == alone[0].conv.in_feats:
-            return _in_pieces(alone, radial.n_spheres, feat)
+        if radial.n_spheres is not None and fits and feat.shape[-1] == bypassed[0].conv.in_feats:
+            return _in_pieces(bypassed, radial.n_spheres, feat)
     for block in blocks:
         feat = block(graph, feat)
     return feat
 
 
-def _alone(blocks: Sequence[nn.Module]) -> list[RadialBlock]:
-    """The blocks if none of them needs to be called; otherwise nothing."""
+def _bypassed(blocks: Sequence[nn.Module]) -> list[RadialBlock]:
+    """The blocks if they may all be bypassed, otherwise an empty list."""
     found = []
     for block in blocks:
         # Exactly a RadialBlock: untouched() says so, isinstance() tells the type checker.

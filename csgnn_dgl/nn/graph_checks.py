@@ -1,4 +1,4 @@
-"""Refuses graphs on which a layer would compute something else than it says.
+"""Checks that refuse graphs on which a layer would compute something else than it says.
 
 DGL's transforms know nothing of spheres: ``add_self_loop`` fills new edges' ``offset`` with 1,
 ``add_reverse_edges`` doubles relations that go both ways already, ``reverse`` keeps the offsets.
@@ -27,7 +27,7 @@ def _first(condition: Tensor) -> int | None:
 
 
 def _repeated(keys: Tensor) -> int | None:
-    """Index of a value that stands a second time."""
+    """Index of a value that has been there before."""
     order = torch.argsort(keys, stable=True)
     sorted_keys = keys[order]
     again = _first(sorted_keys[1:] == sorted_keys[:-1])
@@ -35,7 +35,7 @@ def _repeated(keys: Tensor) -> int | None:
 
 
 def check_one_relation(edge_data: Mapping[str, Tensor]) -> None:
-    """Anonymous edges are of one kind: ``dgl.to_homogeneous`` mixes all that there were.
+    """Refuse anonymous edges of several kinds, as ``dgl.to_homogeneous`` mixes them.
 
     Raises
     ------
@@ -51,12 +51,12 @@ def check_one_relation(edge_data: Mapping[str, Tensor]) -> None:
 
 
 def check_block(graph: Any, etype: Canonical, dst: Tensor) -> None:
-    """A block of ``dgl.to_block`` numbers its destinations as its first sources.
+    """Refuse a block of ``dgl.to_block`` whose destinations are not its first sources.
 
     Raises
     ------
     DataError
-        It does not; or it has edges to nodes that are none of its destinations.
+        They are not; or some of the edges lead to other nodes.
     """
     count = graph.number_of_dst_nodes(etype[2])
     if dst.numel() and int(dst.max()) >= count:
@@ -84,7 +84,7 @@ def check_block(graph: Any, etype: Canonical, dst: Tensor) -> None:
 def check_sites(
     csr: CSR, etype: Canonical, source_sphere: Tensor | None, sphere: Tensor | None
 ) -> None:
-    """On nodes with ``sphere`` no edge stands twice, and ``intra`` stays within a sphere.
+    """Refuse doubled edges, and ``intra`` edges between spheres, on nodes with the data ``sphere``.
 
     On other nodes anything goes, as in DGL: parallel edges may be periodic images, for example.
 

@@ -16,7 +16,7 @@ _BLOCK = 64
 
 
 def first_maximum(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Maximum of each column of ``(num_nodes, width)`` and a node where it stands.
+    """Maximum of each column of ``(num_nodes, width)``, and the number of a node that has it.
 
     ``max(dim=0)`` tracks indices through the whole tensor, one column at a time; finding the best
     block of rows first and looking only into that block is an order of magnitude faster.

@@ -144,7 +144,10 @@ class ConcentricGrid:
             raise ConfigError(f"this grid has no level {level} here, only {lowest} to {self.level}")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_graphs": {}, "_coarsenings": {}}
+        return {k: v for k, v in self.__dict__.items() if k not in ("_graphs", "_coarsenings")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _graphs={}, _coarsenings={})
 
     def __repr__(self) -> str:
         return f"ConcentricGrid(level={self.level}, n_spheres={self.n_spheres})"

@@ -44,8 +44,8 @@ weights: setup
 	$(BIN)/csgnn-dgl evaluate runs/weights-carbon-tb --votes 4
 	$(BIN)/csgnn-dgl train dos --data $(PHONON_DATA) --preset crystals --output runs/weights-phonon-dos
 	$(BIN)/csgnn-dgl evaluate runs/weights-phonon-dos
-	$(BIN)/python -m csgnn_dgl.tasks.dos.ship runs/weights-carbon-tb carbon-tb
-	$(BIN)/python -m csgnn_dgl.tasks.dos.ship runs/weights-phonon-dos phonon-dos
+	$(BIN)/python -m csgnn_dgl.tasks.ship runs/weights-carbon-tb carbon-tb
+	$(BIN)/python -m csgnn_dgl.tasks.ship runs/weights-phonon-dos phonon-dos
 
 lint: setup
 	$(BIN)/ruff check .

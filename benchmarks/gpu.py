@@ -179,7 +179,7 @@ def check_model(run: Run, with_triton: bool) -> dict[str, float]:
     network, model = classifier(run)
     exact = copy.deepcopy(network).cpu().double()
     exact_model: Any = exact.model
-    # Of fewer clouds the head's batch norm would make very large gradients.
+    # With fewer clouds the head's batch norm would make very large gradients.
     points, labels = inputs(run, 8)
     # Faces are found in float32 on both sides: a point on an edge may fall to either side.
     with triton(with_triton):

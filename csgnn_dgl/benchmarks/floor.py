@@ -1,4 +1,4 @@
-"""What no implementation on the same libraries can fall below: the products alone."""
+"""A lower bound for every implementation on the same libraries: the products alone."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Floor:
 
     @property
     def gigaflops(self) -> float:
-        """Of one forward pass [10⁹ operations]; padding is counted as data."""
+        """Work of one forward pass [10⁹ operations]; padding is counted as data."""
         return sum(2e-9 * p.upstream.numel() * p.weight[0].numel() for p in self.products)
 
     def infer(self) -> None:

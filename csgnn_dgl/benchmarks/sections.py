@@ -29,9 +29,9 @@ class Settings:
     Parameters
     ----------
     threads
-        Of every process that is timed.
+        Threads of every process that is timed.
     repeats
-        Calls of which the median is taken.
+        Number of calls; the median is reported.
     clock
         See :func:`~csgnn_dgl.benchmarks.timing.measure`.
     quick
@@ -45,7 +45,7 @@ class Settings:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Of the classifier: the paper's, batch 4."""
+        """Sizes of the classifier: the paper's, with a batch of 4 clouds."""
         level, spheres, points = (2, 4, 128) if self.quick else (4, 16, 1024)
         return {"level": level, "n_spheres": spheres, "channels": 8, "batch": 4, "points": points}
 

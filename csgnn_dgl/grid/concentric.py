@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from csgnn_dgl._dgl import dgl
 from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.grid.icosphere import Icosphere, Ints
 from csgnn_dgl.grid.memory import require_memory
 from csgnn_dgl.grid.rotations import vertex_permutations
+from csgnn_dgl.ops.lasting import lasting
 
 __all__ = ["ConcentricGrid"]
 
@@ -25,9 +25,9 @@ class ConcentricGrid:
     """``R`` icospheres of one level at radii ``1/R, 2/R, …, 1``, and their coarser levels.
 
     Node ``v·R + r`` is vertex ``v`` on sphere ``r``, so that the sites above one vertex are
-    neighbours in memory. The graphs are plain DGL graphs, built at first use and then kept; they
-    are shared between grids of equal size, so treat them as read-only (``graph.clone()`` for your
-    own).
+    neighbours in memory. The graphs are plain DGL graphs, built at first use. Each grid has its
+    own: what is written into one is seen by no other grid and no model. Copies of a grid, and
+    those from a pickle, begin with new graphs.
 
     Parameters
     ----------
@@ -68,6 +68,8 @@ class ConcentricGrid:
         if coarsest > level:
             raise ConfigError(f"coarsest is {coarsest}, but the finest level is {level}")
         self.level, self.n_spheres, self.coarsest = int(level), int(n_spheres), int(coarsest)
+        self._graphs: dict[int, Any] = {}
+        self._coarsenings: dict[int, Any] = {}
         nodes = self.num_nodes()
         edges = self.n_spheres * 60 * 4**self.level + 2 * (nodes - nodes // self.n_spheres)
         # The coarser levels and the coarsening graphs add a third and two thirds.
@@ -106,7 +108,9 @@ class ConcentricGrid:
         """
         level = self.level if level is None else level
         self._check(level, self.coarsest)
-        return _graph(level, self.n_spheres)
+        if level not in self._graphs:
+            self._graphs[level] = _own(_graph(level, self.n_spheres))
+        return self._graphs[level]
 
     def coarsening(self, level: int) -> Any:
         """The graph that pools ``level`` to ``level - 1``.
@@ -115,7 +119,8 @@ class ConcentricGrid:
         -------
         dgl.DGLGraph
             Edge type ``('fine', 'pool', 'coarse')``: every vertex that is kept receives from
-            itself (its first edge) and from its 1-ring on the finer sphere.
+            itself (its first edge) and from its 1-ring on the finer sphere. Both node types have
+            the data ``sphere`` and ``vertex``.
 
         Raises
         ------
@@ -123,7 +128,9 @@ class ConcentricGrid:
             A level that the grid does not coarsen.
         """
         self._check(level, self.coarsest + 1)
-        return _coarsening(level, self.n_spheres)
+        if level not in self._coarsenings:
+            self._coarsenings[level] = _own(_coarsening(level, self.n_spheres))
+        return self._coarsenings[level]
 
     def node_permutations(self, level: int | None = None) -> Ints:
         """Where the 60 rotations take each site, int64, shape ``(60, V·R)``."""
@@ -136,8 +143,11 @@ class ConcentricGrid:
         if not lowest <= level <= self.level:
             raise ConfigError(f"this grid has no level {level} here, only {lowest} to {self.level}")
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> ConcentricGrid:
-        return self  # nothing in it ever changes
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k not in ("_graphs", "_coarsenings")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _graphs={}, _coarsenings={})
 
     def __repr__(self) -> str:
         return f"ConcentricGrid(level={self.level}, n_spheres={self.n_spheres})"
@@ -148,10 +158,25 @@ def _on_every_sphere(vertices: Ints, n_spheres: int) -> torch.Tensor:
     return torch.from_numpy((vertices[:, None] * n_spheres + np.arange(n_spheres)).reshape(-1))
 
 
-# Training may follow, even if the first to ask was in inference mode.
+@lasting
+def _own(graph: Any) -> Any:
+    """A graph with the same structure, which is never changed in place, and data of its own."""
+    own = graph.clone()
+    for ntype in own.ntypes:
+        for name, values in own.nodes[ntype].data.items():
+            own.nodes[ntype].data[name] = values.clone()
+    for etype in own.canonical_etypes:
+        for name, values in own.edges[etype].data.items():
+            own.edges[etype].data[name] = values.clone()
+    return own
+
+
+# The graphs that grids copy. Nobody else gets to see them.
 @cache
-@torch.inference_mode(False)
+@lasting
 def _graph(level: int, n_spheres: int) -> Any:
+    from csgnn_dgl._dgl import dgl  # takes a second of a start, which not everybody needs
+
     sphere = Icosphere.get(level)
     indptr, src = sphere.neighbors()
     dst = np.repeat(np.arange(sphere.num_vertices), np.diff(indptr))
@@ -177,21 +202,29 @@ def _graph(level: int, n_spheres: int) -> Any:
     radii = np.arange(1, n_spheres + 1) / n_spheres
     position = sphere.vertices[:, None, :] * radii[:, None]
     graph.ndata["position"] = torch.from_numpy(position.reshape(-1, 3)).to(torch.float32)
-    graph.ndata["sphere"] = node % n_spheres
-    graph.ndata["vertex"] = torch.div(node, n_spheres, rounding_mode="floor")
+    _number(graph, "vertex", n_spheres)
     return graph
 
 
+def _number(graph: Any, ntype: str, n_spheres: int) -> None:
+    """Write down which vertex and which sphere every node is."""
+    node = torch.arange(graph.num_nodes(ntype))
+    graph.nodes[ntype].data["sphere"] = node % n_spheres
+    graph.nodes[ntype].data["vertex"] = torch.div(node, n_spheres, rounding_mode="floor")
+
+
 @cache
-@torch.inference_mode(False)
+@lasting
 def _coarsening(level: int, n_spheres: int) -> Any:
+    from csgnn_dgl._dgl import dgl
+
     fine, kept = Icosphere.get(level), Icosphere.get(level - 1).num_vertices
     indptr, neighbors = fine.neighbors()
     ring = neighbors[: indptr[kept]]
     own = np.arange(kept)
     owner = np.repeat(own, np.diff(indptr[: kept + 1]))
     src, dst = np.concatenate([own, ring]), np.concatenate([own, owner])
-    return dgl.heterograph(
+    graph = dgl.heterograph(
         {
             ("fine", "pool", "coarse"): (
                 _on_every_sphere(src, n_spheres),
@@ -200,3 +233,6 @@ def _coarsening(level: int, n_spheres: int) -> Any:
         },
         num_nodes_dict={"fine": fine.num_vertices * n_spheres, "coarse": kept * n_spheres},
     )
+    _number(graph, "fine", n_spheres)
+    _number(graph, "coarse", n_spheres)
+    return graph

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import networkx as nx
+if TYPE_CHECKING:
+    import networkx as nx
 
 __all__ = ["to_networkx"]
 
@@ -24,6 +25,8 @@ def to_networkx(graph: Any) -> nx.MultiDiGraph:
     >>> exported.nodes["vertex", 1]["sphere"]
     1
     """
+    import networkx as nx
+
     exported = nx.MultiDiGraph()
     for ntype in graph.ntypes:
         columns = {name: column.tolist() for name, column in graph.nodes[ntype].data.items()}

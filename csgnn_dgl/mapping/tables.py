@@ -7,7 +7,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from csgnn_dgl.ops.lasting import lasting
+
 __all__ = ["Tables"]
+
+
+@lasting
+def _tensor(array: NDArray[np.float64] | NDArray[np.int64], dtype: torch.dtype) -> Tensor:
+    # tensor, not from_numpy: the original must be out of the copy's reach.
+    table = torch.tensor(array)
+    return table.to(dtype) if table.is_floating_point() else table
 
 
 class Tables:
@@ -37,16 +46,16 @@ class Tables:
     def get(self, name: str, device: torch.device, dtype: torch.dtype) -> Tensor:
         """The table ``name`` on ``device``; the same tensor at each call, only to be read."""
         key = (name, device, dtype)
-        if key not in self._copies:
-            # Validation often runs first, in inference mode; a tensor made in that mode could
-            # not take part in training afterwards.
-            with torch.inference_mode(False):
-                # tensor, not from_numpy: the original must be out of the copy's reach.
-                table = torch.tensor(self._arrays[name])
-                if table.is_floating_point():
-                    table = table.to(dtype)
-                self._copies[key] = table.to(device)
-        return self._copies[key]
+        if key in self._copies:
+            return self._copies[key]
+        # Validation often runs first, in inference mode; a tensor made in that mode could not take
+        # part in training afterwards.
+        with torch.inference_mode(False):
+            table = _tensor(self._arrays[name], dtype).to(device)
+        # A tracer's tensors are of no use to anybody else.
+        if type(table) is Tensor:
+            self._copies[key] = table
+        return table
 
     def __getstate__(self) -> dict[str, object]:
         """Copies stay behind when a module is pickled or deep-copied; they are rebuilt on use."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cache
-from typing import Any, Literal, get_args
+from functools import cache, partial
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +14,16 @@ from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.grid import ConcentricGrid
 from csgnn_dgl.nn import IntraBlock, RadialBlock, VertexPool
 from csgnn_dgl.nn.blocks import radial_stack
-from csgnn_dgl.nn.structure import Prepared, prepare
+from csgnn_dgl.nn.bypass import bypassable, untouched
+from csgnn_dgl.nn.structure import Prepared, prepare, relation
 from csgnn_dgl.nn.vertex_pool import PoolMode
-from csgnn_dgl.ops import global_max, global_max_beside
+from csgnn_dgl.ops import global_max, global_max_beside, neighborhood_and_global_max
+from csgnn_dgl.ops.lasting import lasting
 
 __all__ = ["CSGNN", "EncoderConfig", "Output"]
 
 Output = Literal["global", "coarsest", "finest"]
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 _GLOBAL: dict[str, Callable[[Tensor], Tensor]] = {
     "max": global_max,
@@ -68,7 +71,7 @@ class EncoderConfig:
 
     Raises
     ------
-    ValueError
+    ConfigError
         Sizes that do not go together.
 
     Examples
@@ -145,30 +148,37 @@ class EncoderConfig:
 
 
 @cache
-def _structure(
-    level: int, n_spheres: int, coarsest: int, self_loops: bool, device: torch.device
-) -> tuple[Prepared, ...]:
-    """Of every level the graph, and before it the coarsening that leads there; finest first."""
+@lasting
+def _prepared(level: int, n_spheres: int, coarsest: int, self_loops: bool) -> tuple[Prepared, ...]:
+    """The graph of every level and, before it, the coarsening that leads there; finest first.
+
+    The grid is made for this alone, so nobody can change its graphs.
+    """
     grid, found = ConcentricGrid(level, n_spheres, coarsest=coarsest), []
     for at in range(level, coarsest - 1, -1):
         if at < level:
-            found.append(prepare(grid.coarsening(at + 1), device))
-        graph = grid.graph(at)
-        found.append(prepare(graph, device, radial="radial", self_loops=self_loops))
+            found.append(prepare(grid.coarsening(at + 1)))
+        found.append(prepare(grid.graph(at), radial="radial", self_loops=self_loops))
     return tuple(found)
 
 
-# Of the features of the finest level that go through at once, in evaluation on a CPU.
+def _constant_to_compilers(method: Method) -> Method:
+    """What ``torch.compiler.assume_constant_result`` does, which imports the whole compiler."""
+    method._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return method
+
+
+# Features of the finest level that go through at once, in evaluation on a CPU.
 _PART_BYTES = 24 * 2**20
 
 
 def _wants_whole_batch(module: nn.Module) -> bool:
-    """Whether it looks at all samples together, or somebody looks at what it does."""
+    """Whether it may look at all samples together, or somebody may look at what it does."""
     by_batch = isinstance(module, nn.BatchNorm1d) and module.running_mean is None
-    hooks = (module._forward_hooks, module._forward_pre_hooks)
-    return module.training or by_batch or any(hooks)
+    return module.training or by_batch or not untouched(module)
 
 
+@bypassable
 class _Level(nn.Module):
     """The convolutions at one level."""
 
@@ -187,8 +197,7 @@ class _Level(nn.Module):
     def forward(self, graph: Any, feat: Tensor) -> Tensor:
         for block in self.intra:
             feat = block(graph, feat)
-        # A ModuleList does not say what it holds: RadialBlocks, made above.
-        return radial_stack(list(self.radial), graph, feat)  # type: ignore[arg-type]
+        return radial_stack(list(self.radial), graph, feat)
 
 
 class CSGNN(nn.Module):
@@ -228,12 +237,16 @@ class CSGNN(nn.Module):
         )
         self.pool = VertexPool(config.pooling)
 
-    # A constant to the compiler: it cannot look into a graph, and need not.
-    @torch.compiler.assume_constant_result
+    # The compiler cannot look into a graph, and need not.
+    @_constant_to_compilers
     def _structure(self, device: torch.device) -> tuple[Prepared, ...]:
-        grid = self.grid
-        loops = self.config.self_loop
-        return _structure(grid.level, grid.n_spheres, grid.coarsest, loops, device)
+        grid, graphs = self.grid, []
+        for level in range(grid.level, grid.coarsest - 1, -1):
+            if level < grid.level:
+                graphs.append(partial(grid.coarsening, level + 1))
+            graphs.append(partial(grid.graph, level))
+        found = _prepared(grid.level, grid.n_spheres, grid.coarsest, self.config.self_loop)
+        return tuple(p.on(device, graph) for p, graph in zip(found, graphs, strict=True))
 
     def forward(self, feat: Tensor, output: Output = "global") -> Tensor:
         """Encode site features; see the class for what ``output`` chooses."""
@@ -252,11 +265,11 @@ class CSGNN(nn.Module):
         return self._encode(feat, output)
 
     def _samples_at_once(self, feat: Tensor) -> int:
-        """As many as fit the cache where they do not see each other; fewer need less memory too."""
+        """As many as fit the cache, if samples do not see each other and nobody sees the parts."""
         traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
         if traced or torch.is_grad_enabled() or feat.device.type != "cpu":
             return feat.shape[1]
-        if any(_wants_whole_batch(module) for module in self.modules()):
+        if any(_wants_whole_batch(module) for module in self.modules() if module is not self):
             return feat.shape[1]
         sample = feat.shape[0] * self.config.level_features[0] * feat.element_size()
         return max(1, _PART_BYTES // sample)
@@ -264,17 +277,27 @@ class CSGNN(nn.Module):
     def _encode(self, feat: Tensor, output: Output) -> Tensor:
         structure = self._structure(feat.device)
         pooled = []
+        last = len(self.levels) - 1
         for index, layers in enumerate(self.levels):
-            if index:
-                feat = self.pool(structure[2 * index - 1], feat)
             feat = layers(structure[2 * index], feat)
             if output == "finest":
                 return feat
-            last = index == len(self.levels) - 1
-            if output == "global" and (self.config.concatenate or last):
-                if self.config.global_pooling == "max" and not last:
-                    feat, best = global_max_beside(feat)
-                    pooled.append(best)
-                else:
+            counts = output == "global" and (self.config.concatenate or index == last)
+            if index == last:
+                if counts:
                     pooled.append(_GLOBAL[self.config.global_pooling](feat))
+            elif counts:
+                feat, best = self._pool_both(structure[2 * index + 1], feat)
+                pooled.append(best)
+            else:
+                feat = self.pool(structure[2 * index + 1], feat)
         return torch.cat(pooled, dim=-1) if output == "global" else feat
+
+    def _pool_both(self, coarsening: Prepared, feat: Tensor) -> tuple[Tensor, Tensor]:
+        """Neighbourhoods pooled to the next level, and all sites pooled into one vector."""
+        if self.config.global_pooling != "max":
+            return self.pool(coarsening, feat), _GLOBAL[self.config.global_pooling](feat)
+        if untouched(self.pool, VertexPool) and self.pool.mode == "max":
+            return neighborhood_and_global_max(relation(coarsening, self.pool.etype), feat)
+        feat, best = global_max_beside(feat)
+        return self.pool(coarsening, feat), best

@@ -9,32 +9,39 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from csgnn_dgl.nn.affine import folded, of_batch_norm
+from csgnn_dgl.nn.bypass import bypassable, untouched
+from csgnn_dgl.nn.fuse import fuse_batch_norm, is_fixed
 from csgnn_dgl.nn.intra_conv import IntraConv
 from csgnn_dgl.nn.radial_conv import RadialConv
-from csgnn_dgl.nn.structure import chain
+from csgnn_dgl.nn.structure import chain, destination_features, source_features
 from csgnn_dgl.ops import radial_conv_regular
 
 __all__ = ["IntraBlock", "RadialBlock", "radial_stack"]
 
-# Of the widest features of a piece, at least; and how many pieces there are at most, as many small
-# convolutions take longer than few large ones.
+# A piece has at least so many bytes of the widest features; there are at most so many pieces, as
+# many small convolutions take longer than few large ones.
 _PIECE_BYTES, _PIECES = 2**20, 8
 
 
 def _activated(
-    conv: IntraConv | RadialConv, norm: nn.BatchNorm1d, graph: Any, feat: Tensor
+    conv: IntraConv | RadialConv,
+    norm: nn.BatchNorm1d,
+    graph: Any,
+    feat: Tensor | tuple[Tensor, Tensor],
 ) -> Tensor:
-    """Convolution, batch norm over all sites and samples, ReLU."""
-    then = of_batch_norm(norm)
-    if then is not None:
-        return F.relu(conv(graph, feat, then=then), inplace=True)
+    """Convolution, norm over all sites and samples, ReLU."""
+    plain_norm = untouched(norm, nn.BatchNorm1d)
+    if plain_norm and is_fixed(norm) and untouched(conv, IntraConv, RadialConv):
+        weight = conv.weight.t() if isinstance(conv, IntraConv) else conv.weight
+        out = conv._convolve(graph, feat, *fuse_batch_norm(weight, conv.bias, norm))
+        return F.relu(out, inplace=True)
     out = conv(graph, feat)
     rows = norm(out.reshape(-1, out.shape[-1]))
-    # In place: batch norm's backward pass does not look at its output.
-    return F.relu(rows, inplace=True).view(out.shape)
+    # In place only if nobody else has seen these rows. (Batch norm's gradient does not need them.)
+    return F.relu(rows, inplace=plain_norm).reshape(out.shape)
 
 
+@bypassable
 class IntraBlock(nn.Module):
     """:class:`IntraConv`, batch norm over all sites and samples, ReLU, residual.
 
@@ -60,15 +67,22 @@ class IntraBlock(nn.Module):
         self.norm = nn.BatchNorm1d(out_feats)
         self.residual = residual and in_feats == out_feats
 
-    def forward(self, graph: Any, feat: Tensor) -> Tensor:
+    def forward(self, graph: Any, feat: Tensor | tuple[Tensor, Tensor]) -> Tensor:
         """Apply the block to ``feat`` on ``graph``."""
         out = _activated(self.conv, self.norm, graph, feat)
         if not self.residual:
             return out
-        # ReLU's backward pass does look at its output.
-        return out + feat if out.requires_grad else out.add_(feat)
+        if isinstance(self.conv, IntraConv):
+            own = destination_features(graph, self.conv.etype, feat)
+        else:
+            own = source_features(feat)[: len(out)]
+        # ReLU's gradient does need its output, and a sum has the wider type of its parts.
+        if out.requires_grad or out.dtype != own.dtype:
+            return out + own
+        return out.add_(own)
 
 
+@bypassable
 class RadialBlock(nn.Module):
     """:class:`RadialConv`, batch norm over all sites and samples, ReLU; no residual.
 
@@ -89,17 +103,18 @@ class RadialBlock(nn.Module):
         self.conv = RadialConv(in_feats, out_feats, kernel_size=kernel_size)
         self.norm = nn.BatchNorm1d(out_feats)
 
-    def forward(self, graph: Any, feat: Tensor) -> Tensor:
+    def forward(self, graph: Any, feat: Tensor | tuple[Tensor, Tensor]) -> Tensor:
         """Apply the block to ``feat`` on ``graph``."""
         return _activated(self.conv, self.norm, graph, feat)
 
 
-def radial_stack(blocks: Sequence[RadialBlock], graph: Any, feat: Tensor) -> Tensor:
+def radial_stack(blocks: Sequence[nn.Module], graph: Any, feat: Tensor) -> Tensor:
     """Several radial blocks one after the other.
 
     Vertices do not see each other here. So without gradients, in evaluation on a CPU, all blocks
     are applied to some vertices, then to the next ones: nothing but the result is as large as
-    ``feat``, and what lies between stays in the cache.
+    ``feat``, and what lies between stays in the cache. If a block or a part of one is watched or
+    replaced (see :mod:`csgnn_dgl.nn.bypass`), each block is called with all vertices.
 
     Parameters
     ----------
@@ -113,15 +128,41 @@ def radial_stack(blocks: Sequence[RadialBlock], graph: Any, feat: Tensor) -> Ten
     Tensor
         Shape ``(num_nodes, B, F)``.
     """
-    affine = [of_batch_norm(block.norm) for block in blocks]
-    spheres = chain(graph, blocks[0].conv.etype).n_spheres if blocks else None
-    if spheres is None or None in affine or not _in_pieces(feat):
-        for block in blocks:
-            feat = block(graph, feat)
-        return feat
+    if _pays_in_pieces(feat) and (bypassed := _bypassed(blocks)):
+        radial = chain(graph, bypassed[0].conv.etype)
+        fits = feat.shape[0] == radial.steps[1].num_columns
+        if radial.n_spheres is not None and fits and feat.shape[-1] == bypassed[0].conv.in_feats:
+            return _in_pieces(bypassed, radial.n_spheres, feat)
+    for block in blocks:
+        feat = block(graph, feat)
+    return feat
+
+
+def _bypassed(blocks: Sequence[nn.Module]) -> list[RadialBlock]:
+    """The blocks if they may all be bypassed, otherwise an empty list."""
+    found = []
+    for block in blocks:
+        # Exactly a RadialBlock: untouched() says so, isinstance() tells the type checker.
+        if not (untouched(block, RadialBlock) and isinstance(block, RadialBlock)):
+            return []
+        if not (untouched(block.conv, RadialConv) and untouched(block.norm, nn.BatchNorm1d)):
+            return []
+        found.append(block)
+        if not is_fixed(block.norm) or block.conv.etype != found[0].conv.etype:
+            return []
+    return found
+
+
+def _pays_in_pieces(feat: Tensor) -> bool:
+    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
+        return False
+    return feat.device.type == "cpu" and not torch.is_grad_enabled()
+
+
+def _in_pieces(blocks: Sequence[RadialBlock], spheres: int, feat: Tensor) -> Tensor:
     weights = []
-    for block, then in zip(blocks, affine, strict=True):
-        weight, bias = folded(block.conv.weight, block.conv.bias, then)
+    for block in blocks:
+        weight, bias = fuse_batch_norm(block.conv.weight, block.conv.bias, block.norm)
         # In the order in which the convolution wants it: once, not for every piece.
         weights.append((weight.transpose(1, 2).contiguous().transpose(1, 2), bias))
     nodes, batch = feat.shape[:2]
@@ -137,9 +178,3 @@ def radial_stack(blocks: Sequence[RadialBlock], graph: Any, feat: Tensor) -> Ten
         piece = radial_conv_regular(piece, *weights[-1], spheres)
         torch.clamp_min(piece, 0, out=out[start : start + step])
     return out
-
-
-def _in_pieces(feat: Tensor) -> bool:
-    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
-        return False
-    return feat.device.type == "cpu" and not torch.is_grad_enabled()

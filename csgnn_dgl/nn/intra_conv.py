@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from csgnn_dgl.errors import DataError
-from csgnn_dgl.nn.affine import Affine, folded
-from csgnn_dgl.nn.structure import relation, source_features
+from csgnn_dgl.nn.bypass import bypassable
+from csgnn_dgl.nn.structure import EdgeType, relation, source_features
 from csgnn_dgl.ops import neighbor_sum, node_linear
 
 __all__ = ["IntraConv"]
 
 
+@bypassable
 class IntraConv(nn.Module):
     r"""Graph convolution within spheres: plain neighbour sum, one weight matrix, bias.
 
@@ -32,16 +33,20 @@ class IntraConv(nn.Module):
     bias
         Add ``b``.
     etype
-        Edge type to sum over; a graph with a single edge type needs no name.
+        Edge type to sum over, by name or as a triple ``(source type, name, destination type)``;
+        the anonymous edges of ``dgl.graph`` need no name.
 
     Shapes
     ------
-    feat ``(num_nodes, ..., C)`` → ``(num_nodes, ..., F)``; usually ``(V·R, B, C)``.
+    feat ``(num_nodes, ..., C)`` → ``(num_nodes, ..., F)``; usually ``(V·R, B, C)``. On a block of
+    ``dgl.to_block`` from its sources to its destinations.
 
     Raises
     ------
-    ValueError
-        The graph lacks the edge type, or the number of nodes or channels differs.
+    DataError
+        The graph lacks the edge type, or the number of nodes or channels differs; or nodes with
+        the data ``sphere`` are joined as in no concentric grid: twice, across spheres, or to
+        themselves (with ``self_loop``).
 
     Examples
     --------
@@ -58,7 +63,7 @@ class IntraConv(nn.Module):
         *,
         self_loop: bool = True,
         bias: bool = True,
-        etype: str = "intra",
+        etype: EdgeType = "intra",
     ) -> None:
         super().__init__()
         self.in_feats, self.out_feats = in_feats, out_feats
@@ -73,20 +78,22 @@ class IntraConv(nn.Module):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
-    def forward(
-        self, graph: Any, feat: Tensor | tuple[Tensor, Tensor], *, then: Affine | None = None
-    ) -> Tensor:
-        """Convolve ``feat`` over ``graph``, which is only read.
+    def forward(self, graph: Any, feat: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+        """Convolve ``feat`` over ``graph``, which is only read."""
+        return self._convolve(graph, feat, self.weight.t(), self.bias)
 
-        ``then`` is applied to the channels of the result, by way of the weights.
-        """
+    def _convolve(
+        self,
+        graph: Any,
+        feat: Tensor | tuple[Tensor, Tensor],
+        weight: Tensor,
+        bias: Tensor | None,
+    ) -> Tensor:
+        """The convolution with any weight ``(F, C)`` and bias ``(F,)``."""
         feat = source_features(feat)
         if feat.shape[-1] != self.in_feats:
             raise DataError(f"{feat.shape[-1]} channels given to a layer for {self.in_feats}")
-        csr = relation(graph, self.etype)
-        if self.self_loop:
-            csr = csr.with_self_loops
-        weight, bias = folded(self.weight.t(), self.bias, then)
+        csr = relation(graph, self.etype, self_loops=self.self_loop)
         # The sum and the matrix product commute: move the narrower features along the edges.
         if self.in_feats <= self.out_feats:
             return node_linear(neighbor_sum(csr, feat), weight, bias)

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from csgnn_dgl.errors import ConfigError, DataError
-from csgnn_dgl.nn.affine import Affine, folded
-from csgnn_dgl.nn.structure import chain, source_features
+from csgnn_dgl.nn.bypass import bypassable
+from csgnn_dgl.nn.structure import EdgeType, chain, destination_features, source_features
 from csgnn_dgl.ops import radial_conv_by_offset, radial_conv_regular
 
 __all__ = ["RadialConv"]
 
 
+@bypassable
 class RadialConv(nn.Module):
     r"""One-dimensional convolution between spheres, zero padded at both ends.
 
@@ -34,17 +35,22 @@ class RadialConv(nn.Module):
     bias
         Add ``b``.
     etype
-        Edge type of the chain. Edge data ``offset`` (sphere of the source minus sphere of the
-        destination) or node data ``sphere`` tells the direction.
+        Edge type of the chain, by name or as a triple ``(source type, name, destination type)``.
+        Edge data ``offset`` (sphere of the source minus sphere of the destination) or node data
+        ``sphere`` tells the direction.
 
     Shapes
     ------
-    feat ``(num_nodes, ..., C)`` → ``(num_nodes, ..., F)``; usually ``(V·R, B, C)``.
+    feat ``(num_nodes, ..., C)`` → ``(num_nodes, ..., F)``; usually ``(V·R, B, C)``. On a block of
+    ``dgl.to_block`` from its sources to its destinations, with kernels of size 1 or 3.
 
     Raises
     ------
-    ValueError
-        Even kernel, unknown edge type, edges without direction, or sizes that differ.
+    ConfigError
+        An even kernel.
+    DataError
+        Unknown edge type; edges without direction, or with one that contradicts the nodes'
+        ``sphere``; nodes joined to themselves or twice to another; sizes that differ.
 
     Examples
     --------
@@ -61,7 +67,7 @@ class RadialConv(nn.Module):
         *,
         kernel_size: int = 3,
         bias: bool = True,
-        etype: str = "radial",
+        etype: EdgeType = "radial",
     ) -> None:
         super().__init__()
         if kernel_size < 1 or kernel_size % 2 == 0:
@@ -73,33 +79,38 @@ class RadialConv(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """The initialisation of :class:`torch.nn.Conv1d`."""
+        """Initialise as :class:`torch.nn.Conv1d` does."""
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
         if self.bias is not None:
             bound = 1 / math.sqrt(self.in_feats * self.kernel_size)
             nn.init.uniform_(self.bias, -bound, bound)
 
-    def forward(
-        self, graph: Any, feat: Tensor | tuple[Tensor, Tensor], *, then: Affine | None = None
-    ) -> Tensor:
-        """Convolve ``feat`` along the chains of ``graph``, which is only read.
+    def forward(self, graph: Any, feat: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+        """Convolve ``feat`` along the chains of ``graph``, which is only read."""
+        return self._convolve(graph, feat, self.weight, self.bias)
 
-        ``then`` is applied to the channels of the result, by way of the weights.
-        """
-        feat = source_features(feat)
-        if feat.shape[-1] != self.in_feats:
-            raise DataError(f"{feat.shape[-1]} channels given to a layer for {self.in_feats}")
+    def _convolve(
+        self,
+        graph: Any,
+        feat: Tensor | tuple[Tensor, Tensor],
+        weight: Tensor,
+        bias: Tensor | None,
+    ) -> Tensor:
+        """The convolution with any weight ``(F, C, K)`` and bias ``(F,)``."""
+        sources = source_features(feat)
+        if sources.shape[-1] != self.in_feats:
+            raise DataError(f"{sources.shape[-1]} channels given to a layer for {self.in_feats}")
         radial = chain(graph, self.etype)
         num_nodes = radial.steps[1].num_columns
-        if feat.shape[0] != num_nodes:
-            raise DataError(f"features of {feat.shape[0]} nodes given to a graph of {num_nodes}")
-        weight, bias = folded(self.weight, self.bias, then)
+        if sources.shape[0] != num_nodes:
+            raise DataError(f"features of {sources.shape[0]} nodes given to a graph of {num_nodes}")
         if radial.n_spheres is not None:
-            flat = feat.reshape(num_nodes, -1, feat.shape[-1])
+            flat = sources.reshape(num_nodes, -1, self.in_feats)
             out = radial_conv_regular(flat, weight, bias, radial.n_spheres)
-            return out.view(*feat.shape[:-1], self.out_feats)
-        reach = self.kernel_size // 2
-        return radial_conv_by_offset(feat, weight, bias, radial.within(reach))
+            return out.view(*sources.shape[:-1], self.out_feats)
+        own = destination_features(graph, self.etype, feat)
+        by_offset = radial.within(self.kernel_size // 2)
+        return radial_conv_by_offset(sources, weight, bias, by_offset, own=own)
 
     def extra_repr(self) -> str:
         return f"{self.in_feats}, {self.out_feats}, kernel_size={self.kernel_size}"

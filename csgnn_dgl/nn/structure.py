@@ -1,11 +1,12 @@
 """What the kernels need to know of a DGL graph, found out once per graph and kept beside it.
 
-Nothing is written into the graph. The memory is held by weak references, so it goes when the graph
+Nothing is written into the graph. What is kept is held by weak references: it goes when the graph
 goes, and it is dropped when the graph's structure has been changed in place.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -14,9 +15,32 @@ import torch
 from torch import Tensor
 
 from csgnn_dgl.errors import DataError
+from csgnn_dgl.nn.graph_checks import (
+    check_block,
+    check_offsets,
+    check_one_relation,
+    check_sites,
+)
 from csgnn_dgl.ops import CSR
+from csgnn_dgl.ops.lasting import lasting
 
-__all__ = ["Prepared", "RadialChain", "chain", "prepare", "relation", "source_features"]
+__all__ = [
+    "EdgeType",
+    "Prepared",
+    "RadialChain",
+    "chain",
+    "destination_features",
+    "prepare",
+    "relation",
+    "source_features",
+]
+
+#: Name of a relation, or all of ``(source type, name, destination type)``.
+EdgeType = str | tuple[str, str, str]
+Canonical = tuple[str, str, str]
+
+# The edge type of graphs made by dgl.graph, which has no meaning.
+_ANONYMOUS = "_E"
 
 
 @dataclass
@@ -27,17 +51,31 @@ class RadialChain:
     ----------
     n_spheres
         ``R`` if the graph is regular, that is if node ``v·R + r`` is vertex ``v`` on sphere ``r``
-        and all spheres are alike; otherwise none.
+        and all spheres are alike; otherwise None.
     steps
-        For offset +1 and −1, who feeds whom.
+        Who feeds whom, for offset +1 and for −1.
+    is_block
+        Whether destinations are numbered by themselves, as in a block of ``dgl.to_block``.
     """
 
     n_spheres: int | None
     steps: dict[int, CSR]
+    is_block: bool = False
     _further: dict[int, CSR] = field(default_factory=dict)
 
     def within(self, reach: int) -> dict[int, CSR]:
-        """Relations for all offsets from ``-reach`` to ``reach`` but 0, by walking the chain."""
+        """Relations for all offsets from ``-reach`` to ``reach`` but 0, by walking the chain.
+
+        Raises
+        ------
+        DataError
+            A block, which holds one step only, and a longer reach.
+        """
+        if self.is_block and reach > 1:
+            raise DataError(
+                f"a block of dgl.to_block holds one step along the chain, but a kernel of size "
+                f"{2 * reach + 1} walks {reach}; use kernel_size=3, or the whole graph"
+            )
         for direction in (1, -1):
             for distance in range(1, reach + 1):
                 offset = direction * distance
@@ -52,34 +90,57 @@ class RadialChain:
 
 @dataclass
 class Prepared:
-    """What the kernels need of one graph, without the graph: layers take it in the graph's place.
+    """What the kernels need of one graph; layers take it in the graph's place.
 
-    Tracers (``torch.compile``, ``torch.export``) can follow it, which they cannot do with DGL.
+    Tracers (``torch.compile``, ``torch.export``) can follow it, which they cannot do with DGL. All
+    other attributes are those of the graph, so that layers which know nothing of this class, DGL's
+    own for example, take it too.
 
     Attributes
     ----------
     relations
-        By edge type.
+        Relations that are prepared, by name; others are looked up in the graph.
     radial
         The chain, if there is one.
+    self_loops
+        Whether the relations are prepared for layers with self loops.
+    graph
+        Gives the graph.
     """
 
     relations: dict[str, CSR]
     radial: RadialChain | None
+    self_loops: bool
+    graph: Callable[[], Any]
+
+    def on(self, device: torch.device, graph: Callable[[], Any]) -> Prepared:
+        """The same on another device, and for another graph of the same structure."""
+        relations = {name: csr.to(device) for name, csr in self.relations.items()}
+        for csr in relations.values():
+            _finish(csr, self.self_loops)
+        return Prepared(relations, self.radial, self.self_loops, graph)
+
+    def __getitem__(self, etype: EdgeType) -> Any:
+        return self.graph()[etype]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or "graph" not in self.__dict__:
+            raise AttributeError(name)
+        return getattr(self.graph(), name)
 
 
 @dataclass
 class _KnownChain:
     chain: RadialChain
-    directions: Tensor  # the data that it was made from, which may be replaced or changed
-    version: int
+    # The data that it was made from, which may be replaced, or changed in place.
+    data: tuple[tuple[Tensor | None, int], ...]
 
 
 @dataclass
 class _Known:
     index: object  # DGL's own handle of the structure: replaced whenever edges or nodes change
-    relations: dict[tuple[str, str, str], CSR] = field(default_factory=dict)
-    chains: dict[tuple[str, str, str], _KnownChain] = field(default_factory=dict)
+    relations: dict[tuple[Canonical, bool], CSR] = field(default_factory=dict)
+    chains: dict[Canonical, _KnownChain] = field(default_factory=dict)
 
 
 _known: WeakKeyDictionary[Any, _Known] = WeakKeyDictionary()
@@ -92,22 +153,29 @@ def _memory(graph: Any) -> _Known:
     return known
 
 
-def _canonical(graph: Any, etype: str) -> tuple[str, str, str]:
-    types = graph.canonical_etypes
-    if len(types) == 1:
-        only: tuple[str, str, str] = types[0]
-        return only
-    if etype not in graph.etypes:
+def _canonical(graph: Any, etype: EdgeType) -> Canonical:
+    """The relation that a layer asks for by ``etype``; the anonymous one answers to any name."""
+    types: list[Canonical] = graph.canonical_etypes
+    if isinstance(etype, tuple):
+        fitting = [one for one in types if one == etype]
+    else:
+        fitting = [one for one in types if one[1] == etype]
+    if not fitting and [one[1] for one in types] == [_ANONYMOUS]:
+        fitting = types
+    if not fitting:
         raise DataError(
-            f"the graph has no edge type {etype!r}; it has {sorted(set(graph.etypes))}. Build it "
-            f"with ConcentricGrid, or name the relation with the layer's `etype` argument"
+            f"the graph has no edge type {etype!r}; it has {sorted({one[1] for one in types})}. "
+            f"Build it with ConcentricGrid, or name the relation with the layer's `etype` argument"
         )
-    found: tuple[str, str, str] = graph.to_canonical_etype(etype)
-    return found
+    if len(fitting) > 1:
+        raise DataError(
+            f"the graph has several edge types {etype!r}: {fitting}; give the layer one of these "
+            f"triples as its `etype` argument"
+        )
+    return fitting[0]
 
 
-@torch.inference_mode(False)
-def _edges(graph: Any, etype: tuple[str, str, str]) -> tuple[Tensor, Tensor]:
+def _edges(graph: Any, etype: Canonical) -> tuple[Tensor, Tensor]:
     formats = graph.formats()
     if "coo" not in (*formats["created"], *formats["not created"]):
         graph = graph.formats("coo")  # restricted to another format: a copy, once per structure
@@ -115,43 +183,84 @@ def _edges(graph: Any, etype: tuple[str, str, str]) -> tuple[Tensor, Tensor]:
     return src.to(torch.int64), dst.to(torch.int64)
 
 
-def relation(graph: Any, etype: str) -> CSR:
-    """The edges of ``etype`` as rows of sources; a graph with a single edge type needs no name.
+def relation(graph: Any, etype: EdgeType, *, self_loops: bool = False) -> CSR:
+    """The edges of ``etype`` as rows of sources; anonymous edges (``dgl.graph``) need no name.
+
+    Parameters
+    ----------
+    graph
+        A DGL graph, a block of ``dgl.to_block``, or a :class:`Prepared`.
+    etype
+        Edge type, by name or as a triple.
+    self_loops
+        Count each destination among its own sources.
 
     Raises
     ------
-    ValueError
-        The graph has several edge types, and ``etype`` is none of them.
+    DataError
+        No such edge type; or edges that no concentric grid has, on nodes that say to be of one
+        (node data ``sphere``).
     """
     if isinstance(graph, Prepared):
-        return graph.relations[etype]
+        csr = graph.relations.get(etype if isinstance(etype, str) else etype[1])
+        if csr is None:
+            return relation(graph.graph(), etype, self_loops=self_loops)
+        return csr.with_self_loops if self_loops else csr
     canonical = _canonical(graph, etype)
     relations = _memory(graph).relations
-    if canonical not in relations:
-        source_type, _, destination_type = canonical
-        csr = CSR.from_edges(
-            *_edges(graph, canonical),
-            graph.num_nodes(destination_type),
-            graph.num_nodes(source_type),
+    if (canonical, self_loops) not in relations:
+        relations[canonical, self_loops] = _relation(graph, canonical, self_loops)
+    return relations[canonical, self_loops]
+
+
+@lasting
+def _relation(graph: Any, etype: Canonical, self_loops: bool) -> CSR:
+    source_type, name, destination_type = etype
+    edge_data = graph.edges[etype].data
+    if name == _ANONYMOUS:
+        check_one_relation(edge_data)
+    known = _memory(graph).relations
+    if (etype, False) not in known:
+        src, dst = _edges(graph, etype)
+        if graph.is_block:
+            check_block(graph, etype, dst)
+        sources, destinations = _num_nodes(graph, etype)
+        csr = CSR.from_edges(src, dst, destinations, sources).in_blocks()
+        check_sites(
+            csr,
+            etype,
+            graph.srcnodes[source_type].data.get("sphere"),
+            graph.dstnodes[destination_type].data.get("sphere"),
         )
-        relations[canonical] = csr.in_blocks()
-    return relations[canonical]
+        known[etype, False] = csr
+    csr = known[etype, False]
+    if not self_loops:
+        return csr
+    if "sphere" in graph.srcnodes[source_type].data and source_type == destination_type:
+        loops = torch.nonzero(csr.rows == csr.indices).flatten()
+        if loops.numel():
+            node = int(csr.rows[loops[0]]) * csr.block
+            raise DataError(
+                f"an edge of {etype} leads from node {node} to itself, and the layer counts every "
+                f"node among its own neighbours: it would count twice. Make the layer with "
+                f"self_loop=False, or remove the edges with dgl.remove_self_loop(graph, {name!r})"
+            )
+    return csr.with_own_sources() if graph.is_block else csr.with_self_loops
 
 
-def _directions(graph: Any, etype: tuple[str, str, str]) -> tuple[bool, Tensor]:
-    """The data that say where radial edges point; whether these are of the edges or the nodes."""
-    if "offset" in graph.edges[etype].data:
-        return True, graph.edges[etype].data["offset"]
-    if "sphere" in graph.nodes[etype[0]].data:
-        return False, graph.nodes[etype[0]].data["sphere"]
-    raise DataError(
-        f"the radial edges {etype} carry no data 'offset' (sphere of the source minus sphere of "
-        f"the destination) and the nodes no data 'sphere' to compute it from; set one of them"
-    )
+def _num_nodes(graph: Any, etype: Canonical) -> tuple[int, int]:
+    """Sources and destinations, which a block numbers apart."""
+    if graph.is_block:
+        return graph.number_of_src_nodes(etype[0]), graph.number_of_dst_nodes(etype[2])
+    return graph.num_nodes(etype[0]), graph.num_nodes(etype[2])
+
+
+def _version(data: Tensor | None) -> int:
+    return 0 if data is None or data.is_inference() else data._version
 
 
 def _regular_spheres(num_nodes: int, src: Tensor, dst: Tensor, offset: Tensor) -> int | None:
-    """``R`` if the edges are just the chains of ``v·R + r``, else none."""
+    """``R`` if the edges are just the chains of ``v·R + r``, else None."""
     vertices = num_nodes - src.numel() // 2
     if vertices <= 0 or num_nodes % vertices:
         return None
@@ -163,65 +272,77 @@ def _regular_spheres(num_nodes: int, src: Tensor, dst: Tensor, offset: Tensor) -
         torch.div(src, n_spheres, rounding_mode="floor"),
         torch.div(dst, n_spheres, rounding_mode="floor"),
     )
-    single = torch.unique(src * num_nodes + dst).numel() == expected
-    return n_spheres if same_chain and single and bool((offset.abs() == 1).all()) else None
+    return n_spheres if same_chain else None
 
 
-def chain(graph: Any, etype: str) -> RadialChain:
+def chain(graph: Any, etype: EdgeType) -> RadialChain:
     """The radial relation of ``graph``, by offset.
 
     Raises
     ------
-    ValueError
-        No such edge type, or its edges do not say which way they point (see ``offset``), or an
-        offset other than ±1.
+    DataError
+        No such edge type; edges between two node types; edges that say nothing about which way
+        they point, or what contradicts the nodes' ``sphere``; an offset other than ±1; a node
+        joined to itself, or twice to another.
     """
     if isinstance(graph, Prepared):
-        if graph.radial is None:
-            raise DataError(f"the prepared graph has no chain of edge type {etype!r}")
-        return graph.radial
+        return chain(graph.graph(), etype) if graph.radial is None else graph.radial
     canonical = _canonical(graph, etype)
     source_type, _, destination_type = canonical
     if source_type != destination_type:
         raise DataError(f"radial edges join nodes of one type, not {canonical}")
-    of_edges, directions = _directions(graph, canonical)
+    data = tuple(
+        (tensor, _version(tensor))
+        for tensor in (
+            graph.edges[canonical].data.get("offset"),
+            graph.srcnodes[source_type].data.get("sphere"),
+            graph.dstnodes[source_type].data.get("sphere"),
+        )
+    )
     chains = _memory(graph).chains
     known = chains.get(canonical)
-    version = 0 if directions.is_inference() else directions._version
-    # Data may be replaced, or changed in place, without touching the structure.
-    if known is None or known.directions is not directions or known.version != version:
-        src, dst = _edges(graph, canonical)
-        offset = directions if of_edges else directions[src] - directions[dst]
-        offset = offset.to(torch.int64)
-        wrong = torch.nonzero(offset.abs() != 1).flatten()
-        if wrong.numel():
-            edge = int(wrong[0])
-            raise DataError(
-                f"radial edge {edge} ({int(src[edge])} → {int(dst[edge])}) has offset "
-                f"{int(offset[edge])}; radial edges join consecutive spheres, so it must be ±1. "
-                f"Wider kernels walk along the chain by themselves"
-            )
-        num_nodes = graph.num_nodes(source_type)
-        steps = {
-            o: CSR.from_edges(src[offset == o], dst[offset == o], num_nodes, num_nodes)
-            for o in (1, -1)
-        }
-        radial = RadialChain(_regular_spheres(num_nodes, src, dst, offset), steps)
-        known = chains[canonical] = _KnownChain(radial, directions, version)
+    if known is None or any(
+        old is not new or before != now
+        for (old, before), (new, now) in zip(known.data, data, strict=True)
+    ):
+        offset, outer, inner = (tensor for tensor, _ in data)
+        radial = _chain(graph, canonical, offset, outer, inner)
+        known = chains[canonical] = _KnownChain(radial, data)
     return known.chain
 
 
-def prepare(
-    graph: Any, device: torch.device, *, radial: str | None = None, self_loops: bool = True
-) -> Prepared:
-    """Find out what kernels on ``device`` ask of ``graph``.
+@lasting
+def _chain(
+    graph: Any,
+    etype: Canonical,
+    offset: Tensor | None,
+    source_sphere: Tensor | None,
+    sphere: Tensor | None,
+) -> RadialChain:
+    src, dst = _edges(graph, etype)
+    if graph.is_block:
+        check_block(graph, etype, dst)
+    between = None
+    if source_sphere is not None and sphere is not None:
+        between = source_sphere[src].to(torch.int64) - sphere[dst].to(torch.int64)
+    offset = check_offsets(etype, src, dst, offset, between)
+    sources, destinations = _num_nodes(graph, etype)
+    steps = {
+        o: CSR.from_edges(src[offset == o], dst[offset == o], destinations, sources)
+        for o in (1, -1)
+    }
+    if graph.is_block:
+        return RadialChain(None, steps, is_block=True)
+    return RadialChain(_regular_spheres(sources, src, dst, offset), steps)
+
+
+def prepare(graph: Any, *, radial: str | None = None, self_loops: bool = True) -> Prepared:
+    """Find out all that kernels ask of a graph.
 
     Parameters
     ----------
     graph
         A DGL graph. Later changes to it go unnoticed.
-    device
-        Where the features will be.
     radial
         Edge type of the chain, if there is one; it must be regular.
     self_loops
@@ -229,27 +350,28 @@ def prepare(
 
     Raises
     ------
-    ValueError
+    DataError
         As :func:`chain`; also a chain that is not regular.
     """
-    found = Prepared({}, None if radial is None else chain(graph, radial))
-    if found.radial is not None and found.radial.n_spheres is None:
+    found = None if radial is None else chain(graph, radial)
+    if found is not None and found.n_spheres is None:
         raise DataError("only a regular grid can be prepared")
-    for etype in graph.etypes:
-        if etype == radial:
-            continue
-        csr = relation(graph, etype).to(device)
-        found.relations[etype] = csr
-        # Tracers are to see finished values only.
-        if csr.num_rows == csr.num_columns:
-            used = [csr.with_self_loops if self_loops else csr]
-            used.append(used[0].transposed)
-        else:
-            used = [csr, csr.transposed]
-            _ = csr.degrees, csr.has_childless, csr.padded_sources
-        for each in used:
-            _ = each.num_sources, each.num_destinations
-    return found
+    relations = {etype: relation(graph, etype) for etype in graph.etypes if etype != radial}
+    for csr in relations.values():
+        _finish(csr, self_loops)
+    return Prepared(relations, found, self_loops, lambda: graph)
+
+
+def _finish(csr: CSR, self_loops: bool) -> None:
+    """Find all that is derived from a relation: tracers must see finished values only."""
+    if csr.num_rows == csr.num_columns:
+        used = [csr.with_self_loops if self_loops else csr]
+        used.append(used[0].transposed)
+    else:
+        used = [csr, csr.transposed]
+        _ = csr.degrees, csr.has_childless, csr.padded_sources
+    for each in used:
+        _ = each.num_sources, each.num_destinations
 
 
 def source_features(feat: Tensor | tuple[Tensor, Tensor]) -> Tensor:
@@ -259,3 +381,26 @@ def source_features(feat: Tensor | tuple[Tensor, Tensor]) -> Tensor:
     always gives one.
     """
     return feat[0] if isinstance(feat, tuple) else feat
+
+
+def destination_features(
+    graph: Any, etype: EdgeType, feat: Tensor | tuple[Tensor, Tensor]
+) -> Tensor:
+    """Features of the nodes that edges lead to: a block's destinations are its first sources.
+
+    Raises
+    ------
+    DataError
+        Features of the sources only, and edges between two node types.
+    """
+    if isinstance(feat, tuple):
+        return feat[1]
+    if isinstance(graph, Prepared):
+        return feat
+    canonical = _canonical(graph, etype)
+    if canonical[0] != canonical[2]:
+        raise DataError(
+            f"{canonical} leads to nodes of another type, whose features are needed too: give the "
+            f"layer a pair (features of {canonical[0]!r}, features of {canonical[2]!r})"
+        )
+    return feat[: graph.number_of_dst_nodes(canonical[2])] if graph.is_block else feat

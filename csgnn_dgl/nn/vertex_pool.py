@@ -6,7 +6,9 @@ from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
-from csgnn_dgl.nn.structure import relation, source_features
+from csgnn_dgl.errors import ConfigError
+from csgnn_dgl.nn.bypass import bypassable
+from csgnn_dgl.nn.structure import EdgeType, relation, source_features
 from csgnn_dgl.ops import neighbor_mean, neighbor_sum, neighborhood_max
 
 __all__ = ["PoolMode", "VertexPool"]
@@ -16,24 +18,33 @@ PoolMode = Literal["max", "mean", "sum"]
 _KERNELS = {"max": neighborhood_max, "mean": neighbor_mean, "sum": neighbor_sum}
 
 
+@bypassable
 class VertexPool(nn.Module):
     r"""Pool the fine neighbourhood of every coarse vertex.
 
     .. math:: y_u = f(\{x_v : v \in N(u)\})
 
     with :math:`N(u)` the vertex and its 1-ring on the finer level: the edges of
-    ``ConcentricGrid.coarsening(level)``, or of any bipartite graph with one edge type.
+    ``ConcentricGrid.coarsening(level)``, or of any other relation.
 
     Parameters
     ----------
     mode
         :math:`f`: ``"max"``, ``"mean"`` or ``"sum"``.
     etype
-        Edge type to pool over; a graph with a single edge type needs no name.
+        Edge type to pool over, by name or as a triple ``(source type, name, destination type)``;
+        the anonymous edges of ``dgl.graph`` need no name.
 
     Shapes
     ------
     feat ``(num_fine, ..., C)`` → ``(num_coarse, ..., C)``. A coarse node without edges gets zero.
+
+    Raises
+    ------
+    ConfigError
+        An unknown mode.
+    DataError
+        The graph lacks the edge type; nodes with the data ``sphere`` are joined twice.
 
     Examples
     --------
@@ -44,10 +55,10 @@ class VertexPool(nn.Module):
     torch.Size([24, 1, 3])
     """
 
-    def __init__(self, mode: PoolMode = "max", *, etype: str = "pool") -> None:
+    def __init__(self, mode: PoolMode = "max", *, etype: EdgeType = "pool") -> None:
         super().__init__()
         if mode not in get_args(PoolMode):
-            raise ValueError(f"mode must be one of {get_args(PoolMode)}, not {mode!r}")
+            raise ConfigError(f"mode must be one of {get_args(PoolMode)}, not {mode!r}")
         self.mode, self.etype = mode, etype
 
     def forward(self, graph: Any, feat: Tensor | tuple[Tensor, Tensor]) -> Tensor:

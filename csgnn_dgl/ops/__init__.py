@@ -7,7 +7,7 @@ whose first dimension counts nodes, and runs wherever the tensor lives.
 from csgnn_dgl.ops.csr import CSR
 from csgnn_dgl.ops.global_pool import global_max, global_max_beside
 from csgnn_dgl.ops.neighbor_sum import neighbor_mean, neighbor_sum
-from csgnn_dgl.ops.neighborhood_max import neighborhood_max
+from csgnn_dgl.ops.neighborhood_max import neighborhood_and_global_max, neighborhood_max
 from csgnn_dgl.ops.node_linear import node_linear
 from csgnn_dgl.ops.radial import radial_conv_by_offset, radial_conv_regular
 
@@ -17,6 +17,7 @@ __all__ = [
     "global_max_beside",
     "neighbor_mean",
     "neighbor_sum",
+    "neighborhood_and_global_max",
     "neighborhood_max",
     "node_linear",
     "radial_conv_by_offset",

@@ -16,7 +16,7 @@ _ONEDNN = torch.backends.mkldnn.is_available()
 
 
 def onednn_for(feat: Tensor, *types: torch.dtype) -> bool:
-    """Whether a convolution of ``feat``, if of one of ``types``, goes to oneDNN: on CPUs that is.
+    """Whether a convolution of ``feat`` goes to oneDNN: on CPUs, if it has one of these ``types``.
 
     Examples
     --------
@@ -36,11 +36,10 @@ def _triton() -> ModuleType | None:
 
 
 def triton_for(feat: Tensor) -> ModuleType | None:
-    """:mod:`csgnn_dgl.ops.triton_kernels` if ``feat`` is to go there, else none.
+    """:mod:`csgnn_dgl.ops.triton_kernels` for CUDA features if ``CSGNN_TRITON=1``, else None.
 
-    That is on CUDA, with the environment variable ``CSGNN_TRITON=1``: the kernels have not been
-    timed on a GPU yet (``benchmarks/gpu.py`` does), so they have to be asked for. A compiler gets
-    PyTorch's operations, which it fuses itself.
+    The environment variable must ask for the kernels until ``benchmarks/gpu.py`` has timed them on
+    a GPU. A compiler gets PyTorch's operations, which it fuses itself.
 
     Examples
     --------

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, wraps
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from csgnn_dgl.ops.lasting import lasting
+
 __all__ = ["CSR"]
 
-# What is kept may be made first in inference mode, and must serve training afterwards.
-_lasting = torch.inference_mode(False)
+T = TypeVar("T")
+
+
+def _derived(function: Callable[[CSR], T]) -> cached_property[T]:
+    """A property that is found once; a copy on another device takes it from the original."""
+
+    @wraps(function)
+    def find(csr: CSR) -> T:
+        if csr._original is None:
+            return lasting(function)(csr)
+        found: Any = getattr(csr._original, function.__name__)
+        if isinstance(found, (Tensor, CSR)):
+            found = found.to(csr.device)
+        kept: T = found
+        return kept
+
+    return cached_property(find)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +50,9 @@ class CSR:
     num_columns
         Number of sources.
     block
-        Every row and every column stands for so many consecutive nodes, joined one to one: node
-        ``block·i + k`` hears from nodes ``block·j + k``. On concentric spheres all spheres have
-        the same edges, which then need be known only once (:meth:`in_blocks`).
+        Number of consecutive nodes that each row and each column stands for. Blocks are joined
+        one to one: node ``block·i + k`` hears from nodes ``block·j + k``. All concentric spheres
+        have the same edges, so those of one sphere are enough (:meth:`in_blocks`).
 
     Examples
     --------
@@ -49,9 +68,10 @@ class CSR:
     num_columns: int
     block: int = 1
     _on_device: dict[torch.device, CSR] = field(default_factory=dict, repr=False)
+    _original: CSR | None = field(default=None, repr=False)  # that this one is a copy of
 
     @classmethod
-    @_lasting
+    @lasting
     def from_edges(
         cls, src: Tensor, dst: Tensor, num_rows: int, num_columns: int, block: int = 1
     ) -> CSR:
@@ -81,8 +101,7 @@ class CSR:
         """Where the two index tensors live."""
         return self.indices.device
 
-    @cached_property
-    @_lasting
+    @_derived
     def degrees(self) -> Tensor:
         """In-degree of each destination, int64, shape ``(num_rows,)``."""
         return torch.diff(self.indptr)
@@ -94,21 +113,19 @@ class CSR:
             torch.arange(self.num_rows, device=self.device), self.degrees
         )
 
-    @cached_property
-    @_lasting
+    @_derived
     def transposed(self) -> CSR:
         """The same edges read from their sources."""
         other = CSR.from_edges(self.rows, self.indices, self.num_columns, self.num_rows, self.block)
         other.__dict__["transposed"] = self
         return other
 
-    @cached_property
+    @_derived
     def has_childless(self) -> bool:
         """Whether some destination has no source."""
         return bool((self.degrees == 0).any())
 
-    @cached_property
-    @_lasting
+    @_derived
     def padded_sources(self) -> Tensor:
         """Sources as a table ``(max_degree, num_rows)``; short rows repeat their first source.
 
@@ -120,22 +137,28 @@ class CSR:
         position = self.indptr[:-1] + torch.where(slot < self.degrees, slot, 0)
         return self.indices[position.clamp(max=max(self.indices.numel() - 1, 0))]
 
-    @cached_property
-    @_lasting
+    @_derived
     def back_slots(self) -> Tensor:
-        """Of every edge of :attr:`transposed`: its position within its row here, int32."""
+        """Position of every edge of :attr:`transposed` within its row here, int32."""
         slots = torch.arange(self.indices.numel(), device=self.device) - self.indptr[self.rows]
         return slots[torch.argsort(self.indices, stable=True)].to(torch.int32)
 
-    @cached_property
-    @_lasting
+    @_derived
     def with_self_loops(self) -> CSR:
-        """Every node additionally its own source (square relations only)."""
+        """The same relation with every node among its own sources (square relations only)."""
         if self.num_rows != self.num_columns:
             raise ValueError(
                 f"self loops need as many sources as destinations; this relation goes from "
                 f"{self.num_sources} sources to {self.num_destinations} destinations"
             )
+        return self.with_own_sources()
+
+    @lasting
+    def with_own_sources(self) -> CSR:
+        """The same relation with source ``i`` among the sources of destination ``i``.
+
+        Destinations must be the first ones of the sources, as in a block of ``dgl.to_block``.
+        """
         own = torch.arange(self.num_rows, device=self.device)
         return CSR.from_edges(
             torch.cat([own, self.indices]),
@@ -146,7 +169,7 @@ class CSR:
         )
 
     def _edges_of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Of any rows, one after the other: where the edges of each begin, and which they are."""
+        """Where the edges of each of these rows begin, and the edges, row after row."""
         counts = self.degrees[rows]
         indptr = torch.cat([counts.new_zeros(1), torch.cumsum(counts, 0)])
         edge = torch.arange(int(indptr[-1]), device=self.device)
@@ -163,9 +186,9 @@ class CSR:
         place = torch.repeat_interleave(node - row * self.block, torch.diff(indptr))
         return CSR(indptr, self.indices[edge] * self.block + place, self.num_sources)
 
-    @_lasting
+    @lasting
     def in_blocks(self) -> CSR:
-        """The same relation in blocks as large as its first rows suggest, if they fit.
+        """The same relation in the largest blocks that its first rows suggest, if all rows agree.
 
         Examples
         --------
@@ -200,13 +223,16 @@ class CSR:
             first.indices[edge], rows, self.num_rows, first.num_columns, self.block
         )
 
-    @_lasting
     def to(self, device: torch.device) -> CSR:
         """This relation on ``device``; a copy is made once and kept."""
         if device == self.device:
             return self
-        if device not in self._on_device:
-            self._on_device[device] = CSR(
-                self.indptr.to(device), self.indices.to(device), self.num_columns, self.block
-            )
-        return self._on_device[device]
+        if device in self._on_device:
+            return self._on_device[device]
+        with torch.inference_mode(False):
+            indptr, indices = self.indptr.to(device), self.indices.to(device)
+        copied = CSR(indptr, indices, self.num_columns, self.block, _original=self)
+        # A tracer's tensors are of no use to anybody else.
+        if type(indices) is Tensor:
+            self._on_device[device] = copied
+        return copied

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from csgnn_dgl.ops.rows import as_rows
 
-__all__ = ["global_max", "global_max_beside"]
+__all__ = ["first_maximum", "global_max", "global_max_beside"]
 
 
 _BLOCK = 64
 
 
-def _first_maximum(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Maximum of each column of ``(num_nodes, width)`` and a node where it stands.
+def first_maximum(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Maximum of each column of ``(num_nodes, width)``, and the number of a node that has it.
 
     ``max(dim=0)`` tracks indices through the whole tensor, one column at a time; finding the best
     block of rows first and looking only into that block is an order of magnitude faster.
@@ -38,7 +38,7 @@ def _first_maximum(rows: Tensor) -> tuple[Tensor, Tensor]:
 class _GlobalMax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, feat: Tensor) -> Tensor:
-        best, node = _first_maximum(as_rows(feat))
+        best, node = first_maximum(as_rows(feat))
         best, node = best.view(feat.shape[1:]), node.view(feat.shape[1:])
         ctx.save_for_backward(node)
         ctx.num_nodes = feat.shape[0]
@@ -55,7 +55,7 @@ class _GlobalMax(torch.autograd.Function):
 class _GlobalMaxBeside(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, feat: Tensor) -> tuple[Tensor, Tensor]:
-        best, node = _first_maximum(as_rows(feat))
+        best, node = first_maximum(as_rows(feat))
         best, node = best.view(feat.shape[1:]), node.view(feat.shape[1:])
         ctx.save_for_backward(node)
         return feat.view_as(feat), best
@@ -64,9 +64,8 @@ class _GlobalMaxBeside(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         through, grad = grads
         (node,) = ctx.saved_tensors
-        if torch.is_grad_enabled():  # a second derivative is wanted: leave what others hold alone
-            return through.scatter_add(0, node.unsqueeze(0), grad.unsqueeze(0))
-        return through.scatter_add_(0, node.unsqueeze(0), grad.unsqueeze(0))
+        # Not in place: whoever used the features may hold this gradient too.
+        return through.scatter_add(0, node.unsqueeze(0), grad.unsqueeze(0))
 
 
 def global_max(feat: Tensor) -> Tensor:
@@ -98,10 +97,8 @@ def global_max(feat: Tensor) -> Tensor:
 def global_max_beside(feat: Tensor) -> tuple[Tensor, Tensor]:
     """``feat`` itself, to go on with, and its :func:`global_max`.
 
-    The gradient of the maximum is added to that of ``feat`` in place: a few numbers are touched
-    instead of a tensor of zeros being made and added. So whatever uses the first result must make
-    the gradient that it returns anew, as every layer of :mod:`csgnn_dgl.nn` does, and nobody may
-    keep it.
+    The gradient of the maximum is a few numbers, which are added to a copy of the gradient of
+    ``feat``: autograd by itself would fill a tensor with zeros, and add that.
 
     Parameters
     ----------

@@ -77,7 +77,7 @@ def neighbor_sum(csr: CSR, feat: Tensor) -> Tensor:
 
 
 def neighbor_mean(csr: CSR, feat: Tensor) -> Tensor:
-    """Mean of the source features of every destination; zero where there are none.
+    """Mean of the source features of every destination; zero without sources.
 
     Examples
     --------

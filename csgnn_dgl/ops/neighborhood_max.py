@@ -9,9 +9,10 @@ from torch import Tensor
 
 from csgnn_dgl.ops.backend import triton_for
 from csgnn_dgl.ops.csr import CSR
+from csgnn_dgl.ops.global_pool import first_maximum, global_max
 from csgnn_dgl.ops.rows import from_rows, source_rows
 
-__all__ = ["neighborhood_max"]
+__all__ = ["neighborhood_and_global_max", "neighborhood_max"]
 
 
 # A piece, its candidates and their comparison together fit a second-level cache.
@@ -60,38 +61,80 @@ def _maximum_at_once(
     return best, winner
 
 
+def _with_winners(
+    rows: Tensor, table: Tensor, indptr: Tensor, indices: Tensor, triton: bool
+) -> tuple[Tensor, Tensor]:
+    """Maximum over the sources of every row, and the slots where it stood."""
+    # As small as can be: it is all that is kept for the backward pass.
+    slot_type = torch.int8 if table.shape[0] <= 127 else torch.int16
+    winner = rows.new_zeros(table.shape[1], rows.shape[1], dtype=slot_type)
+    if triton and (kernels := triton_for(rows)):
+        return kernels.neighborhood_max(rows, indptr, indices, winner), winner
+    if _in_blocks(rows):
+        return _maximum(rows, table, winner), winner
+    best, slots = _maximum_at_once(rows, table, winner)
+    assert slots is not None
+    return best, slots
+
+
+def _to_winners(
+    grad: Tensor, num_columns: int, winner: Tensor, indptr: Tensor, indices: Tensor, *back: Tensor
+) -> Tensor:
+    """The gradient of the sources, in a tensor of its own."""
+    if back and not torch.is_grad_enabled() and (triton := triton_for(grad)):
+        gathered: Tensor = triton.neighborhood_max_backward(grad, winner, *back)
+        return gathered
+    # A row without sources, after the last edge, gets no gradient but needs a place to put it.
+    first = indptr[:-1].clamp(max=indices.shape[0] - 1)
+    source = indices.take(first[:, None] + winner)
+    return grad.new_zeros(num_columns, grad.shape[1]).scatter_add_(0, source, grad)
+
+
+# Both classes take ``back``, which only Triton uses: the transposed relation, and its edges' slots.
 class _NeighborhoodMax(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, rows: Tensor, table: Tensor, indptr: Tensor, indices: Tensor, *back: Tensor
     ) -> Tensor:
-        """``back``, which only Triton uses: the transposed relation, and its edges' slots."""
-        # As small as can be: it is all that is kept for the backward pass.
-        slot_type = torch.int8 if table.shape[0] <= 127 else torch.int16
-        winner: Tensor | None
-        winner = rows.new_zeros(table.shape[1], rows.shape[1], dtype=slot_type)
-        if back and (triton := triton_for(rows)):
-            best = triton.neighborhood_max(rows, indptr, indices, winner)
-        elif _in_blocks(rows):
-            best = _maximum(rows, table, winner)
-        else:
-            best, winner = _maximum_at_once(rows, table, winner)
+        best, winner = _with_winners(rows, table, indptr, indices, bool(back))
         ctx.num_columns = rows.shape[0]
         ctx.save_for_backward(winner, indptr, indices, *back)
         return best
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        winner, indptr, indices, *back = ctx.saved_tensors
-        (grad,) = grads
-        nothing = (None,) * (3 + len(back))
-        if back and not torch.is_grad_enabled() and (triton := triton_for(grad)):
-            return triton.neighborhood_max_backward(grad, winner, *back), *nothing
-        # A row without sources, after the last edge, gets no gradient but needs a place to put it.
-        first = indptr[:-1].clamp(max=indices.shape[0] - 1)
-        source = indices.take(first[:, None] + winner)
-        out = grad.new_zeros(ctx.num_columns, grad.shape[1]).scatter_add_(0, source, grad)
-        return out, *nothing
+        out = _to_winners(grads[0], ctx.num_columns, *ctx.saved_tensors)
+        return out, *(None,) * len(ctx.saved_tensors)
+
+
+class _NeighborhoodAndGlobalMax(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        rows: Tensor,
+        block: int,
+        table: Tensor,
+        indptr: Tensor,
+        indices: Tensor,
+        *back: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Each of the ``rows`` holds ``block`` nodes."""
+        best, winner = _with_winners(rows, table, indptr, indices, bool(back))
+        num_nodes, width = rows.shape[0] * block, rows.shape[1] // block
+        largest, node = first_maximum(rows.reshape(num_nodes, width))
+        ctx.num_columns, ctx.num_nodes = rows.shape[0], num_nodes
+        ctx.save_for_backward(node, winner, indptr, indices, *back)
+        return best, largest
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        grad, of_largest = grads
+        node, *saved = ctx.saved_tensors
+        # This tensor is ours, so what comes through the global maximum is added in place.
+        out = _to_winners(grad, ctx.num_columns, *saved)
+        nodes = out.view(ctx.num_nodes, of_largest.shape[0])
+        nodes.scatter_add_(0, node.unsqueeze(0), of_largest.unsqueeze(0))
+        return out, *(None,) * (len(saved) + 1)
 
 
 def neighborhood_max(csr: CSR, feat: Tensor) -> Tensor:
@@ -128,14 +171,57 @@ def neighborhood_max(csr: CSR, feat: Tensor) -> Tensor:
     table = csr.padded_sources
     best: Tensor
     if torch.is_grad_enabled() and feat.requires_grad:
-        back: tuple[Tensor, ...] = ()
-        if triton_for(feat) is not None:
-            back = (csr.transposed.indptr, csr.transposed.indices, csr.back_slots)
-        best = _NeighborhoodMax.apply(rows, table, csr.indptr, csr.indices, *back)
+        best = _NeighborhoodMax.apply(rows, table, csr.indptr, csr.indices, *_back(csr, feat))
     elif _in_blocks(rows):
         best = _maximum(rows, table, None)
     else:
         best, _ = _maximum_at_once(rows, table, None)
+    return _finished(csr, best, feat)
+
+
+def _back(csr: CSR, feat: Tensor) -> tuple[Tensor, ...]:
+    if triton_for(feat) is None:
+        return ()
+    return csr.transposed.indptr, csr.transposed.indices, csr.back_slots
+
+
+def _finished(csr: CSR, best: Tensor, feat: Tensor) -> Tensor:
     if csr.has_childless:
         best = best.masked_fill((csr.degrees == 0)[:, None], 0)
     return from_rows(csr, best, feat)
+
+
+def neighborhood_and_global_max(csr: CSR, feat: Tensor) -> tuple[Tensor, Tensor]:
+    """:func:`neighborhood_max` and :func:`global_max` of the same features.
+
+    Their gradients go into one tensor. Autograd by itself would make one for each, of the size of
+    the features, and add them.
+
+    Parameters
+    ----------
+    csr
+        The relation.
+    feat
+        Source features, shape ``(num_sources, ...)``.
+
+    Returns
+    -------
+    tuple of Tensor
+        Shapes ``(num_destinations, ...)`` and ``(...)``.
+
+    Examples
+    --------
+    >>> csr = CSR.from_edges(torch.tensor([0, 1, 2]), torch.tensor([1, 0, 1]), 2, 3)
+    >>> best, largest = neighborhood_and_global_max(csr, torch.tensor([[1.0], [2.0], [4.0]]))
+    >>> best.tolist(), largest.tolist()
+    ([[2.0], [4.0]], [4.0])
+    """
+    rows = source_rows(csr, feat)
+    if not (torch.is_grad_enabled() and feat.requires_grad) or csr.indices.numel() == 0:
+        return neighborhood_max(csr, feat), global_max(feat)
+    if csr.indices.device != feat.device:
+        csr = csr.to(feat.device)
+    best, largest = _NeighborhoodAndGlobalMax.apply(
+        rows, csr.block, csr.padded_sources, csr.indptr, csr.indices, *_back(csr, feat)
+    )
+    return _finished(csr, best, feat), largest.view(feat.shape[1:])

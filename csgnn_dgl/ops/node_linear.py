@@ -12,12 +12,12 @@ from csgnn_dgl.ops.backend import onednn_for
 
 __all__ = ["node_linear"]
 
-# Of fewer rows, or with fewer multiplications, the call itself takes longer than the product.
+# With fewer rows or fewer multiplications the call itself takes longer than the product.
 _FEW_ROWS, _LITTLE_WORK = 128, 2**22
 
 
 def _image_width(feat: Tensor, rows: int, out_feats: int) -> int:
-    """Rows per line of the image that the convolution library is shown; 0: it is not asked."""
+    """Rows per line of the image for the convolution library; 0 if it is not to be used."""
     if torch.compiler.is_compiling() or not onednn_for(feat, torch.float32):
         return 0
     if rows < _FEW_ROWS or rows * feat.shape[-1] * out_feats < _LITTLE_WORK:
@@ -41,7 +41,7 @@ def node_linear(feat: Tensor, weight: Tensor, bias: Tensor | None = None) -> Ten
     weight
         Shape ``(F, C)``.
     bias
-        Shape ``(F,)``, or none.
+        Shape ``(F,)``, or None.
 
     Returns
     -------

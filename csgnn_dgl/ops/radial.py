@@ -19,7 +19,7 @@ __all__ = ["radial_conv_by_offset", "radial_conv_regular"]
 # An older PyTorch does not tell export and compilation apart.
 _exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
 
-# From here on the batch itself is a line long enough.
+# A batch of this size makes a line that is long enough by itself.
 _LONG_BATCH = 32
 
 
@@ -52,7 +52,7 @@ def radial_conv_regular(
     weight
         Shape ``(F, C, K)``, ``K`` odd.
     bias
-        Shape ``(F,)``, or none.
+        Shape ``(F,)``, or None.
     n_spheres
         ``R``.
 
@@ -82,29 +82,37 @@ def radial_conv_regular(
 
 
 def radial_conv_by_offset(
-    feat: Tensor, weight: Tensor, bias: Tensor | None, by_offset: Mapping[int, CSR]
+    feat: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    by_offset: Mapping[int, CSR],
+    *,
+    own: Tensor | None = None,
 ) -> Tensor:
     """Radial convolution on any graph: per tap a neighbour sum, then a matrix product.
 
     Parameters
     ----------
     feat
-        Shape ``(num_nodes, ..., C)``.
+        Source features, shape ``(num_sources, ..., C)``.
     weight
         Shape ``(F, C, K)``, ``K`` odd.
     bias
-        Shape ``(F,)``, or none.
+        Shape ``(F,)``, or None.
     by_offset
         For each offset other than 0 within the kernel, who feeds whom from that far out.
         Offsets that are absent count as padding.
+    own
+        Features of the destinations, for the middle tap, shape ``(num_destinations, ..., C)``;
+        those of the sources by default.
 
     Returns
     -------
     Tensor
-        Shape ``(num_nodes, ..., F)``.
+        Shape ``(num_destinations, ..., F)``.
     """
     middle = weight.shape[2] // 2
-    out = node_linear(feat, weight[:, :, middle], bias)
+    out = node_linear(feat if own is None else own, weight[:, :, middle], bias)
     for offset, csr in by_offset.items():
         if csr.indices.numel():
             out = out + node_linear(neighbor_sum(csr, feat), weight[:, :, middle + offset])

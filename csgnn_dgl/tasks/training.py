@@ -25,6 +25,7 @@ from csgnn_dgl.errors import (
     ResourceError,
     StoppedError,
 )
+from csgnn_dgl.nn.layer_sync import BatchNormSync
 from csgnn_dgl.tasks.callbacks import Averaging, KeepWeights
 from csgnn_dgl.tasks.checkpoint_io import AtomicCheckpointIO
 from csgnn_dgl.tasks.config import TrainingConfig
@@ -215,7 +216,9 @@ def _trainer(run: RunDirectory, config: TrainingConfig, callbacks: list[Callback
             max_epochs=config.epochs,
             gradient_clip_val=config.gradient_clip or None,
             callbacks=callbacks,
-            plugins=[AtomicCheckpointIO()],
+            # Several processes train as one would with all their samples in one batch.
+            sync_batchnorm=True,
+            plugins=[AtomicCheckpointIO(), BatchNormSync()],
             logger=TensorBoardLogger(run.path, name="", version="tensorboard"),
             use_distributed_sampler=False,
             enable_progress_bar=bar,

@@ -20,7 +20,6 @@ from torch.optim.lr_scheduler import (
 )
 
 from csgnn_dgl.errors import CheckpointError, CSGNNError
-from csgnn_dgl.nn.batch_norm import synchronise_batch_norm
 from csgnn_dgl.tasks.config import TrainingConfig
 from csgnn_dgl.tasks.weights import differences
 
@@ -47,8 +46,7 @@ class TrainingTask(LightningModule, Generic[Model, Config]):
     def __init__(self, config: Config, model: Model) -> None:
         super().__init__()
         self.config = config
-        # Several processes train as one would with all their samples in one batch.
-        self.model: Model = synchronise_batch_norm(model)
+        self.model: Model = model
         self._plateau: ReduceLROnPlateau | None = None
         self._resumed_plateau: dict[str, Any] | None = None
 

@@ -212,27 +212,72 @@ def test_coarser_levels_of_one_grid() -> None:
     grid = ConcentricGrid(2, 3)
     for level in range(3):
         other = ConcentricGrid(level, 3)
-        assert grid.graph(level) is other.graph()
+        for etype in ("intra", "radial"):
+            ends, others = grid.graph(level).edges(etype=etype), other.graph().edges(etype=etype)
+            assert all(torch.equal(a, b) for a, b in zip(ends, others, strict=True))
         assert grid.num_nodes(level) == other.num_nodes()
         assert np.array_equal(grid.node_permutations(level), other.node_permutations())
     assert grid.graph() is grid.graph(2)
 
 
-def test_graphs_are_built_once_and_shared() -> None:
+def test_graphs_are_built_once() -> None:
     grid = ConcentricGrid(1, 2)
     assert grid.graph() is grid.graph()
-    assert grid.coarsening(1) is ConcentricGrid(2, 2).coarsening(1)
-    assert grid.graph() is not ConcentricGrid(1, 3).graph()
+    assert grid.coarsening(1) is grid.coarsening(1)
+    assert grid.graph() is not ConcentricGrid(1, 2).graph()
 
 
-def test_copies_and_pickles() -> None:
+def spoil(grid: ConcentricGrid) -> None:
+    """Change whatever can be changed in a grid's graphs."""
+    for graph in (grid.graph(), grid.coarsening(grid.level)):
+        for ntype in graph.ntypes:
+            data = graph.nodes[ntype].data
+            data["sphere"].fill_(7)
+            data["x"] = torch.ones(graph.num_nodes(ntype))
+            del data["vertex"]
+        graph.edges[graph.etypes[-1]].data["weight"] = torch.ones(graph.num_edges(graph.etypes[-1]))
+    grid.graph().edges["radial"].data["offset"].neg_()
+    grid.graph().ndata["position"].zero_()
+    grid.graph().remove_edges(torch.arange(5), etype="intra")
+    grid.graph().add_edges([0], [0], etype="radial")
+    grid.coarsening(grid.level).remove_edges(torch.arange(5))
+
+
+def contents(grid: ConcentricGrid) -> list[tuple[Any, ...]]:
+    found: list[tuple[Any, ...]] = []
+    for graph in (grid.graph(), grid.coarsening(grid.level)):
+        for ntype in graph.ntypes:
+            found += [(ntype, k, v.tolist()) for k, v in graph.nodes[ntype].data.items()]
+        for etype in graph.etypes:
+            found += [(etype, k, v.tolist()) for k, v in graph.edges[etype].data.items()]
+            found.append((etype, [ends.tolist() for ends in graph.edges(etype=etype)]))
+    return found
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_what_is_done_to_one_grid_is_not_seen_by_others(first: bool) -> None:
+    grid, other, larger = ConcentricGrid(2, 4), ConcentricGrid(2, 4), ConcentricGrid(3, 4)
+    expected = contents(ConcentricGrid(2, 4))
+    if first:  # the others have their graphs already
+        assert contents(other) == expected
+        larger.graph(2)
+    spoil(grid)
+    assert contents(grid) != expected
+    assert contents(other) == expected
+    assert contents(ConcentricGrid(2, 4)) == expected
+    assert "x" not in larger.graph(2).ndata
+    assert int(larger.graph(2).ndata["sphere"].max()) == 3
+
+
+def test_copies_and_pickles_begin_anew() -> None:
     grid = ConcentricGrid(1, 2)
-    grid.graph()
-    assert copy.deepcopy(grid) is grid
-    assert copy.deepcopy([grid])[0].graph() is grid.graph()
-    loaded = pickle.loads(pickle.dumps(grid))
-    assert (loaded.level, loaded.n_spheres, loaded.coarsest) == (1, 2, 0)
-    assert loaded.graph() is grid.graph()
+    expected = contents(ConcentricGrid(1, 2))
+    spoil(grid)
+    for made in (copy.deepcopy(grid), copy.copy(grid), pickle.loads(pickle.dumps(grid))):
+        assert (made.level, made.n_spheres, made.coarsest) == (1, 2, 0)
+        assert contents(made) == expected
+        spoil(made)
+    assert contents(ConcentricGrid(1, 2)) == expected
 
 
 def test_plain_graphs_for_dgl() -> None:
@@ -253,7 +298,7 @@ def test_plain_graphs_for_dgl() -> None:
 
 def test_numpy_sizes() -> None:
     grid = ConcentricGrid(np.int64(1), np.int32(2), coarsest=np.int64(1))  # type: ignore[arg-type]
-    assert grid.graph() is ConcentricGrid(1, 2).graph()
+    assert grid.graph(np.int64(1)).num_nodes() == 84
     assert type(grid.level) is type(grid.n_spheres) is type(grid.coarsest) is int
 
 

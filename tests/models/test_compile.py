@@ -36,7 +36,7 @@ def test_no_graph_break(backend: str, pooling: Any) -> None:
     compiled = torch.compile(encoder, fullgraph=True, backend=backend)
     feat = torch.randn(encoder.grid.num_nodes(2), 3, 2, dtype=torch.float64)
     # Nothing of the structure has been found out before.
-    module._structure.cache_clear()
+    module._prepared.cache_clear()
     structure._known.clear()
     for training in (True, False):
         encoder.train(training)

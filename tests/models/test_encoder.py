@@ -318,7 +318,7 @@ def test_deepcopy(randomise: Randomise) -> None:
     expected = model(feat)
     copied = copy.deepcopy(model)
     assert torch.equal(copied(feat), expected)
-    assert copied.grid is model.grid
+    assert copied.grid is not model.grid
     for parameter in copied.parameters():
         parameter.zero_()
     assert torch.equal(model(feat), expected)

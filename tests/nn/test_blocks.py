@@ -167,7 +167,7 @@ def test_radial_stack_in_pieces(
     randomise(stack)
     feat = features(graph)
     expected = stack[1](graph, stack[0](graph, feat))
-    given = prepare(graph, feat.device, radial="radial") if prepared else graph
+    given = prepare(graph, radial="radial") if prepared else graph
     monkeypatch.setattr(blocks, "_PIECE_BYTES", nodes * 2 * 5 * 8)
     monkeypatch.setattr(blocks, "_PIECES", 1000)
     layers = [block for block in stack if isinstance(block, RadialBlock)]

@@ -150,7 +150,7 @@ def test_narrow_types(graph: Any, dtype: torch.dtype, tolerance: float) -> None:
     assert float((out - expected).abs().max()) < tolerance * float(expected.abs().max())
 
 
-def test_a_single_edge_type_needs_no_name() -> None:
+def test_anonymous_edges_need_no_name() -> None:
     plain = dgl.graph((torch.tensor([0, 1]), torch.tensor([1, 2])))
     layer = make(2, 2, bias=False, self_loop=False)
     feat = features(plain, 2, ntype="_N")
@@ -187,8 +187,8 @@ def test_wrong_number_of_channels(in_feats: int, out_feats: int) -> None:
 def test_self_loops_on_a_bipartite_graph(bipartite: Any) -> None:
     feat = features(bipartite, 3, ntype="a")
     with pytest.raises(ValueError, match="30 sources to 15 destinations"):
-        make(3, 4)(bipartite, feat)
-    assert make(3, 4, self_loop=False)(bipartite, feat).shape == (15, 4)
+        make(3, 4, etype="into")(bipartite, feat)
+    assert make(3, 4, self_loop=False, etype="into")(bipartite, feat).shape == (15, 4)
 
 
 def test_initial_values() -> None:

@@ -135,3 +135,29 @@ def test_beside_without_gradients() -> None:
     assert torch.equal(best, feat.amax(dim=0))
     with pytest.raises(ValueError, match="no nodes"):
         global_max_beside(feat[:0])
+
+
+def test_beside_any_other_use() -> None:
+    """Whoever adds to the features may hold the very gradient that they get."""
+    feat = random_features(130, 2, 3).requires_grad_()
+    weight = random_features(130, 2, 3, seed=1).requires_grad_()
+
+    def gradients(same: Tensor, best: Tensor) -> tuple[Tensor, ...]:
+        loss = (same + weight).sin().sum() + (3 * best).sum()
+        return torch.autograd.grad(loss, [feat, weight])
+
+    hidden = 2 * feat
+    expected = gradients(hidden, hidden.amax(dim=0))
+    for one, other in zip(gradients(*global_max_beside(2 * feat)), expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_a_gradient_that_is_kept_stays_as_it_was() -> None:
+    feat = random_features(130, 2, 3).requires_grad_()
+    same, best = global_max_beside(2 * feat)
+    kept: list[tuple[Tensor, Tensor]] = []
+    same.register_hook(lambda grad: kept.append((grad, grad.clone())))
+    upstream = torch.ones_like(same)
+    torch.autograd.backward([same, best], [upstream, torch.ones_like(best)])
+    assert (upstream == 1).all()
+    assert all(torch.equal(grad, before) for grad, before in kept)

@@ -13,7 +13,7 @@ from csgnn_dgl.testing import assert_no_mutation
 
 
 def gradients(relation: Any, feat: Tensor) -> tuple[Tensor, Tensor]:
-    """Of a random loss, by the kernel and by DGL."""
+    """Gradients of a random loss, by the kernel and by DGL."""
     feat = feat.detach().clone().requires_grad_()
     out, expected = neighborhood_max(relation.csr, feat), relation.by_dgl(feat, "max")
     upstream = torch.randn(out.shape, dtype=out.dtype, generator=torch.Generator().manual_seed(1))

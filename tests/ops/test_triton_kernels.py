@@ -15,7 +15,9 @@ import torch
 from csgnn_dgl.grid import ConcentricGrid
 from csgnn_dgl.mapping import PointMapping
 from csgnn_dgl.nn.structure import relation
-from csgnn_dgl.ops import CSR, neighbor_sum, neighborhood_max, triton_kernels
+from csgnn_dgl.ops import (
+    CSR, neighbor_sum, neighborhood_and_global_max, neighborhood_max, triton_kernels
+)
 from csgnn_dgl.ops.rows import from_rows, source_rows
 
 grid = ConcentricGrid(1, 2)
@@ -39,6 +41,26 @@ grad = triton_kernels.neighborhood_max_backward(
     upstream.view(csr.num_rows, -1), winner, back.indptr, back.indices, csr.back_slots
 )
 torch.testing.assert_close(grad.view_as(feat), feat.grad)
+
+# The same by way of autograd, as on a GPU.
+features = torch.randn(csr.num_sources, 2, 5).relu()
+def gradients():
+    feat = features.clone().requires_grad_()
+    best, largest = neighborhood_and_global_max(csr, feat)
+    total = neighbor_sum(csr, feat).sin().sum() + best.cos().sum() + (3 * largest).sum()
+    return best, largest, neighborhood_max(csr, feat), torch.autograd.grad(total, feat)[0]
+expected = gradients()
+calls = []
+def interpreted(feat):
+    calls.append(feat.shape)
+    return triton_kernels
+for name in ("neighbor_sum", "neighborhood_max"):
+    importlib.import_module(f"csgnn_dgl.ops.{name}").triton_for = interpreted
+for one, other in zip(gradients(), expected):
+    torch.testing.assert_close(one, other)
+assert len(calls) > 5
+for name in ("neighbor_sum", "neighborhood_max"):
+    importlib.import_module(f"csgnn_dgl.ops.{name}").triton_for = lambda feat: None
 
 mapping = PointMapping(level=1, n_spheres=4, channels=3)
 points = torch.rand(5, 37, 3) * 1.3 - 0.5

@@ -32,7 +32,7 @@ from csgnn_dgl.tasks.training import (
 from csgnn_dgl.tasks.training_task import TrainingTask
 from csgnn_dgl.tasks.weights import Header
 
-__all__ = ["Split", "TrainingJob"]
+__all__ = ["Split", "TrainingJob", "resume_job", "train_job"]
 
 Config = TypeVar("Config", bound=TrainingConfig)
 Data = TypeVar("Data")
@@ -50,93 +50,77 @@ class Split(NamedTuple):
 
 
 class TrainingJob(ABC, Generic[Config, Data]):
-    """How a target is trained: data, network, task and report are its own, the rest is the same.
+    """One training: a target says what its data, network, task and report are.
 
-    A subclass is used by one instance without state of its own.
+    Parameters
+    ----------
+    config
+        All options.
+    model
+        The class of the model.
     """
 
-    #: As in ``csgnn-dgl train <command>``.
+    #: As in ``csgnn-dgl train <command>``, and what is said when no data are given.
     command: ClassVar[str]
-    #: Said when no data are given.
     built_in: ClassVar[str]
-    config_class: type[Config]
+
+    def __init__(self, config: Config, model: Any) -> None:
+        self.config, self.model = config, model
+
+    def load(self) -> None:
+        """Read the data, and hold the validation split out."""
+        self.data = self.load_data()
+        self.training, self.validation = self.data.split_validation(  # type: ignore[attr-defined]
+            self.config.validation_fraction, self.config.seed
+        )
 
     @abstractmethod
-    def load_data(self, config: Config) -> Data:
-        """Read the data that ``config`` names."""
+    def load_data(self) -> Data:
+        """The data that the options name."""
 
     @abstractmethod
-    def build(self, model: Any, config: Config, data: Data) -> nn.Module:
-        """The untrained network: the model's class with its head."""
+    def build(self) -> nn.Module:
+        """The untrained network: a model with its head."""
 
     @abstractmethod
-    def header(self, config: Config, data: Data, network: Any) -> Header:
+    def header(self, network: Any) -> Header:
         """What must be known to use the network."""
 
     @abstractmethod
-    def splits(self, config: Config, data: Data, network: Any) -> tuple[Split, Split]:
+    def splits(self, network: Any) -> tuple[Split, Split]:
         """Samples to train on, and to validate on."""
 
     @abstractmethod
-    def task(
-        self, config: Config, data: Data, network: Any, splits: tuple[Split, Split]
-    ) -> TrainingTask[Any, Any]:
+    def task(self, network: Any) -> TrainingTask[Any, Any]:
         """The network with its loss and figures."""
 
     @abstractmethod
-    def opening(self, config: Config, data: Data, splits: tuple[Split, Split]) -> list[str]:
+    def opening(self) -> list[str]:
         """Warnings, and in the last line what is trained on."""
 
     @abstractmethod
-    def load_trained(self, run: RunDirectory, model: Any) -> Trained[Any]:
+    def load_trained(self, run: RunDirectory) -> Trained[Any]:
         """The network as saved."""
 
     @abstractmethod
     def report(
-        self,
-        run: RunDirectory,
-        config: Config,
-        data: Data,
-        splits: tuple[Split, Split],
-        trained: Any,
-        history: History,
-        keep: KeepWeights,
+        self, run: RunDirectory, trained: Any, history: History, keep: KeepWeights
     ) -> dict[str, Any]:
         """Draw plots from the weights as saved; gives what the summary holds of this target."""
 
-    def before_data(self, config: Config, model: Any) -> None:
-        """Refuse what cannot be trained, before data are read."""
+    def check_memory(self) -> None:
+        """Refuse what cannot be trained here, before data are read."""
 
-    def train(self, config: Config, echo: Echo = silent) -> RunDirectory:
-        """Train in a new run directory; see the module's ``train``."""
-        model = find_class(config.domain, config.model)
-        self.before_data(config, model)
-        require_free(config)
-        if config.data is None and is_first_process():
-            echo(f"no --data given: training on {self.built_in}")
-        data = self.load_data(config)
-        with new_run(config, self.command) as run:
-            self._fit(run, config, data, model, echo)
-        return run
-
-    def resume(self, path: Path, echo: Echo = silent, *, model: Any = None) -> RunDirectory:
-        """Go on with a run; see the module's ``resume``."""
-        run = RunDirectory.open(path)
-        config = self.config_class.from_yaml(run.config, model)
-        found = find_class(config.domain, config.model if not isinstance(model, type) else model)
-        self._fit(run, config, self.load_data(config), found, echo)
-        return run
-
-    def _fit(self, run: RunDirectory, config: Config, data: Data, model: Any, echo: Echo) -> None:
+    def run(self, run: RunDirectory, echo: Echo) -> None:
+        """Train in ``run``, from the beginning or from its last checkpoint."""
+        config = self.config
         seed_weights(config.seed)
-        network = self.build(model, config, data)
+        network = self.build()
         if not any(parameter.requires_grad for parameter in network.parameters()):
             raise ConfigError(f"the model {config.model} has nothing to train")
-        header = self.header(config, data, network)
-        splits = self.splits(config, data, network)
-        task = self.task(config, data, network, splits)
+        header, splits, task = self.header(network), self.splits(network), self.task(network)
         if is_first_process():
-            *warnings, last = self.opening(config, data, splits)
+            *warnings, last = self.opening()
             for warning in warnings:
                 echo(f"warning: {warning}")
             count = sum(parameter.numel() for parameter in network.parameters())
@@ -158,23 +142,24 @@ class TrainingJob(ABC, Generic[Config, Data]):
             return training, validation
 
         done = fit(run, task, header, make_loaders, command=self.command, echo=echo)
-        if done is None:
-            return
-        history, keep = done
-        trained = self.load_trained(run, model)
-        own = self.report(run, config, data, splits, trained, history, keep)
+        if done is not None:
+            self._summarise(run, header, *done)
+
+    def _summarise(
+        self, run: RunDirectory, header: Header, history: History, keep: KeepWeights
+    ) -> None:
+        trained = self.load_trained(run)
+        own = self.report(run, trained, history, keep)
         seconds = history.table["seconds"]
+        data = {key: header.data[key] for key in ("name", "source", "fingerprint")}
         run.write_summary(
             {
                 **run.read_summary(),
                 "command": f"train {self.command}",
-                "model": config.model,
-                "data": {
-                    **{key: header.data[key] for key in ("name", "source", "fingerprint")},
-                    **own.pop("data"),
-                },
+                "model": self.config.model,
                 **own,
-                "seed": config.seed,
+                "data": {**data, **own["data"]},
+                "seed": self.config.seed,
                 "parameters": sum(p.numel() for p in trained.model.parameters()),
                 "epochs": len(history.rows),
                 "kept_epoch": keep.epoch,
@@ -184,3 +169,71 @@ class TrainingJob(ABC, Generic[Config, Data]):
                 "versions": dict(trained.header.versions),
             }
         )
+
+
+def train_job(
+    job: type[TrainingJob[Config, Any]], config: Config, echo: Echo = silent
+) -> RunDirectory:
+    """Train in a new run directory.
+
+    Parameters
+    ----------
+    job
+        What is trained.
+    config
+        All options.
+    echo
+        Called with a line of text now and then: where the run is, one line per epoch.
+
+    Raises
+    ------
+    CSGNNError
+        The data, the options or the place to write cannot be used; nothing was overwritten.
+    """
+    begun = job(config, find_class(config.domain, config.model))
+    begun.check_memory()
+    require_free(config)
+    if config.data is None and is_first_process():
+        echo(f"no --data given: training on {job.built_in}")
+    begun.load()
+    with new_run(config, job.command) as run:
+        begun.run(run, echo)
+    return run
+
+
+def resume_job(
+    job: type[TrainingJob[Config, Any]],
+    config_class: type[Config],
+    path: Path,
+    echo: Echo = silent,
+    model: Any = None,
+) -> RunDirectory:
+    """Go on with the run at ``path`` from the end of its last complete epoch.
+
+    On a CPU, with as many threads as before, it ends with the very weights that an uninterrupted
+    run would have ended with.
+
+    Parameters
+    ----------
+    job, config_class
+        What is trained, and the class of its options.
+    path
+        The run.
+    echo
+        As for :func:`train_job`.
+    model
+        The model, if it is one of the user's own: ``module:Class``, or the class.
+
+    Raises
+    ------
+    CheckpointError
+        No run there, or a damaged one, or the data have changed since.
+    """
+    run = RunDirectory.open(path)
+    config = config_class.from_yaml(run.config, model)
+    begun = job(
+        config, find_class(config.domain, model if isinstance(model, type) else config.model)
+    )
+    begun.load()
+    begun.run(run, echo)
+    return run

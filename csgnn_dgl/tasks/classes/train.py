@@ -27,51 +27,20 @@ from csgnn_dgl.tasks.history import History
 from csgnn_dgl.tasks.plots import plot_curves
 from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.training import Echo, silent
-from csgnn_dgl.tasks.training_job import Split, TrainingJob
+from csgnn_dgl.tasks.training_job import Split, TrainingJob, resume_job, train_job
 from csgnn_dgl.tasks.weights import Header
 
-__all__ = ["closing_lines", "load_run_data", "resume", "train"]
+__all__ = ["ClassifierJob", "closing_lines", "load_run_data", "resume", "train"]
 
 
 def train(config: TrainModelNetConfig, echo: Echo = silent) -> RunDirectory:
-    """Train a classifier in a new run directory.
-
-    Parameters
-    ----------
-    config
-        All options.
-    echo
-        Called with a line of text now and then: where the run is, one line per epoch.
-
-    Raises
-    ------
-    CSGNNError
-        The data, the options or the place to write cannot be used; nothing was overwritten.
-    """
-    return _JOB.train(config, echo)
+    """Train a classifier; see :func:`~csgnn_dgl.tasks.training_job.train_job`."""
+    return train_job(ClassifierJob, config, echo)
 
 
 def resume(path: Path, echo: Echo = silent, *, model: Any = None) -> RunDirectory:
-    """Go on with the run at ``path`` from the end of its last complete epoch.
-
-    On a CPU, with as many threads as before, it ends with the very weights that an uninterrupted
-    run would have ended with.
-
-    Parameters
-    ----------
-    path
-        The run.
-    echo
-        As for :func:`train`.
-    model
-        The model, if it is one of your own.
-
-    Raises
-    ------
-    CheckpointError
-        No run there, or a damaged one, or the data have changed since.
-    """
-    return _JOB.resume(path, echo, model=model)
+    """Go on with a run; see :func:`~csgnn_dgl.tasks.training_job.resume_job`."""
+    return resume_job(ClassifierJob, TrainModelNetConfig, path, echo, model)
 
 
 def closing_lines(run: RunDirectory) -> list[str]:
@@ -98,36 +67,43 @@ def load_run_data(config: TrainModelNetConfig, data: Path | None = None) -> Shap
     )
 
 
-class _ClassifierJob(TrainingJob[TrainModelNetConfig, ShapeDataset]):
+class ClassifierJob(TrainingJob[TrainModelNetConfig, ShapeDataset]):
+    """The training of one classifier."""
+
     command = "modelnet"
     built_in = "the built-in solids"
-    config_class = TrainModelNetConfig
 
-    def before_data(self, config: TrainModelNetConfig, model: Any) -> None:
-        values = model.training_memory(config.hypers, config.batch_size, config.points)
+    def check_memory(self) -> None:
+        config = self.config
+        values = self.model.training_memory(config.hypers, config.batch_size, config.points)
         if values is None:
             return
         itemsize = 8 if config.precision.startswith("64") else 4
         if "16" in config.precision:
             itemsize = 2
-        sizes = ", ".join(f"{k} {v}" for k, v in config.hypers if isinstance(v, int))
+        sizes = ", ".join(f"{k} {v}" for k, v in config.hypers if type(v) is int)
         require_memory(
             values * itemsize,
             f"a training step of {config.batch_size} clouds with {config.model} ({sizes})",
             "choose a smaller --batch-size or a smaller network",
         )
 
-    def load_data(self, config: TrainModelNetConfig) -> ShapeDataset:
-        return load_run_data(config)
+    def load_data(self) -> ShapeDataset:
+        return load_run_data(self.config)
 
-    def build(self, model: Any, config: TrainModelNetConfig, data: ShapeDataset) -> Classifier:
-        return classifier_network(model, config.hypers, len(data.class_names), _head(config))
+    def build(self) -> Classifier:
+        classes = len(self.data.class_names)
+        return classifier_network(self.model, self.config.hypers, classes, self._head())
 
-    def header(self, config: TrainModelNetConfig, data: ShapeDataset, network: Any) -> Header:
+    def _head(self) -> dict[str, Any]:
+        return {"hidden": list(self.config.hidden), "dropout": self.config.dropout}
+
+    def header(self, network: Any) -> Header:
+        config, data = self.config, self.data
         return Header(
             kind=KIND,
             model={"name": config.model, "hypers": config.hypers.model_dump(mode="json")},
-            head=_head(config),
+            head=self._head(),
             class_names=data.class_names,
             data={
                 "name": data.name,
@@ -140,51 +116,35 @@ class _ClassifierJob(TrainingJob[TrainModelNetConfig, ShapeDataset]):
             },
         )
 
-    def splits(
-        self, config: TrainModelNetConfig, data: ShapeDataset, network: Any
-    ) -> tuple[Split, Split]:
-        training, validation = data.split_validation(config.validation_fraction, config.seed)
-        if len(training.labels) < 2:
+    def splits(self, network: Any) -> tuple[Split, Split]:
+        if len(self.training) < 2:
             raise DataError(
-                f"{data.source}: {len(training.labels)} training shapes are left after holding "
-                f"out {len(validation.labels)} for validation; at least 2 are needed"
+                f"{self.data.source}: {len(self.training)} training shapes are left after holding "
+                f"out {len(self.validation)} for validation; at least 2 are needed"
             )
-        return Split(training, ShapeBatches(training)), Split(validation, ShapeBatches(validation))
+        return (
+            Split(self.training, ShapeBatches(self.training)),
+            Split(self.validation, ShapeBatches(self.validation)),
+        )
 
-    def task(
-        self,
-        config: TrainModelNetConfig,
-        data: ShapeDataset,
-        network: Any,
-        splits: tuple[Split, Split],
-    ) -> ClassificationTask:
-        counts = torch.bincount(splits[0].samples.labels, minlength=len(data.class_names))
-        return ClassificationTask(config, network, counts.tolist(), data.up_axis)
+    def task(self, network: Any) -> ClassificationTask:
+        counts = torch.bincount(self.training.labels, minlength=len(self.data.class_names))
+        return ClassificationTask(self.config, network, counts.tolist(), self.data.up_axis)
 
-    def opening(
-        self, config: TrainModelNetConfig, data: ShapeDataset, splits: tuple[Split, Split]
-    ) -> list[str]:
-        sizes = [len(split.samples) for split in splits]
+    def opening(self) -> list[str]:
         return [
-            *data.warnings,
-            f"{sizes[0]} training and {sizes[1]} validation shapes in {len(data.class_names)} "
-            f"classes",
+            *self.data.warnings,
+            f"{len(self.training)} training and {len(self.validation)} validation shapes in "
+            f"{len(self.data.class_names)} classes",
         ]
 
-    def load_trained(self, run: RunDirectory, model: Any) -> TrainedClassifier:
-        return load_classifier(run.path, model=model)
+    def load_trained(self, run: RunDirectory) -> TrainedClassifier:
+        return load_classifier(run.path, model=self.model)
 
     def report(
-        self,
-        run: RunDirectory,
-        config: TrainModelNetConfig,
-        data: ShapeDataset,
-        splits: tuple[Split, Split],
-        trained: Any,
-        history: History,
-        keep: KeepWeights,
+        self, run: RunDirectory, trained: Any, history: History, keep: KeepWeights
     ) -> dict[str, Any]:
-        training, validation = (split.samples for split in splits)
+        config, data, validation = self.config, self.data, self.validation
         probabilities = vote(
             trained.model,
             validation.points[:, : config.points],
@@ -213,18 +173,11 @@ class _ClassifierJob(TrainingJob[TrainModelNetConfig, ShapeDataset]):
         return {
             "data": {
                 "classes": len(data.class_names),
-                "training_shapes": len(training.labels),
-                "validation_shapes": len(validation.labels),
-                "test_shapes": len(data.test.labels),
+                "training_shapes": len(self.training),
+                "validation_shapes": len(validation),
+                "test_shapes": len(data.test),
             },
             "rotation": {"train": config.train_rotation, "validation": config.train_rotation},
             "votes": 1,
             "validation_accuracy": accuracy,
         }
-
-
-def _head(config: TrainModelNetConfig) -> dict[str, Any]:
-    return {"hidden": list(config.hidden), "dropout": config.dropout}
-
-
-_JOB = _ClassifierJob()

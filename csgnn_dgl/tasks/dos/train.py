@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,48 +24,20 @@ from csgnn_dgl.tasks.history import History
 from csgnn_dgl.tasks.plots import plot_curves
 from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.training import Echo, silent
-from csgnn_dgl.tasks.training_job import Split, TrainingJob
+from csgnn_dgl.tasks.training_job import Split, TrainingJob, resume_job, train_job
 from csgnn_dgl.tasks.weights import Header
 
-__all__ = ["closing_lines", "load_run_data", "resume", "train"]
+__all__ = ["DOSJob", "closing_lines", "load_run_data", "resume", "train"]
 
 
 def train(config: TrainDOSConfig, echo: Echo = silent) -> RunDirectory:
-    """Train a model of densities of states in a new run directory.
-
-    Parameters
-    ----------
-    config
-        All options.
-    echo
-        Called with a line of text now and then: where the run is, one line per epoch.
-
-    Raises
-    ------
-    CSGNNError
-        The data, the options or the place to write cannot be used; nothing was overwritten.
-    """
-    return _JOB.train(config, echo)
+    """Train on densities of states; see :func:`~csgnn_dgl.tasks.training_job.train_job`."""
+    return train_job(DOSJob, config, echo)
 
 
 def resume(path: Path, echo: Echo = silent, *, model: Any = None) -> RunDirectory:
-    """Go on with the run at ``path`` from the end of its last complete epoch.
-
-    Parameters
-    ----------
-    path
-        The run.
-    echo
-        As for :func:`train`.
-    model
-        The model, if it is one of your own.
-
-    Raises
-    ------
-    CheckpointError
-        No run there, or a damaged one, or the data have changed since.
-    """
-    return _JOB.resume(path, echo, model=model)
+    """Go on with a run; see :func:`~csgnn_dgl.tasks.training_job.resume_job`."""
+    return resume_job(DOSJob, TrainDOSConfig, path, echo, model)
 
 
 def closing_lines(run: RunDirectory) -> list[str]:
@@ -84,42 +57,45 @@ def load_run_data(config: TrainDOSConfig, data: Path | None = None) -> DOSDatase
     return load_dos_dataset(config.data if data is None else data, seed=config.seed)
 
 
-class _DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
+class DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
+    """The training of one model of densities of states."""
+
     command = "dos"
     built_in = "the built-in carbon set"
-    config_class = TrainDOSConfig
 
-    def load_data(self, config: TrainDOSConfig) -> DOSDataset:
-        return load_run_data(config)
+    def load_data(self) -> DOSDataset:
+        return load_run_data(self.config)
 
-    def build(self, model: Any, config: TrainDOSConfig, data: DOSDataset) -> DOSModel:
-        network = dos_network(model, config.hypers, data.elements, _head(config, data))
-        if config.calibrate:
-            training, _ = data.split_validation(config.validation_fraction, config.seed)
-            network.head.calibrate(_curves_to_start_from(training))
+    def build(self) -> DOSModel:
+        network = dos_network(self.model, self.config.hypers, self.data.elements, self._head())
+        if self.config.calibrate:
+            network.head.calibrate(_curves_to_start_from(self.training))
         return network
 
-    def header(self, config: TrainDOSConfig, data: DOSDataset, network: Any) -> Header:
-        grid, electrons = data.grid, data.electrons_per_element
+    def _head(self) -> dict[str, Any]:
+        config = self.config
+        return {
+            "bins": self.data.grid.size,
+            "hidden": list(config.hidden),
+            "dropout": config.dropout,
+            "norm": config.norm,
+        }
+
+    def header(self, network: Any) -> Header:
+        data, electrons = self.data, self.data.electrons_per_element
         return Header(
             kind=KIND,
             model={
-                "name": config.model,
+                "name": self.config.model,
                 "elements": list(network.model.elements),
-                "hypers": config.hypers.model_dump(mode="json"),
+                "hypers": self.config.hypers.model_dump(mode="json"),
             },
-            head=_head(config, data),
+            head=self._head(),
             data={
                 "name": data.name,
                 "source": data.source,
                 "fingerprint": data.fingerprint,
-                "grid": {
-                    "start": grid.start,
-                    "step": grid.step,
-                    "size": grid.size,
-                    "unit": grid.unit,
-                    "zero": grid.zero,
-                },
+                "grid": asdict(data.grid),
                 "quantity": data.quantity,
                 "dos_unit": data.dos_unit,
                 "electrons_per_element": electrons
@@ -127,52 +103,40 @@ class _DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
             },
         )
 
-    def splits(self, config: TrainDOSConfig, data: DOSDataset, network: Any) -> tuple[Split, Split]:
+    def splits(self, network: Any) -> tuple[Split, Split]:
         training, validation = (
             Split(
                 part,
                 StructureBatches(part, network.model.cutoff),
                 [record.group for record in part],
             )
-            for part in data.split_validation(config.validation_fraction, config.seed)
+            for part in (self.training, self.validation)
         )
         return training, validation
 
-    def task(
-        self, config: TrainDOSConfig, data: DOSDataset, network: Any, splits: tuple[Split, Split]
-    ) -> DOSTask:
-        return DOSTask(config, network, data.grid.step)
+    def task(self, network: Any) -> DOSTask:
+        return DOSTask(self.config, network, self.data.grid.step)
 
-    def opening(
-        self, config: TrainDOSConfig, data: DOSDataset, splits: tuple[Split, Split]
-    ) -> list[str]:
-        lines = list(data.warnings)
+    def opening(self) -> list[str]:
+        data, lines = self.data, list(self.data.warnings)
         if data.rejected:
             lines.append(
                 f"{len(data.rejected)} structures cannot be used, the first is "
                 f"{data.rejected[0].name}: {data.rejected[0].reason}"
             )
-        sizes = [len(split.samples) for split in splits]
         return [
             *lines,
-            f"{sizes[0]} training and {sizes[1]} validation structures of {len(data.elements)} "
-            f"elements",
+            f"{len(self.training)} training and {len(self.validation)} validation structures of "
+            f"{len(data.elements)} elements",
         ]
 
-    def load_trained(self, run: RunDirectory, model: Any) -> TrainedDOS:
-        return load_dos_model(run.path, model=model)
+    def load_trained(self, run: RunDirectory) -> TrainedDOS:
+        return load_dos_model(run.path, model=self.model)
 
     def report(
-        self,
-        run: RunDirectory,
-        config: TrainDOSConfig,
-        data: DOSDataset,
-        splits: tuple[Split, Split],
-        trained: Any,
-        history: History,
-        keep: KeepWeights,
+        self, run: RunDirectory, trained: Any, history: History, keep: KeepWeights
     ) -> dict[str, Any]:
-        training, validation = (split.samples for split in splits)
+        data, validation = self.data, self.validation
         plot_curves(
             history.table,
             run.figure("curves"),
@@ -191,7 +155,7 @@ class _DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
                 "quantity": data.quantity,
                 "dos_unit": data.dos_unit,
                 "elements": list(data.elements),
-                "training_structures": len(training),
+                "training_structures": len(self.training),
                 "validation_structures": len(validation),
                 "test_structures": len(data.test),
                 "rejected": len(data.rejected),
@@ -199,15 +163,6 @@ class _DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
             "validation_loss": best["validation_loss"],
             "validation_error": best["validation_error"],
         }
-
-
-def _head(config: TrainDOSConfig, data: DOSDataset) -> dict[str, Any]:
-    return {
-        "bins": data.grid.size,
-        "hidden": list(config.hidden),
-        "dropout": config.dropout,
-        "norm": config.norm,
-    }
 
 
 def _curves_to_start_from(records: Sequence[DOSRecord]) -> Tensor:
@@ -234,6 +189,3 @@ def _spread_out(records: tuple[DOSRecord, ...], count: int) -> list[DOSRecord]:
     if not unique:
         raise DataError("there are no structures to show")
     return list(unique)[:count]
-
-
-_JOB = _DOSJob()

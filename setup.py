@@ -10,9 +10,10 @@ REQUIRES = [
     "click>=8.2",
     "dgl>=2.1",
     "ase>=3.22",
+    "filelock>=3.12",
     "gemmi>=0.6.5",
     "h5py>=3.9",
-    "lightning>=2.4",
+    "lightning>=2.6",
     "matplotlib>=3.8",
     # open3d is linked to libusb, which a bare Linux lacks; this one brings it along.
     "libusb-package>=1.0.26; platform_system == 'Linux' and platform_machine == 'x86_64'",
@@ -24,6 +25,7 @@ REQUIRES = [
     "open3d>=0.18; platform_system != 'Linux' or platform_machine != 'x86_64'",
     "pandas>=2.0",
     "platformdirs>=4.0",
+    "psutil>=5.9",
     "pydantic>=2.6",
     "pyyaml>=6.0",
     "scipy>=1.11",
@@ -41,9 +43,11 @@ DEV = [
     "pre-commit>=3.7",
     "pytest>=8.0",
     "pytest-cov>=5.0",
+    "pytest-xdist>=3.6",
     "ruff>=0.6",
     "torch-geometric>=2.5",  # only to be measured against
     "types-PyYAML",
+    "types-psutil",
     "types-tqdm",
 ]
 
@@ -74,6 +78,7 @@ setup(
         "docs": ["sphinx>=7.3", "furo", "myst-parser"],
         "parquet": ["pyarrow>=14"],
         "bench": ["dscribe>=2.1"],
+        "pyright": ["basedpyright>=1.20"],  # pyright with node inside
     },
     entry_points={"console_scripts": ["csgnn-dgl = csgnn_dgl.cli.main:main"]},
     classifiers=[

@@ -133,6 +133,7 @@ _IMPORT_ALL = """
 
 @pytest.mark.parametrize("control", [[], ["csgnn_dgl_control"]], ids=["package", "control"])
 def test_no_module_imports_what_windows_lacks(control: list[str], tmp_path: Path) -> None:
+    pytest.importorskip("torch")
     (tmp_path / "csgnn_dgl_control.py").write_text("import fcntl")
     done = subprocess.run(
         [sys.executable, "-c", f"CONTROL = {control!r}\n{textwrap.dedent(_IMPORT_ALL)}"],

@@ -61,7 +61,7 @@ lint: setup
 
 pyright: setup
 	$(PIP) -e ".[pyright]"
-	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/basedpyright --project pyproject.toml --pythonpath $(BIN)/python
 
 format: setup
 	$(BIN)/ruff check --fix .

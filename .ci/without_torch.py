@@ -79,10 +79,12 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """Skip a test whose child process has imported torch."""
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]
-    if report.failed and "No module named 'torch'" in str(report.longrepr):
+    child = getattr(call.excinfo.value, "stderr", "") if call.excinfo else ""
+    said = f"{report.longrepr}\n{child}"
+    if report.failed and "No module named 'torch'" in said:
         report.outcome = "skipped"
         report.longrepr = (str(item.path), None, "Skipped: a child process needs torch")

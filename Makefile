@@ -3,15 +3,19 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= runs/demo
+# More words for pytest, such as TESTARGS="-n 2 --dist loadfile" or TESTARGS=tests/nn.
+TESTARGS ?=
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help setup demo test bench weights lint format docs clean
+.PHONY: help setup demo test bench weights lint pyright format docs clean
 
 help:
 	@echo "make demo    train on the built-in solids, test under SO(3), draw the pictures"
 	@echo "make test    the whole test suite"
 	@echo "make bench   speed and memory, beside plain DGL and PyTorch Geometric"
 	@echo "make weights train the models that the package ships (needs PHONON_DATA)"
-	@echo "make lint    ruff and mypy"
+	@echo "make lint    ruff and mypy, for Linux, Windows and macOS"
+	@echo "make pyright whether pyright finds every import"
 	@echo "make format  let ruff rewrite"
 	@echo "make docs    the pages and the API reference as HTML"
 	@echo "make setup   only the environment, in $(VENV)"
@@ -19,7 +23,7 @@ help:
 # Anew whenever what is to be installed changes.
 $(VENV)/.installed: setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(PIP) -e ".[dev]"
 	touch $@
 
 setup: $(VENV)/.installed
@@ -31,7 +35,7 @@ demo: setup
 	@echo "pictures: $(DEMO)/*.png"
 
 test: setup
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q $(TESTARGS)
 
 bench: setup
 	$(BIN)/csgnn-dgl benchmark --output benchmarks/results
@@ -47,19 +51,27 @@ weights: setup
 	$(BIN)/python -m csgnn_dgl.tasks.ship runs/weights-carbon-tb carbon-tb
 	$(BIN)/python -m csgnn_dgl.tasks.ship runs/weights-phonon-dos phonon-dos
 
+# mypy sees by --platform and --python-version what a system or a Python lacks.
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --platform linux --python-version 3.11
+	$(BIN)/mypy --platform win32 --python-version 3.10
+	$(BIN)/mypy --platform darwin --python-version 3.12
+
+pyright: setup
+	$(PIP) -e ".[pyright]"
+	$(BIN)/basedpyright --project pyproject.toml --pythonpath $(BIN)/python
 
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 docs: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
-	$(BIN)/python -m sphinx -q -b html docs docs/_build/html
+	$(PIP) -e ".[docs]"
+	rm -rf docs/_build
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) build docs/_build *.egg-info .pytest_cache .ruff_cache .mypy_cache

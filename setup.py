@@ -9,32 +9,36 @@ HERE = Path(__file__).parent
 REQUIRES = [
     "click>=8.2",
     "dgl>=2.1",
-    "ase>=3.22",
-    "gemmi>=0.6.5",
-    "h5py>=3.9",
-    "lightning>=2.4",
-    "matplotlib>=3.8",
+    "ase>=3.23",
+    "filelock>=3.12",
+    "gemmi>=0.6.6",
+    "h5py>=3.11",
+    "lightning>=2.6",
+    "matplotlib>=3.9",
     # open3d is linked to libusb, which a bare Linux lacks; this one brings it along.
     "libusb-package>=1.0.26; platform_system == 'Linux' and platform_machine == 'x86_64'",
     "networkx>=3.0",
-    "numpy>=1.24",
+    "numpy>=2.0",
     "packaging>=22",
     # The distribution without a web stack and CUDA, where there is one: 105 MB instead of 400.
     "open3d-cpu>=0.18; platform_system == 'Linux' and platform_machine == 'x86_64'",
-    "open3d>=0.18; platform_system != 'Linux' or platform_machine != 'x86_64'",
-    "pandas>=2.0",
+    "open3d>=0.18; platform_system != 'Linux'",
+    # Linux on aarch64 has open3d for Python 3.10 and 3.11. Without it, meshes alone cannot be read.
+    "open3d>=0.18; platform_system == 'Linux' and platform_machine == 'aarch64' "
+    "and python_version < '3.12'",
+    "pandas>=2.2.2",
     "platformdirs>=4.0",
+    "psutil>=5.9",
     "pydantic>=2.6",
     "pyyaml>=6.0",
-    "scipy>=1.11",
+    "scipy>=1.13",
     "safetensors>=0.4.3",
     "tensorboard>=2.15",
     "torch>=2.4",
-    "torchmetrics>=1.3",
+    "torchmetrics>=1.7",
     "tqdm>=4.66",
-    "typing-extensions>=4.10",
-    "psutil>=5.9",
-    "vesin>=0.3",
+    "typing-extensions>=4.12",
+    "vesin>=0.4",
 ]
 DEV = [
     "mypy>=1.10",
@@ -42,9 +46,11 @@ DEV = [
     "pre-commit>=3.7",
     "pytest>=8.0",
     "pytest-cov>=5.0",
+    "pytest-xdist>=3.6",
     "ruff>=0.6",
     "torch-geometric>=2.5",  # only to be measured against
     "types-PyYAML",
+    "types-psutil",
     "types-tqdm",
 ]
 
@@ -75,6 +81,7 @@ setup(
         "docs": ["sphinx>=7.3", "furo", "myst-parser"],
         "parquet": ["pyarrow>=14"],
         "bench": ["dscribe>=2.1"],
+        "pyright": ["basedpyright>=1.20"],  # pyright with node inside
     },
     entry_points={"console_scripts": ["csgnn-dgl = csgnn_dgl.cli.main:main"]},
     classifiers=[

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -42,10 +41,11 @@ def benchmark_command(
     One run takes about ten minutes; each section can be run by itself. Nothing else should run on
     the machine meanwhile. PyTorch Geometric is left out where it is not installed.
     """
+    from csgnn_dgl._platform import usable_cores
     from csgnn_dgl.benchmarks.sections import Settings
     from csgnn_dgl.benchmarks.suite import run
 
     wanted = [name.strip() for name in sections.split(",") if name.strip()]
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or usable_cores()
     settings = Settings(threads, repeats, "cpu" if clock == "cpu" else "wall", quick)
     run(output, settings, wanted, click.echo)

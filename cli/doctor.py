@@ -13,6 +13,7 @@ import click
 from packaging.requirements import Requirement
 
 from csgnn_dgl import __version__
+from csgnn_dgl._platform import usable_cores, why_unsupported
 from csgnn_dgl.errors import CSGNNError, MissingDependencyError
 
 __all__ = ["doctor"]
@@ -32,14 +33,19 @@ def doctor() -> None:
     click.echo(
         f"  Python            {platform.python_version()} ({sys.executable}), {platform.platform()}"
     )
-    failed = False
+    # Whoever has built DGL here needs no release of it.
+    unsupported = None if _installed("dgl") else why_unsupported()
+    if unsupported is not None:
+        click.echo(f"  NOT SUPPORTED: {unsupported}")
+    failed = unsupported is not None
     for requirement in _requirements():
         name = requirement.name
         remedy = f"pip install '{name}{requirement.specifier}'"
-        try:
-            version = metadata.version(name)
-        except metadata.PackageNotFoundError:
+        version = _installed(name)
+        if version is None:
             failed = True
+            if unsupported is not None and name in ("dgl", "torch"):
+                remedy = "see above"
             click.echo(f"  {name:<17} MISSING: {remedy}")
             continue
         fits = requirement.specifier.contains(version, prereleases=True)
@@ -62,6 +68,13 @@ def doctor() -> None:
             click.echo(f"  MISSING {error}")
     if failed:
         raise CSGNNError("training will not work before the above is installed")
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _requirements() -> list[Requirement]:
@@ -98,7 +111,7 @@ def _devices() -> Iterator[Finding]:
     free = "unknown" if memory is None else f"{memory / 2**30:.1f} GiB"
     yield (
         True,
-        f"CPU: {os.cpu_count()} cores, {torch.get_num_threads()} threads, {free} memory free",
+        f"CPU: {usable_cores()} cores, {torch.get_num_threads()} threads, {free} memory free",
         "",
     )
     if torch.cuda.is_available():

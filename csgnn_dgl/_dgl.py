@@ -6,14 +6,13 @@ import importlib.util
 import warnings
 
 from csgnn_dgl._graphbolt import is_stand_in
+from csgnn_dgl._platform import why_no_dgl
 from csgnn_dgl.errors import MissingDependencyError
 
 __all__ = ["GRAPHBOLT_IS_REAL", "dgl"]
 
 if importlib.util.find_spec("dgl") is None:
-    raise MissingDependencyError(
-        "DGL is not installed: pip install 'dgl>=2.1' (there are wheels for Python 3.10 to 3.12)"
-    )
+    raise MissingDependencyError(why_no_dgl())
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # deprecations inside DGL, which no user can mend
     try:

@@ -41,6 +41,9 @@ _REMEDIES = {
     errno.ENAMETOOLONG: "the name is too long: name a shorter one",
 }
 
+#: ERROR_SHARING_VIOLATION and ERROR_LOCK_VIOLATION.
+_IN_USE = (32, 33)
+
 
 def resource_error(error: OSError, path: str | os.PathLike[str], doing: str) -> ResourceError:
     """A message for a failed file operation: what was tried, where, and what to do.
@@ -59,7 +62,10 @@ def resource_error(error: OSError, path: str | os.PathLike[str], doing: str) -> 
     >>> print(resource_error(OSError(errno.EROFS, ""), "a.txt", "write"))
     cannot write a.txt: the file system is read-only: name a place you may write to
     """
-    reason = _REMEDIES.get(error.errno or 0) or error.strerror or str(error)
+    if getattr(error, "winerror", None) in _IN_USE:  # a Windows name for what has errno EACCES
+        reason = "another program has it open: close that, or name another place"
+    else:
+        reason = _REMEDIES.get(error.errno or 0) or error.strerror or str(error)
     return ResourceError(f"cannot {doing} {os.fspath(path)}: {reason}")
 
 
@@ -157,7 +163,10 @@ def _is_special(path: str | os.PathLike[str]) -> bool:
 
 
 def _copy_permissions(old: Path, new: Path) -> None:
-    """A file that is replaced keeps its permissions; a new one has those of the umask."""
+    """A file that is replaced keeps its permissions; a new one has those of the umask.
+
+    On Windows, which keeps access lists with the folder, this is the read-only mark alone.
+    """
     with contextlib.suppress(OSError):
         mode = stat.S_IMODE(old.stat().st_mode)
         if mode != stat.S_IMODE(new.stat().st_mode):
@@ -165,7 +174,10 @@ def _copy_permissions(old: Path, new: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut, where the system can do that."""
+    """Make the rename itself survive a power cut, where the system can do that.
+
+    Windows cannot open a folder, and some file systems cannot flush one.
+    """
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -213,8 +225,9 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
     Examples
     --------
     >>> import tempfile
-    >>> with tempfile.NamedTemporaryFile() as file:
-    ...     sha256_file(file.name)[:8]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     (Path(folder) / "empty").touch()
+    ...     sha256_file(Path(folder) / "empty")[:8]
     'e3b0c442'
     """
     digest = hashlib.sha256()

@@ -1,4 +1,18 @@
-"""Sphinx: ``make docs`` builds the pages and the API reference into docs/_build/html."""
+"""Sphinx: ``make docs`` builds the pages and the API reference into docs/_build/html.
+
+Warnings are errors, and so are references to what does not exist.
+"""
+
+from __future__ import annotations
+
+import pydoc
+import sys
+from typing import Any
+
+from docutils.nodes import Element, Node
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util.nodes import make_refnode
 
 import csgnn_dgl
 
@@ -16,3 +30,39 @@ napoleon_custom_sections = ["Shapes"]
 autodoc_typehints = "description"
 html_theme = "furo"
 exclude_patterns = ["_build"]
+nitpicky = True
+
+
+def _resolve(
+    app: Sphinx, env: BuildEnvironment, node: Element, contnode: Node
+) -> Element | Node | None:
+    """Link short names; let names without a page stand as text, if there is such an object."""
+    if node.get("refdomain") != "py":
+        return None
+    name: str = node["reftarget"]
+    # "DataError" for csgnn_dgl.errors.DataError, say: what the one documented object is called.
+    found: list[Any] = env.get_domain("py").find_obj(env, None, None, name, None, 1)  # type: ignore[attr-defined]
+    if len({entry.node_id for _, entry in found}) == 1:
+        _, entry = found[0]
+        page = node["refdoc"]
+        return make_refnode(app.builder, page, entry.docname, entry.node_id, [contnode], name)
+    if pydoc.locate(name) is not None or _is_ours(name):
+        return contnode
+    return None
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a module of the package knows the name: a type alias, a constant, an import."""
+    first, *rest = name.split(".")
+    for key, module in list(sys.modules.items()):
+        if key.startswith("csgnn_dgl") and first in vars(module):
+            found: Any = vars(module)[first]
+            for part in rest:
+                found = getattr(found, part, None)
+            return found is not None
+    return False
+
+
+def setup(app: Sphinx) -> None:
+    """Called by Sphinx."""
+    app.connect("missing-reference", _resolve)

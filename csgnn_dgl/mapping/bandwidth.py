@@ -48,7 +48,7 @@ def shell_bandwidths(
 
     Returns
     -------
-    ndarray
+    numpy.ndarray
         Shape ``(n,)``, float64, in 1/length² ("squared"); element ``i - 1`` is shell ``i``.
 
     Raises

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -11,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
 
 from csgnn_dgl._files import (
     atomic_write_json,
@@ -70,6 +71,15 @@ class RunDirectory:
         """``summary.json``."""
         return self.path / "summary.json"
 
+    @property
+    def _lock(self) -> Path:
+        return self.path / ".lock"
+
+    @property
+    def _owner(self) -> Path:
+        """Holds the number of the process that trains here."""
+        return self.path / ".lock-owner"
+
     @classmethod
     def create(cls, path: Path | None, command: str, config_yaml: str) -> RunDirectory:
         """Make a new run directory and write its configuration.
@@ -118,7 +128,7 @@ class RunDirectory:
         """Remove the folder again if no epoch was ever finished in it."""
         if any(path.exists() for path in (self.metrics, self.model, self.last_checkpoint)):
             return
-        for path in (self.config, self.path / ".lock"):
+        for path in (self.config, self._lock, self._owner):
             path.unlink(missing_ok=True)
         shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
         # Whatever else is in it is not ours to remove.
@@ -204,28 +214,40 @@ class RunDirectory:
         ------
         CSGNNError
             Another process holds it.
+        ResourceError
+            No file can be written here, or none be locked.
         """
-        path = self.path / ".lock"
+        lock = FileLock(self._lock, timeout=0)
         try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            lock.acquire()
+        except Timeout:
+            raise CSGNNError(
+                f"process {self._read_owner()} is training in {self.path}; wait for it, stop it, "
+                f"or choose another --output"
+            ) from None
+        except NotImplementedError:  # some network file systems
+            raise ResourceError(
+                f"cannot lock {self._lock}: this file system has no locks; name a place on "
+                f"another disk with --output"
+            ) from None
         except OSError as error:
-            raise resource_error(error, path, "write") from error
+            raise resource_error(error, self._lock, "write") from error
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                owner = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
-                raise CSGNNError(
-                    f"process {owner} is training in {self.path}; wait for it, stop it, or choose "
-                    f"another --output"
-                ) from None
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            # Not in the locked file itself: Windows lets no other process read that.
+            atomic_write_text(self._owner, f"{os.getpid()}\n")
             # Whatever a killed process left half written was never under its real name.
             remove_leftovers(self.path)
             yield
         finally:
-            os.close(handle)
+            with contextlib.suppress(OSError):
+                self._owner.unlink()
+            lock.release()
+
+    def _read_owner(self) -> str:
+        try:
+            return self._owner.read_text(encoding="utf-8", errors="replace").strip() or "unknown"
+        except OSError:  # it has only just taken the lock
+            return "unknown"
 
 
 def _claim(path: Path) -> Path:

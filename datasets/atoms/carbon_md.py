@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import psutil
 from ase import Atoms, units
 
 from csgnn_dgl._files import atomic_write, atomic_write_json, resource_error
+from csgnn_dgl._platform import usable_cores
 from csgnn_dgl.datasets.atoms.carbon import ALLOTROPES, allotrope
 from csgnn_dgl.errors import ConfigError, DataError, suggest
 from csgnn_dgl.physics.carbon_tb import VALENCE_ELECTRONS, CarbonTightBinding
@@ -306,7 +306,7 @@ def run_in_processes(
     progress
         Called with each path.
     """
-    count = processes if processes is not None else count_cores()
+    count = processes if processes is not None else usable_cores()
     if count <= 1 or len(calls) <= 1:
         for function, *arguments in calls:
             progress(function(*arguments))
@@ -321,14 +321,6 @@ def run_in_processes(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def count_cores() -> int:
-    """Cores that this process may use; all of them on macOS, which has no such limits."""
-    process = psutil.Process()
-    if not hasattr(process, "cpu_affinity"):
-        return os.cpu_count() or 1
-    return len(process.cpu_affinity())
 
 
 def _check_recipe(recipe: CarbonRecipe, destination: Path) -> None:

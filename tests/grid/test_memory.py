@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from csgnn_dgl.errors import ResourceError
@@ -13,32 +15,83 @@ from csgnn_dgl.grid import available_memory, memory, require_memory
 GIB = 2**30
 
 
-def told(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: text)
+@pytest.fixture
+def cgroups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in place of the system's groups; the system has 8 GiB free."""
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=8 * GIB))
+    monkeypatch.setattr(memory, "_CGROUPS", tmp_path / "groups")
+    monkeypatch.setattr(memory, "_OWN_CGROUP", tmp_path / "own")
+    (tmp_path / "groups").mkdir()
+    return tmp_path / "groups"
 
 
-@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="no /proc/meminfo")
+def group(folder: Path, own: str, **files: object) -> None:
+    """Write what Linux tells of a group, with points for the double underscores in names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name.replace("__", ".")).write_text(f"{content}\n")
+    root = next(p for p in (folder, *folder.parents) if p.name == "groups")
+    (root.parent / "own").write_text(f"12:cpuset:/elsewhere\n{own}\n")
+
+
 def test_what_the_system_tells() -> None:
     available = available_memory()
     assert available is not None
-    assert 2**20 < available < 2**50
+    assert 2**20 < available <= psutil.virtual_memory().total
 
 
-def test_kibibytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    told(monkeypatch, "MemTotal:  9000 kB\nMemFree:  1 kB\nMemAvailable:   2048 kB\n")
-    assert available_memory() == 2 * 2**20
+def test_without_groups(cgroups: Path) -> None:
+    assert available_memory() == 8 * GIB
 
 
-def test_unknown_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    told(monkeypatch, "MemTotal:  9000 kB\n")
-    assert available_memory() is None
+def test_limit_of_a_container(cgroups: Path) -> None:
+    group(
+        cgroups,
+        "0::/",
+        memory__max=4 * GIB,
+        memory__current=3 * GIB,
+        memory__stat=f"anon 1\ninactive_file {GIB}\nactive_file 7",
+    )
+    assert available_memory() == 2 * GIB, "pages of files can be dropped"
 
 
-def test_no_such_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(*_: Any, **__: Any) -> str:
-        raise FileNotFoundError
+def test_limit_of_a_group_around(cgroups: Path) -> None:
+    group(
+        cgroups / "job", "0::/job/step", memory__max=GIB, memory__current=GIB // 4, memory__stat=""
+    )
+    group(
+        cgroups / "job" / "step",
+        "0::/job/step",
+        memory__max="max",
+        memory__current=5,
+        memory__stat="",
+    )
+    assert available_memory() == GIB - GIB // 4
 
-    monkeypatch.setattr(Path, "read_text", absent)
+
+def test_limit_of_version_1(cgroups: Path) -> None:
+    group(
+        cgroups / "memory",
+        "4:cpu,memory:/docker/0123",
+        memory__limit_in_bytes=GIB,
+        memory__usage_in_bytes=2 * GIB,
+        memory__stat="total_inactive_file 0",
+    )
+    assert available_memory() == 0, "more used than allowed is nothing left"
+
+
+def test_no_limit_and_nonsense(cgroups: Path) -> None:
+    group(cgroups, "0::/", memory__max="max", memory__current=1, memory__stat="")
+    assert available_memory() == 8 * GIB
+    group(cgroups, "0::/", memory__max="a lot", memory__current=1, memory__stat="")
+    assert available_memory() == 8 * GIB
+
+
+def test_a_system_that_does_not_tell(cgroups: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent() -> Any:
+        raise RuntimeError("host_statistics64() failed")
+
+    monkeypatch.setattr(psutil, "virtual_memory", silent)
     assert available_memory() is None
     require_memory(1e30, "a grid", "choose less")
 

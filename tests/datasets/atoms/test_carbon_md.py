@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -133,14 +131,3 @@ def test_recipes_are_checked_and_recorded(made: Path) -> None:
     assert len(jobs) == 32
     assert sum(count for *_, split, count in jobs if split == "train") == 1600
     assert sum(count for *_, split, count in jobs if split == "test") == 160
-
-
-def test_cores_are_counted_where_processes_have_no_affinity(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    import csgnn_dgl.datasets.atoms.carbon_md as module
-
-    monkeypatch.setattr(module.psutil, "Process", lambda: SimpleNamespace(cpu_affinity=lambda: [3]))
-    assert module.count_cores() == 1
-    monkeypatch.setattr(module.psutil, "Process", SimpleNamespace)  # as on macOS
-    assert module.count_cores() == os.cpu_count()

@@ -42,7 +42,7 @@ def benchmark_command(
     the machine meanwhile. PyTorch Geometric is left out where it is not installed.
     """
     from csgnn_dgl._platform import usable_cores
-    from csgnn_dgl.benchmarks.sections import Settings
+    from csgnn_dgl.benchmarks.settings import Settings
     from csgnn_dgl.benchmarks.suite import run
 
     wanted = [name.strip() for name in sections.split(",") if name.strip()]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from csgnn_dgl._dgl import dgl
+from csgnn_dgl.benchmarks.settings import Settings
 from csgnn_dgl.benchmarks.timing import interleaved
 from csgnn_dgl.grid import ConcentricGrid
 from csgnn_dgl.nn.structure import relation
@@ -22,9 +23,6 @@ from csgnn_dgl.ops import (
     node_linear,
     radial_conv_regular,
 )
-
-if TYPE_CHECKING:
-    from csgnn_dgl.benchmarks.sections import Settings
 
 __all__ = ["kernels"]
 

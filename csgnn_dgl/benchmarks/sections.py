@@ -6,48 +6,20 @@ import math
 import statistics
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from csgnn_dgl.benchmarks.kernels import kernels
-from csgnn_dgl.benchmarks.timing import Clock, interleaved, measure
+from csgnn_dgl.benchmarks.settings import Settings
+from csgnn_dgl.benchmarks.timing import interleaved, measure
 from csgnn_dgl.benchmarks.worker import Worker, peak_memory
 from csgnn_dgl.errors import CSGNNError
 
-__all__ = ["SECTIONS", "Settings", "exponent"]
+__all__ = ["SECTIONS", "exponent"]
 
 Echo = Callable[[str], object]
 _MIB = 2**20
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to measure.
-
-    Parameters
-    ----------
-    threads
-        Threads of every process that is timed.
-    repeats
-        Number of calls; the median is reported.
-    clock
-        See :func:`~csgnn_dgl.benchmarks.timing.measure`.
-    quick
-        Small sizes: to see that all runs, not to measure.
-    """
-
-    threads: int
-    repeats: int = 7
-    clock: Clock = "wall"
-    quick: bool = False
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Sizes of the classifier: the paper's, with a batch of 4 clouds."""
-        level, spheres, points = (2, 4, 128) if self.quick else (4, 16, 1024)
-        return {"level": level, "n_spheres": spheres, "channels": 8, "batch": 4, "points": points}
 
 
 def exponent(sizes: list[float], values: list[float]) -> float:

@@ -15,7 +15,8 @@ import torch
 from csgnn_dgl import __version__
 from csgnn_dgl._files import atomic_write_json
 from csgnn_dgl.benchmarks.report import plot_scaling, table
-from csgnn_dgl.benchmarks.sections import SECTIONS, Settings
+from csgnn_dgl.benchmarks.sections import SECTIONS
+from csgnn_dgl.benchmarks.settings import Settings
 from csgnn_dgl.errors import ConfigError, DataError, suggest
 from csgnn_dgl.tasks.allocator import keep_freed_memory
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from csgnn_dgl.benchmarks.report import plot_scaling, table
-from csgnn_dgl.benchmarks.sections import SECTIONS, Settings, exponent
+from csgnn_dgl.benchmarks.sections import SECTIONS, exponent
+from csgnn_dgl.benchmarks.settings import Settings
 from csgnn_dgl.benchmarks.suite import run
 from csgnn_dgl.benchmarks.timing import interleaved
 from csgnn_dgl.benchmarks.worker import Worker

@@ -38,7 +38,7 @@ REQUIRES = [
     "torchmetrics>=1.7",
     "tqdm>=4.66",
     "typing-extensions>=4.12",
-    "vesin>=0.4",
+    "vesin>=0.4.2",
 ]
 DEV = [
     "mypy>=1.10",

@@ -9,7 +9,7 @@ HERE = Path(__file__).parent
 REQUIRES = [
     "click>=8.2",
     "dgl>=2.1",
-    "ase>=3.23",
+    "ase>=3.26",
     "filelock>=3.12",
     "gemmi>=0.6.6",
     "h5py>=3.11",
@@ -38,7 +38,7 @@ REQUIRES = [
     "torchmetrics>=1.7",
     "tqdm>=4.66",
     "typing-extensions>=4.12",
-    "vesin>=0.4",
+    "vesin>=0.4.2",
 ]
 DEV = [
     "mypy>=1.10",

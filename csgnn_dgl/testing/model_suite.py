@@ -56,6 +56,8 @@ class ModelSuite(ABC):
         Relative error that a rotation must cause where it matters.
     training_only
         Submodules that run in training only.
+    replaceable
+        Whether submodules may be replaced; layers of other libraries may hold theirs twice.
     differentiable
         Whether outputs have gradients with respect to points, or to places of neighbours.
     on_gpu
@@ -75,6 +77,7 @@ class ModelSuite(ABC):
     symmetry: Literal["so3", "icosahedral", "none"] = "none"
     least_change: float = 1e-5
     training_only: Sequence[str] = ()
+    replaceable: bool = True
     differentiable: bool = True
     on_gpu: bool = True
     in_bfloat16: bool = True
@@ -284,4 +287,6 @@ class ModelSuite(ABC):
         assert calls, "no submodule runs"
 
     def test_replaced_modules_run(self) -> None:
+        if not self.replaceable:
+            pytest.skip("submodules may not be replaced")
         assert assert_replaced_modules_run(self.made(), self.inputs()) > 0

@@ -7,6 +7,7 @@ Checks of numbers give the error that they measured; what they allow by default 
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from csgnn_dgl.testing.alone import run_alone
@@ -70,4 +71,10 @@ _SUITES = {"AtomModelSuite": "atom_suite", "ShapeModelSuite": "shape_suite"}
 def __getattr__(name: str) -> Any:
     if name not in _SUITES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import pytest
+
+    # So that a test that fails shows both sides of what it compares.
+    files = ("model_suite", "run_suite", *_SUITES.values())
+    places = [f"{__name__}.{file}" for file in files]
+    pytest.register_assert_rewrite(*(place for place in places if place not in sys.modules))
     return getattr(importlib.import_module(f"{__name__}.{_SUITES[name]}"), name)

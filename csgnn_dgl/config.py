@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +105,16 @@ class CommandConfig(Options):
     presets: ClassVar[Mapping[str, Preset]] = {}
     _origin: dict[str, str] = PrivateAttr(default_factory=dict)
 
+    def __init__(self, /, **values: Any) -> None:
+        written = values.get("_written", {})
+        super().__init__(**values)
+        given = (name for name in values if name != "_written")
+        self._origin.update({name: written.get(name, "the call") for name in given})
+
+    def __eq__(self, other: object) -> bool:
+        # Where options were written makes no difference.
+        return type(other) is type(self) and vars(other) == vars(self)
+
     @classmethod
     def resolve(
         cls,
@@ -190,9 +201,7 @@ class CommandConfig(Options):
 
     @classmethod
     def _built(cls, values: Mapping[str, Any], origin: Mapping[str, str]) -> Self:
-        config = validated(cls, values, origin)
-        config._origin.update(origin)
-        return config
+        return validated(cls, values, origin)
 
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
@@ -254,9 +263,8 @@ def _in_words(error: ValidationError, values: Mapping[str, Any], origin: Mapping
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "literal_error":
             message = f"Input should be {problem['ctx']['expected']}"
-            nearest = nearest_name(
-                str(problem["input"]), problem["ctx"]["expected"].replace("'", "").split(", ")
-            )
+            allowed = re.findall("'([^']*)'", problem["ctx"]["expected"])
+            nearest = nearest_name(str(problem["input"]), allowed)
             message += f"; did you mean {nearest!r}?" if nearest else ""
         lines.append(f"{name} = {values.get(name)!r} (from {where}): {message}")
     return "; ".join(lines)

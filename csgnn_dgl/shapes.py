@@ -17,8 +17,9 @@ from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
 from csgnn_dgl.tasks.classes.evaluate import ShapeEvaluation, evaluate
 from csgnn_dgl.tasks.classes.predict import Prediction, predict, predict_points
 from csgnn_dgl.tasks.classes.train import train
-from csgnn_dgl.tasks.classes.trained import load_classifier
+from csgnn_dgl.tasks.classes.trained import KIND, load_classifier
 from csgnn_dgl.tasks.device import choose_device
+from csgnn_dgl.tasks.targets import TARGETS
 from csgnn_dgl.tasks.training import silent
 from csgnn_dgl.tasks.use_config import EvaluateConfig, PredictConfig
 
@@ -130,9 +131,9 @@ class ShapeClassifier:
         CSGNNError
             Changed data, other classes, no test shapes; or weights without a run, and no ``data``.
         """
-        return evaluate(
-            self.weights, EvaluateConfig(**self._shared(options)), trained=self._trained
-        )
+        config = EvaluateConfig(**self._shared(options))
+        TARGETS[KIND].refuse_others(config, str(self.weights))
+        return evaluate(self.weights, config, trained=self._trained)
 
     def predict(self, files: Iterable[str | Path], **options: Any) -> list[Prediction]:
         """Classes of meshes and clouds in files, as ``csgnn-dgl predict`` gives them.
@@ -150,6 +151,7 @@ class ShapeClassifier:
             One per file; a file that cannot be used has an ``error``.
         """
         config = PredictConfig(**self._shared(options))
+        TARGETS[KIND].refuse_others(config, str(self.weights))
         paths = [Path(file) for file in files]
         return predict(self.weights, paths, config, trained=self._trained)
 

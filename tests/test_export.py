@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from ase.build import bulk
-from torch import Tensor
 
 from csgnn_dgl.errors import CheckpointError
 from csgnn_dgl.export import export_model
@@ -25,30 +21,8 @@ from csgnn_dgl.models import (
     ShapeCSGNN,
     ShapeCSGNNHypers,
 )
-from csgnn_dgl.tasks.export import HEADER
 from csgnn_dgl.tasks.weights import Header, save_weights
-
-# A process in which neither this package nor DGL can be imported.
-ALONE = """
-import sys, torch
-sys.modules["csgnn_dgl"] = sys.modules["dgl"] = None
-extra = {sys.argv[4]: ""}
-program = torch.export.load(sys.argv[1], extra_files=extra).module()
-outputs = program(*torch.load(sys.argv[2], weights_only=True))
-outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-torch.save((list(outputs), extra[sys.argv[4]]), sys.argv[3])
-assert not any(n.partition(".")[0] in ("csgnn_dgl", "dgl") and m for n, m in sys.modules.items())
-"""
-
-
-def run_alone(file: Path, inputs: tuple[Tensor, ...]) -> tuple[list[Tensor], dict[str, Any]]:
-    given, taken = file.with_suffix(".in"), file.with_suffix(".out")
-    torch.save(inputs, given)
-    command = [sys.executable, "-c", ALONE, str(file), str(given), str(taken), HEADER]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    outputs, header = torch.load(taken, weights_only=True)
-    return outputs, json.loads(header)
+from csgnn_dgl.testing import run_alone
 
 
 def randomised(model: torch.nn.Module) -> torch.nn.Module:

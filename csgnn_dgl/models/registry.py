@@ -192,9 +192,10 @@ def find_class(domain: Domain, model: Any) -> Any:
     """
     from csgnn_dgl.models.contract import check_class
 
+    name = name_of(model)
     if inspect.isclass(model):
-        return check_class(model, domain, name_of(model))
-    entry = MODELS[domain].get(model)
+        return check_class(model, domain, name)
+    entry = MODELS[domain].get(name)
     if entry is None and not is_users_own(model):
         others = [d for d, entries in MODELS.items() if d != domain and model in entries]
         what = (
@@ -226,7 +227,8 @@ def _load(path: str) -> Any:
             else "install it, or put its folder on PYTHONPATH"
         )
         raise ConfigError(f"there is no module {module_name!r}: {hint}") from error
-    except Exception as error:  # whatever a user's module does when it is imported
+    # Whatever a user's module does when it is imported, such as a script's sys.exit.
+    except (Exception, SystemExit) as error:
         raise ConfigError(
             f"the module {module_name} cannot be imported ({type(error).__name__}: {error}); "
             f"--debug shows where"

@@ -38,7 +38,7 @@ def equivariance_curve(
     rotations
         Random axes per angle.
     seed
-        Of the axes.
+        Random seed for the axes.
 
     Returns
     -------

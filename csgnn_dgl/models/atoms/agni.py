@@ -101,7 +101,11 @@ class AGNI(AtomModel):
         minors = (trace**2 - (t @ t).diagonal(dim1=-2, dim2=-1).sum(-1)) / 2
         # Of the norm's gradient at zero (a single atom, a centre of symmetry) nothing remains.
         length = (vector.square().sum(dim=-1) + torch.finfo(vector.dtype).tiny).sqrt()
-        invariants = [scalar, length, trace, minors, torch.linalg.det(t)]
+        # By its definition: a factorisation divides by pivots, which may underflow where neighbours
+        # are far away.
+        first, second, third = t.unbind(dim=-2)
+        determinant = (first * torch.linalg.cross(second, third)).sum(-1)
+        invariants = [scalar, length, trace, minors, determinant]
         # They span many orders of magnitude.
         flat = torch.cat([torch.asinh(value) for value in invariants], dim=1)
         return flat.view(neighbors.n_atoms, kinds * flat.shape[1])

@@ -1,0 +1,13 @@
+"""CSGNN of atoms: the suite of all models, with exact invariance under the 60 rotations."""
+
+from __future__ import annotations
+
+from csgnn_dgl.testing import AtomModelSuite
+
+SIZES = {"level": 1, "channels": 4, "base_width": 4, "features": 8, "embedding": 3}
+
+
+class TestAtomCSGNN(AtomModelSuite):
+    model = "csgnn"
+    hypers = {**SIZES, "cutoff": 4.0, "assignment": "smooth"}  # noqa: RUF012
+    symmetry = "icosahedral"

@@ -1,0 +1,124 @@
+"""Many files: small ones together, bad ones named and passed over, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from csgnn_dgl.errors import ConfigError, DataError
+from csgnn_dgl.tasks.files import FileResult, work_on_files
+
+
+class Reader:
+    """Files are names such as "3,4": items are numbers; "bad" cannot be read, 13 not worked on."""
+
+    def __init__(self) -> None:
+        self.together: list[list[int]] = []
+        self.done: list[int] = []
+
+    def read(self, file: Path) -> list[int]:
+        if file.name == "bad":
+            raise DataError(f"{file} cannot be read")
+        return [int(part) for part in file.name.split(",") if part]
+
+    def work(self, items: Sequence[int]) -> list[int]:
+        self.together.append(list(items))
+        if 13 in items:
+            raise DataError("13 is not lucky")
+        return [10 * item for item in items]
+
+    def __call__(self, names: Sequence[str], **options: Any) -> list[FileResult[int, int]]:
+        files = [Path(name) for name in names]
+        found = work_on_files(files, self.read, self.work, done=self.done.append, **options)
+        return list(found)
+
+
+def test_results_are_in_the_order_of_files() -> None:
+    reader = Reader()
+    found = reader(["1", "bad", "2,3", ""])
+    assert [str(result.file) for result in found] == ["1", "bad", "2,3", "."]
+    assert [result.items for result in found] == [(1,), (), (2, 3), ()]
+    assert [result.values for result in found] == [(10,), (), (20, 30), ()]
+    assert [result.error for result in found] == [None, "bad cannot be read", None, None]
+    assert reader.together == [[1, 2, 3]]
+    assert sum(reader.done) == 4
+
+
+@pytest.mark.parametrize(
+    ("enough", "groups"),
+    [
+        (1, [[1], [2], [3], [4, 5]]),
+        (3, [[1, 2], [3], [4, 5]]),
+        (100, [[1, 2, 3, 4, 5]]),
+    ],
+)
+def test_files_are_worked_on_together(enough: int, groups: list[list[int]]) -> None:
+    reader = Reader()
+    found = reader(["1", "2", "3", "4,5"], size=lambda item: item, enough=enough)
+    assert reader.together == groups
+    assert [value for result in found for value in result.values] == [10, 20, 30, 40, 50]
+    assert sum(reader.done) == 4
+
+
+def test_few_files_wait_however_small_they_are() -> None:
+    reader = Reader()
+    found = reader([str(index % 9) for index in range(150)], size=lambda item: 0)
+    assert [len(group) for group in reader.together] == [64, 64, 22]
+    assert reader.done == [64, 64, 22]
+    assert len(found) == 150
+
+
+def test_an_item_that_cannot_be_worked_on_is_found() -> None:
+    reader = Reader()
+    found = reader(["1", "2,13", "3", "bad"], message=lambda item, error: f"{item}: {error}")
+    assert [result.error for result in found] == [
+        None,
+        "13: 13 is not lucky",
+        None,
+        "bad cannot be read",
+    ]
+    # Nothing of a bad file is used, and nothing of the others is lost.
+    assert [result.values for result in found] == [(10,), (), (30,), ()]
+    assert [result.items for result in found] == [(1,), (), (3,), ()]
+
+
+def test_strict() -> None:
+    reader = Reader()
+    with pytest.raises(DataError, match="bad cannot be read"):
+        reader(["1", "bad", "2"], strict=True)
+    with pytest.raises(DataError, match="13 is not lucky"):
+        reader(["1", "2,13", "3"], strict=True)
+    assert len(reader(["1", "2"], strict=True)) == 2
+
+
+def test_strict_gives_what_came_before() -> None:
+    reader = Reader()
+    files = [Path(name) for name in ("1", "13")]
+    results = work_on_files(files, reader.read, reader.work, enough=1, strict=True)
+    assert next(results).values == (10,)
+    with pytest.raises(DataError):
+        next(results)
+
+
+def test_other_errors_are_not_the_files() -> None:
+    def broken(items: Sequence[int]) -> list[int]:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        list(work_on_files([Path("1")], Reader().read, broken))
+
+
+def test_no_files() -> None:
+    with pytest.raises(ConfigError, match="no files were given"):
+        Reader()([])
+
+
+def test_bad_files_alone() -> None:
+    reader = Reader()
+    found = reader(["bad", "bad"])
+    assert all(result.error and not result.values for result in found)
+    assert reader.together == []
+    assert sum(reader.done) == 2

@@ -23,7 +23,7 @@ REQUIRES = [
     # This distribution has no web stack and no CUDA: 105 MB instead of 400.
     "open3d-cpu>=0.18; platform_system == 'Linux' and platform_machine == 'x86_64'",
     "open3d>=0.18; platform_system != 'Linux'",
-    # Linux on aarch64 has open3d for Python 3.10 and 3.11. Without open3d only meshes cannot be read.
+    # Linux on aarch64 has open3d for Python 3.10 and 3.11. Only reading meshes needs open3d.
     "open3d>=0.18; platform_system == 'Linux' and platform_machine == 'aarch64' "
     "and python_version < '3.12'",
     "pandas>=2.2.2",

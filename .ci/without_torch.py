@@ -69,7 +69,7 @@ sys.meta_path.insert(0, _Skipper())  # type: ignore[arg-type]
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
-    """Forget modules that were skipped while importing, so that the next file imports them again."""
+    """Forget half-imported modules of a skipped file, so that the next file imports them again."""
     before = set(sys.modules)
     outcome = yield
     if outcome.get_result().skipped:  # type: ignore[attr-defined]

@@ -1,9 +1,9 @@
-# `make demo` and `make test` set everything up that they need; the rest is for developers.
+# `make demo` and `make test` install everything that they need; the other targets are for developers.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= runs/demo
-# More words for pytest, such as TESTARGS="-n 2 --dist loadfile" or TESTARGS=tests/nn.
+# Arguments for pytest, such as TESTARGS="-n 2 --dist loadfile" or TESTARGS=tests/nn.
 TESTARGS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
@@ -11,16 +11,16 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 
 help:
 	@echo "make demo    train on the built-in solids, test under SO(3), draw the pictures"
-	@echo "make test    the whole test suite"
-	@echo "make bench   speed and memory, beside plain DGL and PyTorch Geometric"
+	@echo "make test    run the whole test suite"
+	@echo "make bench   measure speed and memory against plain DGL and PyTorch Geometric"
 	@echo "make weights train the models that the package ships (needs PHONON_DATA)"
-	@echo "make lint    ruff and mypy, for Linux, Windows and macOS"
-	@echo "make pyright whether pyright finds every import"
-	@echo "make format  let ruff rewrite"
-	@echo "make docs    the pages and the API reference as HTML"
-	@echo "make setup   only the environment, in $(VENV)"
+	@echo "make lint    check with ruff, and with mypy for Linux, Windows and macOS"
+	@echo "make pyright check that pyright finds every import"
+	@echo "make format  rewrite the code with ruff"
+	@echo "make docs    build the pages and the API reference as HTML"
+	@echo "make setup   make only the environment, in $(VENV)"
 
-# Anew whenever what is to be installed changes.
+# Made again whenever the list of packages changes.
 $(VENV)/.installed: setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -e ".[dev]"
@@ -40,8 +40,8 @@ test: setup
 bench: setup
 	$(BIN)/csgnn-dgl benchmark --output benchmarks/results
 
-# The models that the package ships. PHONON_DATA is a folder with train.extxyz, validation.extxyz and
-# grid.json; the carbon data are made first, which takes half an hour on two cores.
+# Trains the models that the package ships. PHONON_DATA is a folder with train.extxyz, validation.extxyz
+# and grid.json. The carbon data are made first, which takes half an hour on two cores.
 weights: setup
 	$(BIN)/csgnn-dgl data make carbon-tb --to data/carbon-tb --projected
 	$(BIN)/csgnn-dgl train dos --data data/carbon-tb --preset compact --output runs/weights-carbon-tb
@@ -51,7 +51,7 @@ weights: setup
 	$(BIN)/python -m csgnn_dgl.tasks.ship runs/weights-carbon-tb carbon-tb
 	$(BIN)/python -m csgnn_dgl.tasks.ship runs/weights-phonon-dos phonon-dos
 
-# mypy sees by --platform and --python-version what a system or a Python lacks.
+# With --platform and --python-version, mypy finds uses of what another system or Python lacks.
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""Packaging. The folders ``cli`` and ``datasets`` are parts of the package, by way of links."""
+"""Packaging. Links make the folders ``cli`` and ``datasets`` parts of the package."""
 
 from pathlib import Path
 
@@ -15,15 +15,15 @@ REQUIRES = [
     "h5py>=3.11",
     "lightning>=2.6",
     "matplotlib>=3.9",
-    # open3d is linked to libusb, which a bare Linux lacks; this one brings it along.
+    # open3d is linked to libusb, which a minimal Linux lacks; this package contains it.
     "libusb-package>=1.0.26; platform_system == 'Linux' and platform_machine == 'x86_64'",
     "networkx>=3.0",
     "numpy>=2.0",
     "packaging>=22",
-    # The distribution without a web stack and CUDA, where there is one: 105 MB instead of 400.
+    # This distribution has no web stack and no CUDA: 105 MB instead of 400.
     "open3d-cpu>=0.18; platform_system == 'Linux' and platform_machine == 'x86_64'",
     "open3d>=0.18; platform_system != 'Linux'",
-    # Linux on aarch64 has open3d for Python 3.10 and 3.11. Without it, meshes alone cannot be read.
+    # Linux on aarch64 has open3d for Python 3.10 and 3.11. Only reading meshes needs open3d.
     "open3d>=0.18; platform_system == 'Linux' and platform_machine == 'aarch64' "
     "and python_version < '3.12'",
     "pandas>=2.2.2",
@@ -48,7 +48,7 @@ DEV = [
     "pytest-cov>=5.0",
     "pytest-xdist>=3.6",
     "ruff>=0.6",
-    "torch-geometric>=2.5",  # only to be measured against
+    "torch-geometric>=2.5",  # only for comparison in benchmarks
     "types-PyYAML",
     "types-psutil",
     "types-tqdm",
@@ -81,7 +81,7 @@ setup(
         "docs": ["sphinx>=7.3", "furo", "myst-parser"],
         "parquet": ["pyarrow>=14"],
         "bench": ["dscribe>=2.1"],
-        "pyright": ["basedpyright>=1.20"],  # pyright with node inside
+        "pyright": ["basedpyright>=1.20"],  # pyright that comes with node
     },
     entry_points={"console_scripts": ["csgnn-dgl = csgnn_dgl.cli.main:main"]},
     classifiers=[

@@ -1,8 +1,8 @@
-"""The tests where no CPU build of torch is to be had: what needs torch is skipped.
+"""Run the tests on a Python for which there is no CPU build of torch: what needs torch is skipped.
 
-``python .ci/without_torch.py`` prints what to install. ``pytest -p without_torch``, with this
-folder in PYTHONPATH, runs the tests. ``python .ci/without_torch.py REPORT``, with pip's report of
-what it would install as torch, fails if that build brings CUDA along.
+``python .ci/without_torch.py`` prints the packages to install. ``pytest -p without_torch``, with
+this folder in PYTHONPATH, runs the tests. ``python .ci/without_torch.py REPORT``, with pip's report
+of what it would install as torch, fails if that build depends on CUDA.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ import pytest  # noqa: E402  (not installed yet when the list is printed)
 
 
 class _Skipper:
-    """Importing torch skips the test, or the file, that does so."""
+    """Skips a test, or a whole file, when it imports torch."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -69,7 +69,7 @@ sys.meta_path.insert(0, _Skipper())  # type: ignore[arg-type]
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
-    """Forget a file that was skipped half-way, or the next one would import the half of it."""
+    """Forget half-imported modules of a skipped file, so that the next file imports them again."""
     before = set(sys.modules)
     outcome = yield
     if outcome.get_result().skipped:  # type: ignore[attr-defined]

@@ -36,11 +36,11 @@ nitpicky = True
 def _resolve(
     app: Sphinx, env: BuildEnvironment, node: Element, contnode: Node
 ) -> Element | Node | None:
-    """Link short names; let names without a page stand as text, if there is such an object."""
+    """Link short names. A name without a page stays plain text, if the object exists."""
     if node.get("refdomain") != "py":
         return None
     name: str = node["reftarget"]
-    # "DataError" for csgnn_dgl.errors.DataError, say: what the one documented object is called.
+    # Find the one documented object with a short name, such as csgnn_dgl.errors.DataError.
     found: list[Any] = env.get_domain("py").find_obj(env, None, None, name, None, 1)  # type: ignore[attr-defined]
     if len({entry.node_id for _, entry in found}) == 1:
         _, entry = found[0]
@@ -64,5 +64,5 @@ def _is_ours(name: str) -> bool:
 
 
 def setup(app: Sphinx) -> None:
-    """Called by Sphinx."""
+    """Connect the resolver; Sphinx calls this."""
     app.connect("missing-reference", _resolve)

@@ -19,13 +19,13 @@ IMAGES = Path(__file__).parent / "images"
 
 
 def error_by_level(level: int, clouds: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Error of invariance of an untrained encoder's global features, by angle."""
+    """Relative change of an untrained encoder's global features under rotation, by angle."""
     torch.manual_seed(0)
     config = EncoderConfig.with_base_width(level, 8, 4, base_width=8)
     mapping = PointMapping(level, 8, 4)
     encoder = CSGNN(config).double()
     with torch.no_grad():
-        for _ in range(20):  # batch statistics as in use
+        for _ in range(20):  # lets batch norm's running statistics converge
             encoder(mapping(clouds))
     encoder.eval()
     curve = equivariance_curve(

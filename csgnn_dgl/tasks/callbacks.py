@@ -1,4 +1,4 @@
-"""What happens beside training itself: weights are averaged and kept."""
+"""Callbacks of a training: averaging the weights, and saving those to keep."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ Task = TrainingTask[Any, Any]
 
 
 class Averaging(EMAWeightAveraging):
-    """Lightning's running average of the weights, validated in their place, which can be read.
+    """Lightning's running average of the weights, with a method to read the average.
+
+    Lightning validates the average in place of the weights.
 
     Parameters
     ----------
     decay
-        Per step.
+        Decay of the average per step.
     """
 
     def __init__(self, decay: float) -> None:
@@ -38,18 +40,18 @@ class Averaging(EMAWeightAveraging):
 
 
 class KeepWeights(Callback):
-    """Saves the weights worth keeping, epoch by epoch.
+    """Saves the best or the latest weights at the end of each epoch.
 
     Parameters
     ----------
     select
-        ``"best"``: those of the epoch with the highest
-        :meth:`~csgnn_dgl.tasks.training_task.TrainingTask.validation_score`; ``"last"``: the
+        ``"best"`` keeps the weights of the epoch with the highest
+        :meth:`~csgnn_dgl.tasks.training_task.TrainingTask.validation_score`; ``"last"`` keeps the
         latest.
     save
-        Called with the weights whenever they are the ones to keep.
+        Called with the weights to keep.
     averaging
-        The running average, which is kept instead of the weights themselves.
+        The running average; if given, it is kept instead of the weights themselves.
     """
 
     def __init__(

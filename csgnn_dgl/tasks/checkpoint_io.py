@@ -1,4 +1,4 @@
-"""Lightning checkpoints that are whole at any time, and load without running anything."""
+"""Lightning checkpoints that are complete at any time, and load without running code from them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["AtomicCheckpointIO"]
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """Writes aside and renames; reads tensors and plain values only."""
+    """Writes to a temporary file and renames it; reads tensors and plain values only."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
         """Write ``checkpoint`` to ``path``; an older one stays until the new one is complete."""
-        # By way of memory: torch turns the error of a full disk into one about itself.
+        # Via memory: if the disk is full, torch.save raises an error that does not say so.
         content = io.BytesIO()
         torch.save(checkpoint, content)
         with atomic_write(path, "wb") as file:
@@ -39,7 +39,7 @@ class AtomicCheckpointIO(CheckpointIO):
         Raises
         ------
         CheckpointError
-            Missing, damaged, or holding anything but tensors and plain values.
+            The file is missing or damaged, or holds anything but tensors and plain values.
         """
         try:
             content = torch.load(path, map_location=map_location or "cpu", weights_only=True)

@@ -1,4 +1,4 @@
-"""What can be chosen for any training. Free of torch: it starts fast."""
+"""Options that all trainings have. Does not import torch, so that commands start fast."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["DEFAULT_MODEL", "Precision", "TrainingConfig", "model_option"]
 Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true"]
 DEFAULT_MODEL = "csgnn"
 
-# Options that mean something with one schedule only.
+# Options that have an effect with one schedule only.
 _OF_SCHEDULE = {
     "plateau": ("plateau_patience", "plateau_threshold", "min_learning_rate"),
     "one-cycle": ("warmup",),
@@ -36,38 +36,38 @@ def model_option() -> Any:
     """The option by which a user names a model of their own beside a run or weights."""
     return option(
         None,
-        "The model of the weights, if it is one of your own: module:Class. A module is imported "
+        "Your own model that the weights belong to: module:Class. A module of yours is imported "
         "only if you name it.",
         "Model",
     )
 
 
 class TrainingConfig(CommandConfig):
-    """How a network is trained, whatever it learns.
+    """Options of a training, for every target.
 
-    ``model`` names the network, and ``hypers`` are its own options. These may also stand beside
-    the training's, as flags and as keys of a YAML file, unless the training has an option of that
-    name.
+    ``model`` names the network, and ``hypers`` are its own options. These may also be given beside
+    the training's options, as flags and as keys of a YAML file, unless the training has an option
+    of that name.
     """
 
-    #: What models are trained.
+    #: The kind of models that are trained.
     domain: ClassVar[Domain]
-    #: The training's part of presets that models name.
+    #: Options of the training in each preset. Models name the presets.
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     model: str = option(
         DEFAULT_MODEL,
-        "What is trained: a model that csgnn-dgl models lists, or module:Class of your own.",
+        "The model to train: a name that csgnn-dgl models lists, or your own as module:Class.",
         "Model",
     )
     hypers: SerializeAsAny[Hypers] = option(
-        None, "An option of the model, KEY=VALUE; may be given several times.", "Model"
+        None, "Set an option of the model, KEY=VALUE; may be repeated.", "Model"
     )
     data: Path | None = option(None, "Folder with the data.", "Data")
     validation_fraction: float = option(
         0.1, "Share of the training data held out for validation, by class.", "Data", gt=0, lt=1
     )
-    epochs: int = option(60, "Epochs, at most.", "Optimisation", ge=1)
+    epochs: int = option(60, "Largest number of epochs.", "Optimisation", ge=1)
     batch_size: int = option(32, "Samples per step and process.", "Optimisation", ge=2)
     learning_rate: float = option(2.2e-4, "Learning rate, or its peak.", "Optimisation", gt=0)
     weight_decay: float = option(0.0, "Weight decay of Adam.", "Optimisation", ge=0)
@@ -78,40 +78,49 @@ class TrainingConfig(CommandConfig):
         4, "Epochs without improvement before the rate falls to a tenth.", "Optimisation", ge=0
     )
     plateau_threshold: float = option(
-        1e-3, "Relative improvement of the validation loss that counts.", "Optimisation", ge=0
+        1e-3,
+        "Smallest relative decrease of the validation loss that counts as improvement.",
+        "Optimisation",
+        ge=0,
     )
     min_learning_rate: float = option(
-        1e-5, "Stop once a plateau took the learning rate below this.", "Optimisation", ge=0
+        1e-5, "Stop when a plateau has taken the learning rate below this.", "Optimisation", ge=0
     )
     warmup: float = option(
-        0.15, "Share of the steps in which one-cycle rises.", "Optimisation", gt=0, lt=1
+        0.15,
+        "Share of the steps in which the one-cycle rate rises.",
+        "Optimisation",
+        gt=0,
+        lt=1,
     )
     gradient_clip: float = option(
-        0.0, "Largest norm of the gradient; 0 leaves it alone.", "Optimisation", ge=0
+        0.0, "Largest norm of the gradient; 0 does not limit it.", "Optimisation", ge=0
     )
     freeze_statistics: float = option(
         1.0,
-        "Share of the epochs after which batch norm keeps the statistics that it has: the rest is "
-        "trained as it will be used.",
+        "Share of the epochs after which batch norm fixes its statistics, so that the remaining "
+        "epochs use the same ones as inference.",
         "Optimisation",
         ge=0,
         le=1,
     )
     ema_decay: float = option(
         0.0,
-        "Decay per step of the running average of the weights that is validated and kept; 0 keeps "
+        "Decay per step of a running average of the weights, which is validated and kept; 0 keeps "
         "the weights themselves.",
         "Optimisation",
         ge=0,
         lt=1,
     )
     select: Literal["best", "last"] = option(
-        "best", "Keep the weights of the best epoch on validation, or of the last.", "Optimisation"
+        "best",
+        "Keep the weights of the epoch that is best in validation, or of the last epoch.",
+        "Optimisation",
     )
     output: Path | None = option(
         None, "Run directory to make. Default: the next free one in runs/.", "Run"
     )
-    seed: int = option(0, "Seed of everything that is random.", "Run", ge=0, lt=2**32)
+    seed: int = option(0, "Random seed.", "Run", ge=0, lt=2**32)
     accelerator: str = option("auto", "Lightning's accelerator: auto, cpu, gpu, …", "Run")
     devices: str = option("auto", "Lightning's devices: auto, a number, or a list.", "Run")
     num_nodes: int = option(1, "Lightning's number of machines.", "Run", ge=1)
@@ -121,7 +130,7 @@ class TrainingConfig(CommandConfig):
     @model_validator(mode="before")
     @classmethod
     def _gather_hypers(cls, values: Any) -> Any:
-        """Options of the model may stand beside the others."""
+        """Collect options of the model that are given beside the others into ``hypers``."""
         if not isinstance(values, Mapping):
             return values
         given = values.get("hypers")
@@ -139,7 +148,8 @@ class TrainingConfig(CommandConfig):
     def _hypers_are_the_models(self) -> Self:
         if not isinstance(self.hypers, find_hypers(self.domain, self.model)):
             raise ConfigError(
-                f"hypers are a {type(self.hypers).__name__}, which are not options of {self.model}"
+                f"hypers is a {type(self.hypers).__name__}, which does not hold the options of "
+                f"{self.model}"
             )
         return self
 
@@ -152,22 +162,22 @@ class TrainingConfig(CommandConfig):
         flags: Mapping[str, Any] | None = None,
         model: Any = None,
     ) -> Self:
-        """As :meth:`CommandConfig.resolve`, with the model's own options among the others.
+        """Like :meth:`CommandConfig.resolve`, with the model's own options among the others.
 
         Parameters
         ----------
         preset, yaml_path, flags
-            Where options come from. The model's own stand among them, or in a mapping ``hypers``.
+            Sources of options. The model's own are among the others, or in a mapping ``hypers``.
         model
-            The model, if it is a user's own that the YAML file names: a file by itself makes
-            nothing be imported but this package.
+            The model, if the YAML file names a user's own: a name in a file alone never causes an
+            import from outside this package.
 
         Raises
         ------
         ConfigError
             Also for options of another model, and for a preset that the model does not have.
         CheckpointError
-            The file names a user's own model, and nothing else does.
+            Only the file names a user's own model.
         """
         name, sources = cls._written(preset, yaml_path, flags)
         chosen = cls._chosen(sources, model)
@@ -205,7 +215,7 @@ class TrainingConfig(CommandConfig):
         if both := sorted(hypers.model_fields.keys() & cls.model_fields.keys()):
             raise ConfigError(
                 f"the model {name_of(model)} has options that the training has, too: "
-                f"{', '.join(both)}. Nobody could tell them apart: rename the model's"
+                f"{', '.join(both)}. They could not be told apart: rename the model's options"
             )
         return hypers
 
@@ -217,7 +227,10 @@ class TrainingConfig(CommandConfig):
         if from_file is None:
             return name_of(DEFAULT_MODEL if model is None else model)
         if not isinstance(from_file, str):
-            raise ConfigError(f"model = {from_file!r} (from {sources[0].place}): a name is wanted")
+            raise ConfigError(
+                f"model = {from_file!r} (from {sources[0].place}) is not a name; give the name of "
+                f"a model"
+            )
         return permitted_name(from_file, cls.domain, model, sources[0].place)
 
     @classmethod
@@ -239,7 +252,7 @@ class TrainingConfig(CommandConfig):
 
     @classmethod
     def _refuse(cls, key: str, place: str, model: str, hypers: type[Hypers]) -> None:
-        """Say what an unknown option may have been meant for."""
+        """Raise an error that says what an unknown option may have been meant for."""
         known = {**cls.model_fields, **hypers.model_fields}
         default = find_hypers(cls.domain, DEFAULT_MODEL).model_fields
         if key in default and model != DEFAULT_MODEL:
@@ -261,12 +274,12 @@ def _hyper_origin(source: Source, key: str) -> str:
 def _of_the_model(
     source: Source, hypers: type[Hypers], training: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Options of the model, and all others.
+    """Split a source into the options of the model and all others.
 
     Raises
     ------
     ConfigError
-        An option that stands in one source twice, or options of the model that are no mapping.
+        An option is given twice in one source, or the options of the model are not a mapping.
     """
     rest = {key: value for key, value in source.values.items() if key not in ("hypers", "model")}
     nested = source.values.get("hypers") or {}
@@ -278,7 +291,8 @@ def _of_the_model(
     for key in [key for key in rest if key in hypers.model_fields and key not in training]:
         if key in own:
             raise ConfigError(
-                f"{key} stands twice in {source.place}: by itself and among the model's options"
+                f"{key} is given twice in {source.place}: by itself and among the model's options; "
+                f"remove one of them"
             )
         own[key] = rest.pop(key)
     return own, rest

@@ -1,4 +1,4 @@
-"""Where to compute."""
+"""Choose the device to compute on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def choose_device(name: str) -> torch.device:
     Raises
     ------
     ConfigError
-        No such device here.
+        The device does not exist or cannot be used here.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,4 +1,4 @@
-"""What every evaluation needs: the network, the options it was trained with, and the data."""
+"""Find what every evaluation needs: the network, the options of its training, and the data."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ Data = TypeVar("Data")
 
 @dataclass(frozen=True)
 class Found(Generic[AnyTrained, Config, Data]):
-    """What is evaluated, and on what.
+    """A network to evaluate, and the data to evaluate it on.
 
     Parameters
     ----------
     trained
         The network.
     options
-        Those of its training; of weights without a run, what their header says.
+        Options of its training. For weights without a run, they come from the header.
     data
         The data.
     run
-        Where results are written; None for weights without a run.
+        Run directory for the results; None for weights without a run.
     """
 
     trained: AnyTrained
@@ -46,12 +46,12 @@ class Found(Generic[AnyTrained, Config, Data]):
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What came out, for people.
+    """Result of an evaluation, as text.
 
     Parameters
     ----------
     lines
-        Tables and sentences.
+        Tables and sentences to print.
     """
 
     lines: list[str]
@@ -67,7 +67,7 @@ def find_evaluated(
     config_class: type[Config],
     data: Callable[[Config, Path | None], Data],
 ) -> Found[AnyTrained, Config, Data]:
-    """Find what ``weights`` and ``config`` name.
+    """Find the network and the data that ``weights`` and ``config`` name.
 
     Parameters
     ----------
@@ -76,20 +76,21 @@ def find_evaluated(
     config
         The evaluation's options.
     load, trained
-        Loads the network, unless it has been loaded already.
+        A function that loads the network; or the network, if it has been loaded already.
     options, config_class
-        Options of a training: from a network without a run, and their class.
+        A function that makes the options of a training for a network without a run; and the class
+        of these options.
     data
-        Loads the data that options name, or those at another place.
+        Loads the data that the options name, or the data at another path.
 
     Raises
     ------
     ConfigError
-        Weights without a run, and no data named.
+        The weights belong to no run, and no data are named.
     DataError
         The data have changed since the run was trained.
     CSGNNError
-        Whatever is wrong with weights or data.
+        The weights or the data cannot be used.
     """
     path = find_weights(weights)
     if trained is None:
@@ -97,8 +98,8 @@ def find_evaluated(
     if path.is_file():
         if config.data is None:
             raise ConfigError(
-                f"{weights} are weights without a run, so the data to evaluate them on must be "
-                f"named: --data PATH"
+                f"{weights} holds weights without a run, so it is not known what data to evaluate "
+                f"them on; name the data with --data PATH"
             )
         chosen = options(trained)
         return Found(trained, chosen, data(chosen, config.data), None)
@@ -107,7 +108,7 @@ def find_evaluated(
     found = data(chosen, config.data)
     if config.data is None and found.fingerprint != trained.fingerprint:  # type: ignore[attr-defined]
         raise DataError(
-            f"{found.source} has changed since {path} was trained on it, so what is tested may "  # type: ignore[attr-defined]
-            f"have been trained on; restore it, or name the data to use with --data"
+            f"{found.source} has changed since {path} was trained on it, so the test split may "  # type: ignore[attr-defined]
+            f"hold training data; restore it, or name the data to use with --data"
         )
     return Found(trained, chosen, found, run)

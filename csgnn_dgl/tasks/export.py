@@ -1,4 +1,4 @@
-"""Networks as programs that torch runs by itself, without this package and without DGL."""
+"""Write networks as programs that torch runs without this package and without DGL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from csgnn_dgl.tasks.weights import Header
 
 __all__ = ["HEADER", "write_program"]
 
-#: The name under which the header lies in the file, as JSON.
+#: Name of the header inside the file; the header is JSON.
 HEADER = "csgnn_dgl.json"
 
 
@@ -32,11 +32,11 @@ def write_program(
     Parameters
     ----------
     module
-        What is exported.
+        The module to export.
     inputs
-        An example.
+        Example inputs.
     dynamic
-        Sizes of the inputs that are free; see :func:`torch.export.export`.
+        Sizes of the inputs that may vary; see :func:`torch.export.export`.
     header
         Written beside the program.
     path
@@ -44,7 +44,8 @@ def write_program(
     """
     module.eval()
     with torch.no_grad():
-        module(*inputs)  # finds out all there is to know of graphs, with real tensors
+        # Index tensors of graphs must be computed and cached from real tensors, before tracing.
+        module(*inputs)
         program = torch.export.export(module, inputs, dynamic_shapes=dynamic)
     buffer = io.BytesIO()
     text = json.dumps(asdict(header), ensure_ascii=False)

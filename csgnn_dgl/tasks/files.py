@@ -1,4 +1,4 @@
-"""Work on many files: small ones together, bad ones named and passed over."""
+"""Work on many files: small files share a batch, and files that cannot be used are reported."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ __all__ = ["FileResult", "work_on_files"]
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 
-# Files that are worked on together.
+# Largest number of files in a batch.
 _FILES = 64
 
 
 @dataclass(frozen=True, eq=False)
 class FileResult(Generic[Item, Value]):
-    """What came out of one file.
+    """Results of one file.
 
     Parameters
     ----------
     file
         The file.
     items
-        What it holds, such as structures; empty if it cannot be used.
+        Content of the file, such as structures; empty if it cannot be used.
     values
-        One for each item.
+        One result for each item.
     error
-        Why the file cannot be used.
+        Why the file cannot be used; None if it can.
     """
 
     file: Path
@@ -51,34 +51,34 @@ def work_on_files(
     strict: bool = False,
     done: Callable[[int], object] | None = None,
 ) -> Iterator[FileResult[Item, Value]]:
-    """Results of all files, in their order.
+    """Read all files and yield their results, in the order of the files.
 
     Parameters
     ----------
     files
         The files.
     read
-        From a file to what it holds.
+        Returns the items of a file.
     work
-        From items to a value each. A DataError that it raises belongs to the file of one item.
+        Returns one value for each item. If it raises a DataError, one of the items caused it.
     size, enough
-        Items are worked on together until their sizes add up to ``enough``.
+        Items are collected into one batch until their sizes add up to ``enough``.
     message
-        What the file's error says, when ``work`` refuses an item.
+        Text of the file's error if ``work`` refuses an item.
     strict
-        Raise the first file's error instead of going on.
+        Raise the first error instead of continuing.
     done
-        Called with numbers of finished files.
+        Called with the number of files finished since the last call.
 
     Raises
     ------
     ConfigError
-        No files.
+        There are no files.
     DataError
-        A file that cannot be used, if ``strict``.
+        A file cannot be used, with ``strict``.
     """
     if not files:
-        raise ConfigError("no files were given")
+        raise ConfigError("no files were given; name at least one")
     waiting: list[FileResult[Item, Value]] = []
 
     def finish() -> Iterator[FileResult[Item, Value]]:
@@ -114,7 +114,7 @@ def _together(
     try:
         values = iter(work(items) if items else ())
     except DataError:
-        # One of them: each by itself tells which.
+        # One item caused the error. Work on each file by itself to find out which.
         for entry in waiting:
             yield _alone(entry, work, message, strict)
         return

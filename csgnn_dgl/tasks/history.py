@@ -1,4 +1,4 @@
-"""One row of figures per epoch, in the checkpoint and in ``metrics.csv``."""
+"""Metrics of each epoch, in the checkpoint and in ``metrics.csv``."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ __all__ = ["History"]
 class History(Callback):
     """Collects what was logged in each epoch.
 
-    The rows travel in the checkpoint, so a resumed run goes on with them, and the file is written
-    whole after each epoch, so it never holds an epoch twice.
+    The rows are part of the checkpoint, so a resumed run continues them. The whole file is written
+    again after each epoch, so it never holds an epoch twice.
 
     Parameters
     ----------

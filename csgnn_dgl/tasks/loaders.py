@@ -1,4 +1,4 @@
-"""Batches of what is in memory already, reproducible and shared among processes."""
+"""Reproducible batches of data in memory, divided among processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["batch_loader"]
 
 
 class _StratifiedSampler(DistributedSampler[Any]):
-    """A random order in which every stretch holds each group in its share of the whole."""
+    """A random order in which every stretch holds each group in proportion to its size."""
 
     def __init__(self, dataset: Any, groups: Sequence[str], **options: Any) -> None:
         super().__init__(dataset, **options)
@@ -27,7 +27,7 @@ class _StratifiedSampler(DistributedSampler[Any]):
         for group in self._groups.unique():
             members = (self._groups == group).nonzero()[:, 0]
             members = members[place[members].argsort()]
-            # Evenly spread over the epoch, each within its stretch at random.
+            # Members are spread evenly over the epoch, each at a random place in its stretch.
             within = torch.arange(len(members)) + torch.rand(len(members), generator=generator)
             key[members] = within / len(members)
         order = key.argsort().tolist()
@@ -51,24 +51,24 @@ def batch_loader(
 ) -> DataLoader[Any]:
     """Batches of one process's share of ``dataset``.
 
-    The order depends on the seed and the epoch alone (Lightning tells the sampler the epoch). When
-    shuffling, a last batch that is not full is left out: batch norm would weigh its few samples as
-    much as a whole batch.
+    The order depends only on the seed and the epoch (Lightning tells the sampler the epoch). When
+    shuffling, an incomplete last batch is left out: batch norm would weigh its few samples as much
+    as a whole batch.
 
     Parameters
     ----------
     dataset
-        Has a length, and ``__getitems__(indices)`` that gives a whole batch: one gather instead of
-        many and a stack.
+        Has a length, and a method ``__getitems__(indices)`` that returns a whole batch, which takes
+        one gather instead of many and a stack.
     batch_size
         Samples per batch.
     seed, shuffle
-        Order.
+        Random seed of the order, and whether the order is random.
     groups
-        Group of each sample: when shuffling, every batch then holds all groups in their shares.
-        Batch norm would otherwise see another mix in each batch than in use.
+        Group of each sample. When shuffling, every batch then holds all groups in proportion to
+        their sizes. Otherwise the mix in the batches that batch norm sees would vary.
     rank, world_size
-        Number of this process, and of all.
+        Index of this process, and the number of processes.
     """
     sampler: DistributedSampler[Any]
     if shuffle and groups is not None:

@@ -1,4 +1,4 @@
-"""What a command over many files has to say."""
+"""Result of a command that works on many files."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["Outcome"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """Results of files, for people and for programs.
+    """Results of files, as text and as data.
 
     Parameters
     ----------
     lines
-        For people.
+        Text to print.
     content
-        For programs: plain values, an entry per file.
+        The same as plain values for JSON, one entry per file.
     errors
-        Each file, and why it could not be used or None.
+        Each file, with the reason why it could not be used, or None.
     """
 
     lines: Sequence[str]

@@ -1,4 +1,4 @@
-"""Places for results, looked at before anything is computed."""
+"""Check that results can be written, before anything is computed."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["check_output"]
 
 
 def check_output(path: Path, endings: Sequence[str]) -> None:
-    """Refuse a file that could not be written, before hours are spent on what goes into it.
+    """Refuse a path that could not be written to, before its content is computed.
 
     Raises
     ------
     ConfigError
-        An ending that is none of ``endings``.
+        The ending is not one of ``endings``.
     MissingDependencyError
-        Parquet without pyarrow.
+        The file is Parquet, and pyarrow is not installed.
     ResourceError
-        No such folder, or no permission.
+        The folder does not exist, or there is no permission.
     """
     ending = path.suffix.lower()
     if ending not in endings:

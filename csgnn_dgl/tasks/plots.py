@@ -1,4 +1,4 @@
-"""Pictures that every run has, as PNG."""
+"""Plots that every run has, as PNG."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def plot_curves(
     limits: tuple[float, float] | None = None,
     log: bool = False,
 ) -> None:
-    """Loss, a second figure and the learning rate against the epoch.
+    """Plot the loss, a second metric and the learning rate against the epoch.
 
     Parameters
     ----------
@@ -37,12 +37,12 @@ def plot_curves(
     path
         PNG to write.
     loss
-        What the loss is, for its axis.
+        Label of the loss axis.
     second, second_unit, factor, limits
-        The other figure: its name in the table after ``train_`` and ``validation_``, its unit,
-        what to multiply it by, and the range of its axis.
+        The second metric: its name in the table after ``train_`` and ``validation_``, its unit,
+        a factor to multiply it by, and the range of its axis.
     log
-        Logarithmic axes for the two.
+        Logarithmic axes for the loss and the second metric.
     """
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
@@ -73,14 +73,14 @@ def plot_curves(
 
 
 def tidy(axes: Axes) -> None:
-    """A faint grid, and no frame above and on the right."""
+    """Draw a faint grid, and remove the frame above and on the right."""
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all."""
-    # Without pyplot: no display, no global state, nothing to close.
+    """Write a figure as PNG, completely or not at all."""
+    # pyplot would need a display, keep global state, and have to be closed.
     FigureCanvasAgg(figure)
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=130)

@@ -28,14 +28,14 @@ __all__ = ["RunDirectory"]
 
 
 class RunDirectory:
-    """A run's files, each of them whole at any time.
+    """Files of a run. Each file is complete at any time.
 
     ========================  =========================================================
     ``config.yaml``           all options, enough to repeat the run
     ``metrics.csv``           one row per epoch
     ``model.safetensors``     weights and header, for inference
-    ``last.ckpt``             everything needed to go on
-    ``summary.json``          what came out, and of what
+    ``last.ckpt``             everything needed to resume
+    ``summary.json``          results, and how they were made
     ``*.png``                 plots
     ``tensorboard/``          the same curves for TensorBoard
     ========================  =========================================================
@@ -77,7 +77,7 @@ class RunDirectory:
 
     @property
     def _owner(self) -> Path:
-        """Holds the number of the process that trains here."""
+        """File with the id of the process that trains here."""
         return self.path / ".lock-owner"
 
     @classmethod
@@ -87,16 +87,16 @@ class RunDirectory:
         Parameters
         ----------
         path
-            The folder to make; none for the first free ``runs/<command>-001``, …
+            The folder to make; None for the first free one of ``runs/<command>-001``, …
         command
-            What is run.
+            Name of the command, for the default path.
         config_yaml
             Content of ``config.yaml``.
 
         Raises
         ------
         ResourceError
-            It cannot be made there.
+            The folder cannot be made.
         CSGNNError
             The folder exists and is not empty.
         """
@@ -106,12 +106,12 @@ class RunDirectory:
 
     @staticmethod
     def require_free(path: Path) -> None:
-        """Refuse a place where :meth:`create` could make nothing.
+        """Refuse a path where :meth:`create` would fail.
 
         Raises
         ------
         ResourceError
-            A file is there.
+            The path is a file.
         CSGNNError
             The folder exists and is not empty.
         """
@@ -120,18 +120,18 @@ class RunDirectory:
         if path.is_dir() and any(path.iterdir()):
             what = "holds a run" if (path / "config.yaml").is_file() else "is not empty"
             raise CSGNNError(
-                f"{path} exists and {what}; nothing was changed. Choose another --output, or go "
-                f"on with that run: --resume {path}"
+                f"{path} exists and {what}; nothing was changed. Choose another --output, or "
+                f"continue that run: --resume {path}"
             )
 
     def discard_unused(self) -> None:
-        """Remove the folder again if no epoch was ever finished in it."""
+        """Remove the folder again if no epoch was finished in it."""
         if any(path.exists() for path in (self.metrics, self.model, self.last_checkpoint)):
             return
         for path in (self.config, self._lock, self._owner):
             path.unlink(missing_ok=True)
         shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
-        # Whatever else is in it is not ours to remove.
+        # Other files belong to the user and stay, and with them the folder.
         with contextlib.suppress(OSError):
             self.path.rmdir()
 
@@ -142,7 +142,7 @@ class RunDirectory:
         Raises
         ------
         CheckpointError
-            There is no run; names those nearby.
+            There is no run at the path; the message names runs nearby.
         """
         run = cls(path)
         if run.config.is_file():
@@ -157,11 +157,11 @@ class RunDirectory:
             p.parent for p in Path("runs").glob("*/config.yaml")
         )
         listed = ", ".join(str(p) for p in nearby[-8:])
-        advice = f"runs there are: {listed}" if nearby else "make one: csgnn-dgl train modelnet"
+        advice = f"existing runs: {listed}" if nearby else "make one: csgnn-dgl train modelnet"
         raise CheckpointError(f"{found}; {advice}")
 
     def figure(self, name: str) -> Path:
-        """Where the plot ``name`` goes."""
+        """Path of the plot ``name``."""
         return self.path / f"{name}.png"
 
     def read_summary(self) -> dict[str, Any]:
@@ -175,7 +175,10 @@ class RunDirectory:
                 f"{self.summary} cannot be read ({error}); move it away and run the command again"
             ) from error
         if not isinstance(content, dict):
-            raise CheckpointError(f"{self.summary} does not hold a JSON object; move it away")
+            raise CheckpointError(
+                f"{self.summary} does not hold a JSON object; move it away and run the command "
+                f"again"
+            )
         return content
 
     def write_summary(self, content: dict[str, Any]) -> None:
@@ -183,14 +186,14 @@ class RunDirectory:
         atomic_write_json(self.summary, content)
 
     def record_evaluation(self, entry: dict[str, Any], protocol: Sequence[str]) -> None:
-        """Add an evaluation to the summary, in place of an earlier one of the same protocol.
+        """Add an evaluation to the summary; it replaces an earlier one of the same protocol.
 
         Parameters
         ----------
         entry
-            Figures, and how they came about.
+            Results and protocol.
         protocol
-            Keys of ``entry`` that tell evaluations apart.
+            Keys of ``entry`` that distinguish evaluations.
         """
         summary = self.read_summary()
         others = [
@@ -199,7 +202,7 @@ class RunDirectory:
         self.write_summary({**summary, "evaluation": [*others, entry]})
 
     def write_table(self, name: str, table: pd.DataFrame) -> Path:
-        """Write a table as ``<name>.csv``; gives its path."""
+        """Write a table as ``<name>.csv`` and return its path."""
         path = self.path / f"{name}.csv"
         atomic_write_text(path, table.to_csv(index=False))
         return path
@@ -208,14 +211,15 @@ class RunDirectory:
     def locked(self) -> Iterator[None]:
         """Keep other processes from training here at the same time.
 
-        The lock is the system's, on an open file: it ends with the process, however that ends.
+        The operating system locks an open file, so the lock ends with the process, even if the
+        process is killed.
 
         Raises
         ------
         CSGNNError
-            Another process holds it.
+            Another process holds the lock.
         ResourceError
-            No file can be written here, or none be locked.
+            The lock file cannot be written, or the file system has no locks.
         """
         lock = FileLock(self._lock, timeout=0)
         try:
@@ -227,15 +231,15 @@ class RunDirectory:
             ) from None
         except NotImplementedError:  # some network file systems
             raise ResourceError(
-                f"cannot lock {self._lock}: this file system has no locks; name a place on "
+                f"cannot lock {self._lock}: this file system has no locks; choose a folder on "
                 f"another disk with --output"
             ) from None
         except OSError as error:
             raise resource_error(error, self._lock, "write") from error
         try:
-            # Not in the locked file itself: Windows lets no other process read that.
+            # A second file, because on Windows no other process can read the locked one.
             atomic_write_text(self._owner, f"{os.getpid()}\n")
-            # Whatever a killed process left half written was never under its real name.
+            # A killed process may have left temporary files.
             remove_leftovers(self.path)
             yield
         finally:
@@ -246,7 +250,7 @@ class RunDirectory:
     def _read_owner(self) -> str:
         try:
             return self._owner.read_text(encoding="utf-8", errors="replace").strip() or "unknown"
-        except OSError:  # it has only just taken the lock
+        except OSError:  # the other process has the lock, but has not written its id yet
             return "unknown"
 
 
@@ -269,7 +273,7 @@ def _next_free(command: str) -> Path:
     while True:
         path = parent / f"{command}-{number:03d}"
         try:
-            path.mkdir()  # fails if it exists, so that two processes never share one
+            path.mkdir()  # fails if the folder exists, so two processes never share one
         except FileExistsError:
             number += 1
         except OSError as error:

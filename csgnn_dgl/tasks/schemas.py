@@ -1,4 +1,4 @@
-"""Files of earlier versions, brought up to date when they are read."""
+"""Upgrade files of earlier versions when they are read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 __all__ = ["SCHEMA_VERSION", "upgrade_checkpoint", "upgrade_weights"]
 
-#: Raised whenever the header or the names of tensors change; see :data:`_UPGRADES`.
+#: Increase this when the header or the names of tensors change, and add to :data:`_UPGRADES`.
 SCHEMA_VERSION = 2
 
 Content = dict[str, Any]
@@ -17,7 +17,7 @@ State = dict[str, Tensor]
 
 
 def upgrade_weights(content: Content, state: State, schema: int) -> tuple[Content, State]:
-    """A header and tensors as of ``schema``, as the present version has them.
+    """Upgrade a header and tensors of version ``schema`` to the present version.
 
     Parameters
     ----------
@@ -26,19 +26,19 @@ def upgrade_weights(content: Content, state: State, schema: int) -> tuple[Conten
     state
         Tensors by name.
     schema
-        Their version, from 1 to :data:`SCHEMA_VERSION`.
+        Version of the file, from 1 to :data:`SCHEMA_VERSION`.
 
     Raises
     ------
     KeyError, TypeError, ValueError
-        Something is missing or of another type.
+        An entry is missing, or of another type.
     """
     for version in range(schema, SCHEMA_VERSION):
         content, state = _UPGRADES[version](content, state)
     return content, state
 
 
-# Names of tensors began so in schema 1, and begin so now.
+# Beginnings of tensor names: in schema 1, and now.
 _RENAMED = {
     "classifier": {"encoder.": "model.encoder."},
     "dos": {"atoms.": "model.", "head.": "head.layers.", "smooth.": "head.smooth."},
@@ -53,7 +53,7 @@ def _renamed(name: str, kind: str, before: str = "") -> str:
 
 
 def _from_1(content: Content, state: State) -> tuple[Content, State]:
-    """The network of a run was CSGNN, described together with its head."""
+    """Upgrade from schema 1, in which every model was CSGNN and was described with its head."""
     kind, old = content["kind"], dict(content["model"])
     if kind == "classifier":
         encoder = dict(old["encoder"])
@@ -70,7 +70,7 @@ def _from_1(content: Content, state: State) -> tuple[Content, State]:
     elif kind == "dos":
         hypers = dict(old["atoms"])
         if hypers["n_spheres"] == 1:
-            del hypers["kernel_size"]  # it was ignored
+            del hypers["kernel_size"]  # schema 1 ignored it for one sphere
         model = {"name": "csgnn", "elements": hypers.pop("elements"), "hypers": hypers}
         head = {name: value for name, value in old.items() if name != "atoms"}
     else:
@@ -83,10 +83,10 @@ _UPGRADES: Mapping[int, Callable[[Content, State], tuple[Content, State]]] = {1:
 
 
 def upgrade_checkpoint(checkpoint: Content) -> Content:
-    """A ``last.ckpt`` as the present version writes them.
+    """Upgrade a ``last.ckpt`` to the form of the present version.
 
-    Version 0.1 held the running average of the weights beside them, and CSGNN where now a model
-    and its head are.
+    In version 0.1 a checkpoint held the running average beside the weights, and a single module
+    instead of a model and its head.
     """
     state = checkpoint["state_dict"]
     kind = "dos" if any(name.startswith("model.atoms.") for name in state) else "classifier"
@@ -110,7 +110,7 @@ def upgrade_checkpoint(checkpoint: Content) -> Content:
     return {
         **checkpoint,
         "callbacks": callbacks,
-        # What else the module holds is not averaged.
+        # Other tensors of the module are not averaged.
         "state_dict": {**present, **mean},
         "current_model_state": present,
         "averaging_state": {"n_averaged": state["averaged.n_averaged"]},

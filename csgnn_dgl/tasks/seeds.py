@@ -1,7 +1,7 @@
-"""Independent random streams from one seed, without any state to save.
+"""Independent random streams from one seed, without a state to save.
 
-Whatever is random in step ``i`` of epoch ``e`` is drawn from a generator made for just that purpose
-and place. So a run that is resumed draws what an uninterrupted one would have drawn.
+Each random choice in step ``i`` of epoch ``e`` uses its own generator, made from the seed, the
+purpose, ``e`` and ``i``. So a resumed run draws the same numbers as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["derive_seed", "generator"]
 
 
 def derive_seed(seed: int, purpose: str, *place: int) -> int:
-    """A seed for ``purpose`` (any text) at ``place`` (non-negative numbers), below 2⁶³.
+    """Derive a seed below 2⁶³ for ``purpose`` (any text) at ``place`` (non-negative numbers).
 
     Examples
     --------
@@ -29,5 +29,5 @@ def derive_seed(seed: int, purpose: str, *place: int) -> int:
 
 
 def generator(seed: int, purpose: str, *place: int) -> torch.Generator:
-    """A CPU generator for ``purpose`` at ``place``; see :func:`derive_seed`."""
+    """Make a CPU generator for ``purpose`` at ``place``; see :func:`derive_seed`."""
     return torch.Generator().manual_seed(derive_seed(seed, purpose, *place))

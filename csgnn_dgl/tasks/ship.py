@@ -1,8 +1,7 @@
-"""Make a trained model one that comes with the package.
+"""Put a trained model into the package.
 
-``python -m csgnn_dgl.tasks.ship RUN NAME`` copies the weights, without the places of files on
-the machine that trained them, and puts the figures of the run's last evaluation into
-``models.json``.
+``python -m csgnn_dgl.tasks.ship RUN NAME`` copies the weights, without paths of the machine that
+trained them, and puts the results of the run's last evaluation into ``models.json``.
 """
 
 from __future__ import annotations
@@ -25,26 +24,26 @@ __all__ = ["ship"]
 
 
 def ship(path: Path, name: str, folder: Path = FOLDER) -> Path:
-    """Copy a run's weights and figures to where models of the package are.
+    """Copy a run's weights and results to the folder of shipped models.
 
     Parameters
     ----------
     path
-        The run, evaluated.
+        The run, which must have been evaluated.
     name
         One of the names in ``models.json``.
     folder
-        Where that is.
+        Folder of ``models.json``.
 
     Raises
     ------
     CheckpointError
-        No such run or name, or it was not evaluated.
+        There is no such run or name, or the run was not evaluated.
     """
     run = RunDirectory.open(path)
     summary = run.read_summary()
     if not summary.get("evaluation"):
-        raise CheckpointError(f"{path} was not evaluated; csgnn-dgl evaluate {path}")
+        raise CheckpointError(f"{path} was not evaluated; run: csgnn-dgl evaluate {path}")
     listed: dict[str, Any] = json.loads((folder / "models.json").read_text(encoding="utf-8"))
     if name not in listed:
         raise CheckpointError(f"unknown model {name!r}: {suggest(name, listed)}")
@@ -69,7 +68,7 @@ def ship(path: Path, name: str, folder: Path = FOLDER) -> Path:
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("name")
 def main(run: Path, name: str) -> None:
-    """Make the model of RUN the one that the package ships as NAME."""
+    """Ship the model of RUN with the package as NAME."""
     click.echo(ship(run, name))
 
 

@@ -1,4 +1,4 @@
-"""The models that come with the package, and what a user's name for weights stands for."""
+"""Find weights: those that come with the package, and those that a user names."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class ShippedModel:
     Parameters
     ----------
     name
-        What it is asked for by.
+        Name by which users ask for it.
     path
-        Its weights.
+        File of its weights.
     description, training_data
-        What it predicts, and what from.
+        What it predicts, and the data it was trained on.
     figures
-        What it reaches, by name, with units in the names.
+        Its test results by name, with units in the names.
     limits
-        What it cannot do, a sentence each.
+        What it cannot do, in sentences.
     recipe
-        The command that makes it.
+        The command that trains it.
     """
 
     name: str
@@ -52,7 +52,7 @@ class ShippedModel:
         return self.path.is_file()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """The entries as plain values."""
         return {
             "name": self.name,
             "installed": self.is_here,
@@ -91,16 +91,16 @@ def shipped_models() -> dict[str, ShippedModel]:
 
 
 def find_weights(weights: str | Path) -> Path:
-    """The file or run directory that ``weights`` names: a run at the path, else a shipped model.
+    """Find the file or run directory that ``weights`` names: a path, or else a shipped model.
 
     Raises
     ------
     CheckpointError
-        Neither; names what there is.
+        There is neither; the message names the existing ones.
     """
     path = Path(weights)
     model = shipped_models().get(str(weights))
-    # A folder of data may have the name of a shipped model: only a run goes before that.
+    # A folder of data may have the name of a shipped model, so only runs and files go before it.
     if path.is_file() or (path / "config.yaml").is_file():
         return path
     if model is not None:
@@ -119,5 +119,5 @@ def find_weights(weights: str | Path) -> Path:
 
 
 def weights_file(path: Path) -> Path:
-    """The file of weights of a run directory, or the file itself."""
+    """Return the file of weights of a run directory, or the file itself."""
     return path if path.is_file() else RunDirectory.open(path).model

@@ -1,7 +1,7 @@
-"""What kinds of target there are: the one place that asks what a run or a file of weights is.
+"""The kinds of target. Only this module asks what kind a run or a file of weights is.
 
-A target is a room with the same files: ``train``, ``evaluate``, ``predict`` and ``export``. They
-are imported when they are used; this module is free of torch.
+Each target is a package with the modules ``train``, ``evaluate``, ``predict`` and ``export``. These
+are imported when they are used, so this module does not import torch.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ Progress = Callable[[int], object]
 
 @dataclass(frozen=True)
 class Target:
-    """What a network is trained for.
+    """A quantity that networks are trained to predict.
 
     Parameters
     ----------
     kind
-        As the header of weights names it.
+        Its name in the header of weights.
     command
-        As in ``csgnn-dgl train <command>``.
+        Its name in ``csgnn-dgl train <command>``.
     domain
-        What its models are for.
+        Kind of input of its models.
     does
         What its networks do, as in "RUN classifies shapes".
     room
-        The package of its files.
+        Name of the package with its modules.
     own_options
-        Options of evaluation and prediction that mean something to it alone.
+        Options of evaluation and prediction that only this target has.
     """
 
     kind: str
@@ -55,17 +55,17 @@ class Target:
         return run
 
     def resume(self, path: Path, echo: Callable[[str], object], model: Any) -> RunDirectory:
-        """Go on with a run."""
+        """Resume a run."""
         run: RunDirectory = self._room("train").resume(path, echo, model=model)
         return run
 
     def closing_lines(self, run: RunDirectory) -> list[str]:
-        """What came out of a training, for people."""
+        """Describe the result of a training, in lines to print."""
         lines: list[str] = self._room("train").closing_lines(run)
         return lines
 
     def evaluate(self, weights: Path, config: EvaluateConfig) -> list[str]:
-        """Test a network; gives what came out, for people."""
+        """Test a network; returns lines to print."""
         self.refuse_others(config, str(weights))
         lines: list[str] = self._room("evaluate").evaluate(weights, config).lines
         return lines
@@ -73,12 +73,12 @@ class Target:
     def predict(
         self, weights: Path, files: Sequence[Path], config: PredictConfig, done: Progress
     ) -> Any:
-        """Predict for files; gives a :class:`~csgnn_dgl.tasks.outcome.Outcome`."""
+        """Predict for files; returns an :class:`~csgnn_dgl.tasks.outcome.Outcome`."""
         self.refuse_others(config, str(weights))
         return self._room("predict").predict_outcome(weights, files, config, done=done)
 
     def export(self, weights: Path, output: Path, model: Any) -> None:
-        """Write a program for torch alone."""
+        """Write a program that needs only torch."""
         self._room("export").export(weights, output, model=model)
 
     def _room(self, name: str) -> Any:
@@ -126,12 +126,12 @@ TARGETS: Mapping[str, Target] = {
 
 
 def target_of(weights: Path) -> Target:
-    """The target of a run directory or a file of weights.
+    """Find the target of a run directory or a file of weights.
 
     Raises
     ------
     CheckpointError
-        No weights there, or of a kind that this version does not know.
+        There are no weights, or this version does not know their kind.
     """
     from csgnn_dgl.tasks.shipped import weights_file
     from csgnn_dgl.tasks.weights import read_kind

@@ -1,4 +1,4 @@
-"""A trained network with what must be known to use it, from a run directory or its file."""
+"""Load a trained network and its header from a run directory or a file of weights."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Trained(Generic[Network]):
-    """A network with what must be known to use it.
+    """A trained network with its header.
 
     Parameters
     ----------
     model
         Model and head, in evaluation mode.
     header
-        Sizes, data, and what the target adds.
+        Description of the model, the head, the data, and entries of the target.
     path
         The file of the weights.
     """
@@ -54,20 +54,20 @@ def load_network(
     device: torch.device | str = "cpu",
     model: Any = None,
 ) -> tuple[Network, Header, Path]:
-    """Read a network of a ``kind``.
+    """Load a network of a ``kind``.
 
     Parameters
     ----------
     weights
         A run directory, a file of weights, or a shipped model by name.
     kind
-        What the header must say.
+        Kind that the header must name.
     domain
-        What its model is for.
+        Kind of input of the model.
     build
-        Makes the untrained network of the model's class, its hypers, and the header.
+        Makes the untrained network from the model's class, its hypers, and the header.
     device
-        Where the network goes.
+        Device of the network.
     model
         The model, if it is one of the user's own: ``module:Class``, or the class.
 
@@ -79,8 +79,8 @@ def load_network(
     Raises
     ------
     CheckpointError
-        Nothing there, damaged, of a later schema, of another kind, or of a model that is not at
-        hand or that the user did not name.
+        There are no weights; or they are damaged, of a later schema or of another kind; or their
+        model is not installed, or is the user's own and was not named.
     ConfigError
         The user's module cannot be imported, or breaks the contract.
     """
@@ -88,7 +88,7 @@ def load_network(
     header, state = load_weights(file, kind)
     name = header.model.get("name")
     if not isinstance(name, str):
-        raise CheckpointError(f"the header of {file} names no model, but {name!r}")
+        raise CheckpointError(f"the header of {file} has {name!r} in place of a model's name")
     name = permitted_name(name, domain, model, str(file))
     found = find_class(domain, name if model is None or isinstance(model, str) else model)
     try:
@@ -96,7 +96,7 @@ def load_network(
     except (KeyError, TypeError, ValueError) as error:
         reason = str(error) if isinstance(error, CSGNNError) else _short(error)
         raise CheckpointError(
-            f"the header of {file} describes no {kind} with the model {name}: {reason}"
+            f"the header of {file} does not describe a {kind} with the model {name}: {reason}"
         ) from error
     load_into(network, state, file)
     return network.eval().to(device), header, file

@@ -1,4 +1,4 @@
-"""Training in a run directory, whatever is trained: processes, checkpoints, interruptions."""
+"""Train in a run directory, for every target: processes, checkpoints, interruptions."""
 
 from __future__ import annotations
 
@@ -37,31 +37,32 @@ from csgnn_dgl.tasks.weights import Header, load_weights, save_weights
 
 __all__ = ["Echo", "fit", "is_first_process", "new_run", "require_free", "seed_weights", "silent"]
 
-# Lightning starts further processes by running the same command again; they find the run here.
+# Lightning starts further processes by running the same command again. This environment variable
+# tells them the run directory.
 _RUN_VARIABLE = "CSGNN_RUN_DIRECTORY"
 
 Echo = Callable[[str], object]
 Task = TrainingTask[Any, Any]
-#: Number of this process and of all → batches for training and for validation.
+#: From the index of this process and the number of all to batches for training and validation.
 MakeLoaders = Callable[[int, int], tuple[Any, Any]]
 
 
 def silent(line: str) -> None:
-    """Say nothing."""
+    """Print nothing."""
 
 
 def is_first_process() -> bool:
-    """Whether this process is the only one, or the one that writes and prints."""
+    """Whether this is the only process, or the one that writes and prints."""
     return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
 def require_free(config: TrainingConfig) -> None:
-    """Look at the place for the run before anything that takes time.
+    """Check the path for the run before any work that takes time.
 
     Raises
     ------
     CSGNNError
-        A run is there already, or another file.
+        The path holds a run already, or other files.
     """
     if config.output is not None and is_first_process() and _RUN_VARIABLE not in os.environ:
         RunDirectory.require_free(config.output)
@@ -69,15 +70,15 @@ def require_free(config: TrainingConfig) -> None:
 
 @contextmanager
 def new_run(config: TrainingConfig, command: str) -> Iterator[RunDirectory]:
-    """A new run directory; in further processes, that of the first.
+    """Make a new run directory; further processes use that of the first.
 
-    If the data or the options turn out to be unusable before the first epoch, it is removed again,
-    so that the same command may be given once they are mended.
+    If the data or the options turn out to be unusable before the first epoch, the directory is
+    removed again, so that the user can correct them and give the same command.
 
     Raises
     ------
     CSGNNError
-        It exists, or cannot be made, or the first process made none.
+        The directory exists or cannot be made, or the first process did not make it.
     """
     run = _begin_run(config, command)
     try:
@@ -92,7 +93,7 @@ def new_run(config: TrainingConfig, command: str) -> Iterator[RunDirectory]:
 
 def _begin_run(config: TrainingConfig, command: str) -> RunDirectory:
     if is_first_process():
-        # A run is to be evaluated from any folder.
+        # An absolute path, so that the run can be evaluated from any folder.
         data = None if config.data is None else config.data.expanduser().resolve()
         saved = config.model_copy(update={"data": data})
         run = RunDirectory.create(config.output, command, saved.to_yaml())
@@ -100,16 +101,20 @@ def _begin_run(config: TrainingConfig, command: str) -> RunDirectory:
         return run
     place = os.environ.get(_RUN_VARIABLE) or config.output
     if place is None:
-        raise ConfigError("training on several machines needs --output: they must share one folder")
+        raise ConfigError(
+            "training on several machines needs a folder that they share; give it with --output"
+        )
     for _ in range(600):
         if (Path(place) / "config.yaml").is_file():
             return RunDirectory.open(Path(place))
         time.sleep(0.1)
-    raise CheckpointError(f"the first process made no run directory {place} within a minute")
+    raise CheckpointError(
+        f"the first process did not make the run directory {place} within a minute; see its output"
+    )
 
 
 def seed_weights(seed: int) -> None:
-    """Seed what initial weights are drawn from."""
+    """Seed the generators of initial weights."""
     seed_everything(derive_seed(seed, "weights") % 2**32, workers=True, verbose=False)
 
 
@@ -129,9 +134,10 @@ def fit(
     run
         The run directory.
     task
-        What is trained.
+        The task to train.
     header
-        Written with the weights; its ``data["fingerprint"]`` must be that of an earlier start.
+        Header of the weights. If the run was started before, its ``data["fingerprint"]`` must be
+        the same as then.
     make_loaders
         Makes the batches of one process.
     command
@@ -142,14 +148,15 @@ def fit(
     Returns
     -------
     tuple or None
-        Figures of all epochs, and which epoch was kept; None in further processes.
+        Metrics of all epochs, and the epoch that was kept; None in further processes.
 
     Raises
     ------
     CSGNNError
-        Changed data, a damaged checkpoint, a full disk; all complete epochs are saved.
+        The data have changed, a checkpoint is damaged, or the disk is full. All complete epochs
+        are saved.
     StoppedError
-        Ctrl-C or SIGTERM; the same.
+        The training was stopped by Ctrl-C or SIGTERM. All complete epochs are saved.
     """
     _check_unchanged(run, header)
     first = is_first_process()
@@ -159,21 +166,21 @@ def fit(
         task.config.select, lambda state: save_weights(run.model, state, header), averaging
     )
     callbacks: list[Callback] = [history, keep]
-    # The average is brought up to date before it is kept.
+    # The average is the first callback, so that it is updated before it is saved.
     trainer = _trainer(run, task.config, ([averaging] if averaging else []) + callbacks)
     loaders = make_loaders(trainer.global_rank, trainer.world_size)
-    go_on = f"go on with: csgnn-dgl train {command} --resume {run.path}"
+    go_on = f"resume with: csgnn-dgl train {command} --resume {run.path}"
     try:
         with run.locked() if first else nullcontext():
             _run(trainer, task, loaders, run.last_checkpoint)
     except ResourceError as error:
-        raise ResourceError(f"{error}. Every epoch before is saved; then {go_on}") from error
+        raise ResourceError(f"{error}. All complete epochs are saved; then {go_on}") from error
     except SystemExit as stop:
-        # So Lightning ends after Ctrl-C and SIGTERM, without a word and with status 1 and 0.
+        # After Ctrl-C and SIGTERM, Lightning exits without a message, with status 1 and 0.
         if not (first and trainer.interrupted):
             raise
         raise StoppedError(
-            f"stopped in epoch {trainer.current_epoch + 1}; every epoch before is saved; {go_on}"
+            f"stopped in epoch {trainer.current_epoch + 1}; all complete epochs are saved; {go_on}"
         ) from stop
     return (history, keep) if first else None
 
@@ -184,8 +191,8 @@ def _check_unchanged(run: RunDirectory, header: Header) -> None:
     before, _ = load_weights(run.model, header.kind)
     if before.data.get("fingerprint") != header.data["fingerprint"]:
         raise CheckpointError(
-            f"the data have changed since {run.path} was begun ({before.data.get('source')}, now "
-            f"{header.data['source']}); restore them, or begin a new run"
+            f"the data have changed since {run.path} was started ({before.data.get('source')}, now "
+            f"{header.data['source']}); restore them, or start a new run"
         )
 
 
@@ -205,7 +212,7 @@ def _trainer(run: RunDirectory, config: TrainingConfig, callbacks: list[Callback
             enable_version_counter=False,
         )
     )
-    # Lightning's notes on hardware and products, which our own lines would drown in.
+    # Lightning's notes on hardware and products would bury our own lines.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     try:
         return Trainer(
@@ -216,7 +223,7 @@ def _trainer(run: RunDirectory, config: TrainingConfig, callbacks: list[Callback
             max_epochs=config.epochs,
             gradient_clip_val=config.gradient_clip or None,
             callbacks=callbacks,
-            # Several processes train as one would with all their samples in one batch.
+            # Several processes then train like one with all their samples in one batch.
             sync_batchnorm=True,
             plugins=[AtomicCheckpointIO(), BatchNormSync()],
             logger=TensorBoardLogger(run.path, name="", version="tensorboard"),
@@ -226,11 +233,11 @@ def _trainer(run: RunDirectory, config: TrainingConfig, callbacks: list[Callback
             num_sanity_val_steps=0,
             log_every_n_steps=1,
         )
-    # Lightning's words for bad devices.
+    # Lightning raises all of these for devices that cannot be used.
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
         raise ConfigError(
             f"Lightning cannot use accelerator {config.accelerator!r} with devices "
-            f"{config.devices!r}: {error}; csgnn-dgl doctor lists the devices there are"
+            f"{config.devices!r}: {error}; csgnn-dgl doctor lists the devices of this machine"
         ) from error
 
 
@@ -238,11 +245,11 @@ def _run(trainer: Trainer, task: Task, loaders: tuple[Any, Any], last: Path) -> 
     with warnings.catch_warnings():
         # The data are in memory already: worker processes would only copy them.
         warnings.filterwarnings("ignore", message=".*does not have many workers")
-        # The run directory holds its configuration before training starts.
+        # The run directory holds its configuration before training starts, so it exists.
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")
-        # A run that was moved or copied goes on where it is now.
+        # A run that was moved or copied continues at its present path.
         warnings.filterwarnings("ignore", message="The dirpath has changed")
-        # Lightning's own use of torch.
+        # Lightning itself uses this deprecated part of torch.
         warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
         training, validation = loaders
         checkpoint = last if last.is_file() else None

@@ -1,4 +1,4 @@
-"""From options to a finished run, whatever is learned; a target fills in what is its own."""
+"""The steps from options to a finished run; a target implements what is specific to it."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ Data = TypeVar("Data")
 
 
 class Split(NamedTuple):
-    """Samples, as the data set has them and by batches, with the group of each.
+    """Samples of a split, the same samples as batches, and optionally the group of each.
 
-    Without groups every sample is as good as any other to make up a batch.
+    With groups, every training batch holds all groups in proportion to their sizes.
     """
 
     samples: Any
@@ -50,7 +50,7 @@ class Split(NamedTuple):
 
 
 class TrainingJob(ABC, Generic[Config, Data]):
-    """One training: a target says what its data, network, task and report are.
+    """One training. A target implements its data, network, task and report.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class TrainingJob(ABC, Generic[Config, Data]):
         The class of the model.
     """
 
-    #: As in ``csgnn-dgl train <command>``, and what is said when no data are given.
+    #: Name in ``csgnn-dgl train <command>``, and description of the data used without ``--data``.
     command: ClassVar[str]
     built_in: ClassVar[str]
 
@@ -68,7 +68,7 @@ class TrainingJob(ABC, Generic[Config, Data]):
         self.config, self.model = config, model
 
     def load(self) -> None:
-        """Read the data, and hold the validation split out."""
+        """Read the data and split off the validation samples."""
         self.data = self.load_data()
         self.training, self.validation = self.data.split_validation(  # type: ignore[attr-defined]
             self.config.validation_fraction, self.config.seed
@@ -84,32 +84,32 @@ class TrainingJob(ABC, Generic[Config, Data]):
 
     @abstractmethod
     def header(self, network: Any) -> Header:
-        """What must be known to use the network."""
+        """The header of the weights."""
 
     @abstractmethod
     def splits(self, network: Any) -> tuple[Split, Split]:
-        """Samples to train on, and to validate on."""
+        """The training and the validation split."""
 
     @abstractmethod
     def task(self, network: Any) -> TrainingTask[Any, Any]:
-        """The network with its loss and figures."""
+        """The network with its loss and metrics."""
 
     @abstractmethod
     def opening(self) -> list[str]:
-        """Warnings, and in the last line what is trained on."""
+        """Warnings, and as the last line a description of the training data."""
 
     @abstractmethod
     def load_trained(self, run: RunDirectory) -> Trained[Any]:
-        """The network as saved."""
+        """Load the saved network."""
 
     @abstractmethod
     def report(
         self, run: RunDirectory, trained: Any, history: History, keep: KeepWeights
     ) -> dict[str, Any]:
-        """Draw plots from the weights as saved; gives what the summary holds of this target."""
+        """Draw plots with the saved weights; returns this target's entries of the summary."""
 
     def check_memory(self) -> None:
-        """Refuse what cannot be trained here, before data are read."""
+        """Refuse a training that does not fit in memory, before data are read."""
 
     def run(self, run: RunDirectory, echo: Echo) -> None:
         """Train in ``run``, from the beginning or from its last checkpoint."""
@@ -117,7 +117,10 @@ class TrainingJob(ABC, Generic[Config, Data]):
         seed_weights(config.seed)
         network = self.build()
         if not any(parameter.requires_grad for parameter in network.parameters()):
-            raise ConfigError(f"the model {config.model} has nothing to train")
+            raise ConfigError(
+                f"the model {config.model} has no parameters that require gradients, so there is "
+                f"nothing to train"
+            )
         header, splits, task = self.header(network), self.splits(network), self.task(network)
         if is_first_process():
             *warnings, last = self.opening()
@@ -179,16 +182,16 @@ def train_job(
     Parameters
     ----------
     job
-        What is trained.
+        Class of the training.
     config
         All options.
     echo
-        Called with a line of text now and then: where the run is, one line per epoch.
+        Called with lines of text: the path of the run, and one line per epoch.
 
     Raises
     ------
     CSGNNError
-        The data, the options or the place to write cannot be used; nothing was overwritten.
+        The data, the options or the output path cannot be used. Nothing was overwritten.
     """
     begun = job(config, find_class(config.domain, config.model))
     begun.check_memory()
@@ -208,15 +211,15 @@ def resume_job(
     echo: Echo = silent,
     model: Any = None,
 ) -> RunDirectory:
-    """Go on with the run at ``path`` from the end of its last complete epoch.
+    """Resume the run at ``path`` after its last complete epoch.
 
-    On a CPU, with as many threads as before, it ends with the very weights that an uninterrupted
-    run would have ended with.
+    On a CPU with the same number of threads, the final weights are the same, bit for bit, as those
+    of an uninterrupted run.
 
     Parameters
     ----------
     job, config_class
-        What is trained, and the class of its options.
+        Class of the training, and the class of its options.
     path
         The run.
     echo
@@ -227,7 +230,7 @@ def resume_job(
     Raises
     ------
     CheckpointError
-        No run there, or a damaged one, or the data have changed since.
+        There is no run, or it is damaged, or the data have changed since it started.
     """
     run = RunDirectory.open(path)
     config = config_class.from_yaml(run.config, model)

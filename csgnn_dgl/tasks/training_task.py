@@ -1,4 +1,4 @@
-"""What all trainings have in common, as Lightning sees it: optimiser, schedule, average weights."""
+"""The LightningModule that all trainings share: optimiser, schedule, checkpoints."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ Config = TypeVar("Config", bound=TrainingConfig)
 class TrainingTask(LightningModule, Generic[Model, Config]):
     """A model with its optimiser and its schedule.
 
-    A subclass adds ``training_step``, ``validation_step``, which log ``train_loss`` and
-    ``validation_loss``, and says how good an epoch was.
+    A subclass adds ``training_step`` and ``validation_step``, which log ``train_loss`` and
+    ``validation_loss``, and a score of each epoch.
 
     Parameters
     ----------
     config
         The run's options.
     model
-        What is trained.
+        The network to train.
     """
 
     def __init__(self, config: Config, model: Model) -> None:
@@ -52,11 +52,11 @@ class TrainingTask(LightningModule, Generic[Model, Config]):
 
     @abstractmethod
     def validation_score(self, metrics: Mapping[str, Tensor]) -> tuple[float, ...]:
-        """How good an epoch was: the greater the better, the first number first."""
+        """Score of an epoch; greater is better. Tuples are compared from the first number on."""
 
     @abstractmethod
     def epoch_line(self, row: Mapping[str, float]) -> str:
-        """An epoch's figures, for people."""
+        """Metrics of an epoch, as a line to print."""
 
     def on_train_epoch_start(self) -> None:
         if self.current_epoch >= self.config.freeze_statistics * self.config.epochs:
@@ -84,7 +84,7 @@ class TrainingTask(LightningModule, Generic[Model, Config]):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if wrong := differences(self, checkpoint["state_dict"]):
             raise CheckpointError(
-                f"the run's last.ckpt is that of another model: {wrong}; put back the run's own, "
+                f"the run's last.ckpt belongs to another model: {wrong}; put back the run's own, "
                 f"or remove it to start the run from the beginning"
             )
         self._resumed_plateau = checkpoint.get("plateau")
@@ -99,8 +99,8 @@ class TrainingTask(LightningModule, Generic[Model, Config]):
             self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         if config.schedule == "plateau":
-            # Stepped in on_train_epoch_end rather than by Lightning, which does so only after it
-            # has written the checkpoint, and skips the step of that epoch when it resumes.
+            # Stepped in on_train_epoch_end: Lightning would step it only after writing the
+            # checkpoint, and would skip that step after resuming.
             self._plateau = ReduceLROnPlateau(
                 optimizer,
                 mode="min",

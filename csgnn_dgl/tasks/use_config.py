@@ -1,4 +1,4 @@
-"""What can be chosen for using a trained model, whatever it is. Free of torch: it starts fast."""
+"""Options for using a trained model. Does not import torch, so that commands start fast."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Rotation = Literal["none", "z", "so3", "euler"]
 
 
 class _UseConfig(CommandConfig):
-    """Where to compute, and what every use of a model may be told."""
+    """Options that every use of a model has."""
 
     model: str | None = model_option()
     device: str = option("auto", "auto, cpu, cuda, cuda:1, …", "Run")
@@ -29,8 +29,8 @@ def _seed_option() -> Any:
 def _occupancy_option(group: str) -> Any:
     return option(
         "refuse",
-        "Sites that are not fully occupied: refuse the file, keep the likelier species, or take "
-        "all as full.",
+        "Sites that are not fully occupied: refuse the file, keep the likelier species, or treat "
+        "all sites as full.",
         group,
     )
 
@@ -40,23 +40,23 @@ def _strict_option(group: str) -> Any:
 
 
 class EvaluateConfig(_UseConfig):
-    """Everything that ``csgnn-dgl evaluate`` can be told besides the run."""
+    """Options of ``csgnn-dgl evaluate``."""
 
     votes: int = option(1, "Random orientations to average over.", "Protocol", ge=1)
     seed: int = _seed_option()
     data: Path | None = option(
-        None, "Where the data are. Default: where the run was trained on them.", "Data"
+        None, "Path of the data. Default: the path at which the run was trained on them.", "Data"
     )
     rotation: Rotation = option("so3", "Rotations of the test shapes.", "Classes of shapes")
     batch_size: int = option(64, "Clouds per step.", "Classes of shapes", ge=1)
 
 
 class PredictConfig(_UseConfig):
-    """Everything that ``csgnn-dgl predict`` can be told besides the run and the files."""
+    """Options of ``csgnn-dgl predict``."""
 
     votes: int = option(
         1,
-        "Average over so many orientations: as given, then random ones.",
+        "Orientations to average over: the first as given, the others random.",
         "Protocol",
         ge=1,
     )
@@ -65,7 +65,8 @@ class PredictConfig(_UseConfig):
     top: int = option(1, "Classes to list per file.", "Classes of shapes", ge=1)
     electrons: float | None = option(
         None,
-        "Electrons per atom that fill the states. Default: what the training data say.",
+        "Electrons per atom that fill the states. Default: from the training data, else from the "
+        "structure file.",
         "Densities of states",
         gt=0,
     )
@@ -74,12 +75,14 @@ class PredictConfig(_UseConfig):
         None, "Write the curves to this .npz or .csv.", "Densities of states", short="-o"
     )
     plot: Path | None = option(
-        None, "Draw the curves: a .png, or a folder for one per structure.", "Densities of states"
+        None,
+        "Draw the curves to this .png, or into this folder, one picture per structure.",
+        "Densities of states",
     )
 
 
 class DescribeConfig(_UseConfig):
-    """Everything that ``csgnn-dgl describe-atoms`` can be told besides the files."""
+    """Options of ``csgnn-dgl describe-atoms``."""
 
     weights: str = option(
         "phonon-dos", "A shipped model (csgnn-dgl models), a run, or a .safetensors file.", "Model"

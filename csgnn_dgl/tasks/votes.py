@@ -1,4 +1,4 @@
-"""Answers averaged over orientations: one way for evaluation and prediction of every kind."""
+"""Predictions averaged over orientations, for evaluation and prediction of every target."""
 
 from __future__ import annotations
 
@@ -26,23 +26,24 @@ def vote_rotations(
     up_axis: UpAxis = "z",
     unrotated_first: bool = True,
 ) -> list[Tensor]:
-    """The rotations to average over.
+    """Draw the rotations to average over.
 
-    The rotations of a vote depend on the seed and the number of the vote alone. So more votes keep
-    those of fewer, and with ``samples=1`` a sample's answer does not depend on what else there is.
+    The rotations of a vote depend only on the seed and the index of the vote. So the first votes
+    stay the same when more are asked for. With ``samples=1``, a sample's prediction does not depend
+    on the other samples.
 
     Parameters
     ----------
     votes
-        How many orientations.
+        Number of orientations.
     seed
         Random seed.
     samples
-        Rotations to draw for each vote: one for all samples, or one each.
+        Rotations to draw for each vote: one for all samples, or one for each sample.
     rotation, up_axis
         Protocol of :func:`~csgnn_dgl.mapping.random_rotations`.
     unrotated_first
-        Let the first vote be the samples as they are.
+        Use the samples without rotation for the first vote.
 
     Returns
     -------
@@ -52,7 +53,7 @@ def vote_rotations(
     Raises
     ------
     ConfigError
-        Fewer than one vote.
+        ``votes`` is less than 1.
 
     Examples
     --------
@@ -62,34 +63,34 @@ def vote_rotations(
     """
     if votes < 1:
         raise ConfigError(f"{votes} votes give no answer; at least 1 is needed")
-    turns = [
+    rotations = [
         random_rotations(samples, rotation, up_axis, generator(seed, "votes", vote))
         for vote in range(votes)
     ]
     if unrotated_first:
-        turns[0] = torch.eye(3).expand(samples, 3, 3)
-    return turns
+        rotations[0] = torch.eye(3).expand(samples, 3, 3)
+    return rotations
 
 
 def average_over_votes(
     answer: Callable[[Tensor], list[Answer]], rotations: list[Tensor]
 ) -> list[Answer]:
-    """The mean of what ``answer`` gives for each of the rotations.
+    """Average what ``answer`` returns for each of the rotations.
 
     Parameters
     ----------
     answer
-        Rotations ``(samples, 3, 3)`` → an answer for each sample: arrays or tensors of the same
-        shapes for every vote.
+        Maps rotations ``(samples, 3, 3)`` to a prediction for each sample: arrays or tensors of the
+        same shapes for every vote.
     rotations
         See :func:`vote_rotations`.
 
     Returns
     -------
     list
-        The mean answer for each sample.
+        The mean prediction for each sample.
     """
-    # Arrays or tensors, which have no type in common.
+    # NumPy arrays and tensors have no type in common, hence Any.
     total: list[Any] = answer(rotations[0])
     for rotation in rotations[1:]:
         total = [a + b for a, b in zip(total, answer(rotation), strict=True)]

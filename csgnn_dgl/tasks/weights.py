@@ -1,4 +1,4 @@
-"""Weights with a header that says what they are: one safetensors file, nothing executable."""
+"""Weights with a header that describes them, in one safetensors file without executable code."""
 
 from __future__ import annotations
 
@@ -43,24 +43,26 @@ def _versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Header:
-    """What must be known to use weights.
+    """Description of weights: everything that is needed to use them.
 
     Parameters
     ----------
     kind
-        Kind of model, such as ``"classifier"``.
+        Kind of target, such as ``"classifier"``.
     model
-        Its ``name``, its ``hypers``, and for models of atoms the ``elements``; plain values.
+        The model's ``name``, its ``hypers``, and for models of atoms the ``elements``; plain
+        values.
     head
         Sizes of the head on top of it, plain values.
     class_names
         Name of each class.
     data
-        What it was trained on: name, fingerprint, up axis, points per cloud, centring.
+        The training data: name, source, fingerprint, and entries of the target, such as the up axis
+        and points per cloud.
     schema
         Version of this header.
     versions
-        Libraries at the time.
+        Versions of libraries when the weights were written.
     """
 
     kind: str
@@ -78,7 +80,7 @@ def save_weights(path: Path, state: Mapping[str, Tensor], header: Header) -> Non
     Raises
     ------
     ResourceError
-        It cannot be written; an older file stays as it was.
+        The file cannot be written. An older file stays unchanged.
     """
     tensors = {
         name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in state.items()
@@ -89,12 +91,13 @@ def save_weights(path: Path, state: Mapping[str, Tensor], header: Header) -> Non
 
 
 def load_weights(path: Path, kind: str) -> tuple[Header, dict[str, Tensor]]:
-    """Read weights of a ``kind`` of model and their header.
+    """Read weights of a ``kind`` of target, and their header.
 
     Raises
     ------
     CheckpointError
-        No such file, not such a file, damaged, of another schema or another kind of model.
+        The file does not exist, is not a file of weights, is damaged, or has another schema or
+        another kind.
     """
     if not path.is_file():
         raise CheckpointError(
@@ -123,12 +126,12 @@ def load_weights(path: Path, kind: str) -> tuple[Header, dict[str, Tensor]]:
 
 
 def read_kind(path: Path) -> str:
-    """Kind of model that a file of weights holds.
+    """Read the kind of target from a file of weights.
 
     Raises
     ------
     CheckpointError
-        As :func:`load_weights`.
+        As in :func:`load_weights`.
     """
     try:
         with safetensors.safe_open(path, framework="pt") as content:
@@ -136,14 +139,14 @@ def read_kind(path: Path) -> str:
     except (safetensors.SafetensorError, OSError):
         text = None
     if text is None:
-        # The full reading says what is wrong.
+        # load_weights raises an error that says what is wrong.
         header, _ = load_weights(path, "any")
         return header.kind
     return _parse(path, text, {})[0].kind
 
 
 def _parse(path: Path, text: str, state: dict[str, Tensor]) -> tuple[Header, dict[str, Tensor]]:
-    """The header, and the tensors by their present names."""
+    """Parse the header, and return it with the tensors under their present names."""
     try:
         content = json.loads(text)
         schema = content["schema"]
@@ -164,7 +167,7 @@ def _parse(path: Path, text: str, state: dict[str, Tensor]) -> tuple[Header, dic
         raise CheckpointError(f"the header of {path} contradicts itself: {error}") from error
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise CheckpointError(
-            f"the header of {path} is not one of schema version {schema} ({error!r})"
+            f"the header of {path} does not follow schema version {schema} ({error!r})"
         ) from error
     known = {f.name for f in fields(Header)}
     missing = {"kind", "model"} - content.keys()
@@ -182,7 +185,7 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None
     Raises
     ------
     CheckpointError
-        Names or shapes disagree; the first few are listed.
+        Names or shapes disagree; the message lists the first few.
     """
     if wrong := differences(model, state):
         raise CheckpointError(
@@ -192,7 +195,7 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None
 
 
 def differences(model: nn.Module, state: Mapping[str, Tensor]) -> str:
-    """The first few names and shapes in which ``state`` differs from what ``model`` has.
+    """List the first few names and shapes in which ``state`` differs from ``model``.
 
     Examples
     --------

@@ -233,7 +233,7 @@ BAD_RUNS: dict[str, tuple[Damage, str, str]] = {
     "no run to evaluate": (shutil.rmtree, "evaluate", "there is no run"),
     "no configuration": (without("config.yaml"), "evaluate", "it holds no config.yaml"),
     "no weights": (without("model.safetensors"), "evaluate", "there are no weights"),
-    "checkpoint of another model": (another_checkpoint, "resume", "last.ckpt is that of another"),
+    "checkpoint of another model": (another_checkpoint, "resume", "last.ckpt belongs to another"),
     "no checkpoint": (replaced("last.ckpt", b"words"), "resume", "last.ckpt is damaged"),
     "empty checkpoint": (replaced("last.ckpt", b""), "resume", "last.ckpt is damaged"),
     "another schema": (

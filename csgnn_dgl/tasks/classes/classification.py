@@ -1,4 +1,4 @@
-"""Training of a classifier, as Lightning sees it."""
+"""The LightningModule that trains a classifier."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["ClassificationTask", "ShapeBatches"]
 
 
 class ShapeBatches(Dataset[tuple[Tensor, Tensor]]):
-    """A split, indexed a whole batch at a time: points ``(B, P, 3)`` and labels ``(B,)``."""
+    """A split that returns whole batches: points ``(B, P, 3)`` and labels ``(B,)``."""
 
     def __init__(self, split: ShapeSplit) -> None:
         self.split = split
@@ -45,16 +45,16 @@ class ShapeBatches(Dataset[tuple[Tensor, Tensor]]):
 class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
     """A classifier with its augmentation, loss, optimiser and metrics.
 
-    Points arrive raw; subsampling, augmentation and mapping run batched on the model's device.
-    Everything random is drawn from streams made from the seed, the epoch and the batch, so nothing
-    of the kind needs to be in a checkpoint.
+    Batches hold raw points. Subsampling, augmentation and mapping run batched on the model's
+    device. Random numbers come from streams made from the seed, the epoch and the batch, so a
+    checkpoint needs no state of a generator.
 
     Parameters
     ----------
     config
         The run's options.
     model
-        What is trained.
+        The classifier to train.
     class_counts
         Number of training shapes of each class.
     up_axis
@@ -87,7 +87,7 @@ class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
             jitter_clip=config.jitter_clip,
             up_axis=up_axis,
         )
-        # NaN must show: it means that training diverged.
+        # A NaN means that training diverged, so the metrics must not hide it.
         self.train_loss = MeanMetric(nan_strategy="disable")
         self.validation_loss = MeanMetric(nan_strategy="disable")
         self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
@@ -110,7 +110,7 @@ class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
         loss = self._loss(scores, labels)
         if penalty is not None:
             loss = loss + penalty
-        if scores.dim() == 3:  # of parts
+        if scores.dim() == 3:  # scores of parts of each cloud
             scores = scores.mean(dim=1)
         self.train_loss.update(loss.detach(), len(labels))
         self.train_accuracy.update(scores.detach(), labels)
@@ -119,7 +119,7 @@ class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
         return loss
 
     def _loss(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy of scores ``(B, classes)``, or of parts, ``(B, M, classes)``."""
+        """Cross-entropy of scores ``(B, classes)``, or of scores of parts ``(B, M, classes)``."""
         if scores.dim() == 3:
             labels = labels[:, None].expand(scores.shape[:2]).flatten()
             scores = scores.flatten(0, 1)
@@ -132,16 +132,16 @@ class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         points, labels = batch
-        turns = random_rotations(
+        rotations = random_rotations(
             len(points),
             self.config.train_rotation,
             self.up_axis,
-            # The same rotations in every epoch: epochs are compared with each other.
+            # The same rotations in every epoch, so that epochs can be compared.
             generator(self.config.seed, "validation", batch_idx, self.global_rank),
             points.dtype,
             points.device,
         )
-        points = normalize_clouds(rotate_clouds(points[:, : self.config.points], turns))
+        points = normalize_clouds(rotate_clouds(points[:, : self.config.points], rotations))
         scores = self.model(points)
         self.validation_loss.update(F.cross_entropy(scores, labels), len(labels))
         self.validation_accuracy.update(scores, labels)
@@ -149,7 +149,7 @@ class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
         self.log("validation_accuracy", self.validation_accuracy, on_epoch=True, prog_bar=True)
 
     def validation_score(self, metrics: Mapping[str, Tensor]) -> tuple[float, ...]:
-        # The lower loss among equals.
+        # Among epochs of equal accuracy, the one with the lowest loss is best.
         return float(metrics["validation_accuracy"]), -float(metrics["validation_loss"])
 
     def epoch_line(self, row: Mapping[str, float]) -> str:

@@ -1,4 +1,4 @@
-"""What can be chosen for training a classifier. Free of torch: it starts fast."""
+"""Options for training a classifier. Does not import torch, so that commands start fast."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["TrainModelNetConfig"]
 
 
 class TrainModelNetConfig(TrainingConfig):
-    """Everything that ``csgnn-dgl train modelnet`` can be told.
+    """Options of ``csgnn-dgl train modelnet``.
 
     The defaults are the paper's classifier (level 4, R=16, C=8) and its training.
 
@@ -68,13 +68,13 @@ class TrainModelNetConfig(TrainingConfig):
     points: int = option(1024, "Points per cloud, N.", "Data", ge=1)
     pool: int | None = option(
         None,
-        "Points kept per shape, from which training draws N afresh in each epoch. Default: 4 N for "
-        "surfaces, N for clouds.",
+        "Points kept per shape; each epoch draws N of them at random. Default: 4 N for surfaces, "
+        "N for clouds.",
         "Data",
         ge=1,
     )
     up_axis: Literal["x", "y", "z"] | None = option(
-        None, "Axis that points up; rotation z turns about it. Default: the data set's own.", "Data"
+        None, "Axis that points up, for rotation z. Default: the data set's own.", "Data"
     )
     # Head
     hidden: list[int] = option([512, 256], "Widths of the head's hidden layers.", "Network")
@@ -82,14 +82,16 @@ class TrainModelNetConfig(TrainingConfig):
     # Augmentation
     train_rotation: Rotation = option(
         "so3",
-        "Rotations in training and validation (so3 is uniform, euler not).",
+        "Rotations in training and validation (so3 is uniform, euler is not).",
         "Augmentation",
     )
     resample: bool = option(
-        True, "Draw the points of a cloud afresh in each epoch; off: the first N.", "Augmentation"
+        True,
+        "Draw the points of a cloud at random in each epoch; otherwise use the first N.",
+        "Augmentation",
     )
     scale: float = option(
-        0.2, "Stretch each axis by a factor within 1 ± this.", "Augmentation", ge=0, lt=1
+        0.2, "Scale each axis by a random factor within 1 ± this.", "Augmentation", ge=0, lt=1
     )
     translation: float = option(0.1, "Largest shift along each axis.", "Augmentation", ge=0)
     jitter: float = option(0.01, "Standard deviation of the noise.", "Augmentation", ge=0)
@@ -98,8 +100,8 @@ class TrainModelNetConfig(TrainingConfig):
     label_smoothing: float = option(0.0, "Label smoothing.", "Optimisation", ge=0, lt=1)
     class_balance: float = option(
         0.0,
-        "Weigh classes in the loss by their counts to the power of minus this: 0 counts shapes "
-        "alike, 1 classes.",
+        "Weigh each class in the loss by its count to the power of minus this: with 0 all shapes "
+        "have equal weight, with 1 all classes.",
         "Optimisation",
         ge=0,
         le=1,

@@ -1,4 +1,4 @@
-"""The test split, once, under a rotation protocol."""
+"""Evaluate a classifier on the test split under a rotation protocol."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ __all__ = ["Evaluation", "ShapeEvaluation", "evaluate"]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came out on the test split.
+    """Results on the test split.
 
     Parameters
     ----------
     train_rotation, rotation
         Protocols of training and of this evaluation.
     votes, seed
-        Rotations per shape, and their seed.
+        Rotations per shape, and their random seed.
     shapes
-        How many test shapes.
+        Number of test shapes.
     accuracy
-        Share of shapes classified rightly.
+        Share of shapes classified correctly.
     class_accuracy
-        Mean over classes of the share of their shapes classified rightly.
+        Share of shapes classified correctly in each class, averaged over classes.
     milliseconds_per_shape
-        Wall time of one shape, votes included.
+        Wall time per shape, for all votes together.
     data, fingerprint
-        Where the data are, and the SHA-256 of their content.
+        Path of the data, and the SHA-256 of their content.
     """
 
     train_rotation: str
@@ -60,16 +60,16 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class ShapeEvaluation(Evaluated):
-    """What came out on a test split, in numbers and for people.
+    """Results on a test split, as numbers and as text.
 
     Parameters
     ----------
     lines
-        For people.
+        Text to print.
     result
-        The figures.
+        The numbers.
     table
-        A row per class.
+        Accuracy of each class, one row per class.
     picture
         The confusion matrix, if one was drawn.
     """
@@ -84,22 +84,23 @@ def evaluate(
 ) -> ShapeEvaluation:
     """Classify the test split of a run's data, or of other data with the same classes.
 
-    The result of a run is added to its ``summary.json`` (in place of an earlier one of the same
-    protocol), and the confusion matrix is drawn.
+    If the weights belong to a run, the result is added to its ``summary.json``, where it replaces
+    an earlier one of the same protocol, and the confusion matrix is drawn.
 
     Parameters
     ----------
     weights
         A run directory, or a file of weights.
     config
-        Protocol and place.
+        Protocol, data and device.
     trained
         The classifier, if it has been loaded already.
 
     Raises
     ------
     CSGNNError
-        No such run, other data, no test shapes.
+        There is no such run, the data have changed or have other classes, or there are no test
+        shapes.
     """
     found = find_evaluated(
         weights,
@@ -113,7 +114,9 @@ def evaluate(
     trained, options, dataset = found.trained, found.options, found.data
     check_classes(trained, dataset.class_names, dataset.source)
     if len(dataset.test) == 0:
-        raise DataError(f"{dataset.source} has no test shapes")
+        raise DataError(
+            f"{dataset.source} has no test shapes; name data that have some with --data"
+        )
     started = time.perf_counter()
     total = len(dataset.test)
     quiet = not (config.progress and sys.stderr.isatty())

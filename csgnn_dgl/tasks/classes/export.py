@@ -1,4 +1,4 @@
-"""A classifier as a program for torch alone."""
+"""Export a classifier as a program that needs only torch."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class _Scores(nn.Module):
 def export(weights: str | Path, path: Path, *, model: Any = None) -> None:
     """Write a classifier as a ``.pt2`` file.
 
-    The program takes clouds ``(B, N, 3)``, float32, in any unit, and gives scores before the
-    softmax ``(B, classes)``; ``B`` and ``N`` are free. As always, clouds must be centred as those
-    that it was trained with. Class names and the rest of the header come along.
+    The program takes clouds ``(B, N, 3)``, float32, in any unit, and returns scores before the
+    softmax, ``(B, classes)``; ``B`` and ``N`` may vary. Clouds must be centred in the same way as
+    the training data. The file also holds the header with the class names.
 
     Parameters
     ----------
@@ -48,14 +48,14 @@ def export(weights: str | Path, path: Path, *, model: Any = None) -> None:
     Raises
     ------
     CheckpointError
-        No usable classifier there.
+        There is no classifier, or it cannot be used.
 
     Examples
     --------
     .. code-block:: python
 
         export(Path("runs/modelnet-001"), Path("model.pt2"))
-        # and wherever there is torch:
+        # Then, where torch is installed:
         extra = {"csgnn_dgl.json": ""}
         scores = torch.export.load("model.pt2", extra_files=extra).module()(points)
         names = json.loads(extra["csgnn_dgl.json"])["class_names"]

@@ -16,7 +16,7 @@ __all__ = ["plot_confusion"]
 def plot_confusion(
     matrix: np.ndarray, class_names: Sequence[str], path: Path, title: str = ""
 ) -> None:
-    """Confusion matrix: rows are true classes, columns predicted ones, each row in per cent.
+    """Draw a confusion matrix: rows are true classes, columns predicted ones, rows in per cent.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Classes of single files."""
+"""Predict the classes of single files."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ __all__ = ["Prediction", "predict", "predict_outcome", "predict_points"]
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one file shows.
+    """Predicted classes of one file.
 
     Parameters
     ----------
     file
         The file.
     classes
-        The likeliest classes and their probabilities, likeliest first; empty if it cannot be used.
+        The most probable classes and their probabilities, in decreasing order; empty if the file
+        cannot be used.
     error
-        Why it cannot be used.
+        Why the file cannot be used; None if it can.
     """
 
     file: Path
@@ -42,17 +43,17 @@ class Prediction:
 def predict_points(
     trained: TrainedClassifier, points: Tensor, *, votes: int = 1, seed: int = 0
 ) -> Tensor:
-    """Class probabilities of clouds of any orientation.
+    """Predict class probabilities of clouds in any orientation.
 
     Parameters
     ----------
     trained
         The classifier.
     points
-        Shape ``(n, N, 3)``, centred as those that it was trained with.
+        Shape ``(n, N, 3)``, centred in the same way as the training data.
     votes
-        Orientations to average over: as given, then random ones. These are the same for all
-        clouds, so that a cloud's answer does not depend on the others.
+        Orientations to average over: the first as given, the others random. They are the same for
+        all clouds, so that a cloud's prediction does not depend on the others.
     seed
         Random seed for the rotations.
 
@@ -94,21 +95,21 @@ def predict(
     trained
         The classifier, if it has been loaded already.
     done
-        Called with numbers of finished files.
+        Called with the number of files finished since the last call.
 
     Returns
     -------
     list of Prediction
-        In the order of the files; a file that cannot be used gives one with an error.
+        One for each file, in their order. If a file cannot be used, its prediction has an error.
 
     Raises
     ------
     CheckpointError
-        No usable model there.
+        There is no model, or it cannot be used.
     ConfigError
-        No files.
+        There are no files.
     DataError
-        With ``strict``, the first file that cannot be used.
+        A file cannot be used, with ``strict``.
     """
     if trained is None:
         trained = load_classifier(weights, choose_device(config.device), model=config.model)
@@ -125,7 +126,7 @@ def _results(
     done: Callable[[int], object] | None,
 ) -> list[FileResult[Tensor, tuple[tuple[str, float], ...]]]:
     def read(file: Path) -> Sequence[Tensor]:
-        # The points that evaluation takes of the same file.
+        # The same points of the file as in evaluation.
         sizes = {"points": trained.points, "pool": trained.pool}
         return (load_shape(file, **sizes, seed=config.seed),)
 
@@ -149,7 +150,7 @@ def predict_outcome(
     *,
     done: Callable[[int], object] | None = None,
 ) -> Outcome:
-    """As :func:`predict`, for the command line."""
+    """Like :func:`predict`, with results for the command line."""
     results = predict(weights, files, config, done=done)
     width = max(len(str(result.file)) for result in results)
     lines = [

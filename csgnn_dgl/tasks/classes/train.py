@@ -1,4 +1,4 @@
-"""Training a classifier from options, from scratch or onwards."""
+"""Train a classifier from options, or resume its training."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def train(config: TrainModelNetConfig, echo: Echo = silent) -> RunDirectory:
 
 
 def resume(path: Path, echo: Echo = silent, *, model: Any = None) -> RunDirectory:
-    """Go on with a run; see :func:`~csgnn_dgl.tasks.training_job.resume_job`."""
+    """Resume a run; see :func:`~csgnn_dgl.tasks.training_job.resume_job`."""
     return resume_job(ClassifierJob, TrainModelNetConfig, path, echo, model)
 
 
 def closing_lines(run: RunDirectory) -> list[str]:
-    """What came out of a finished run, and what to do next."""
+    """Describe the results of a finished run and the next step, in lines to print."""
     summary = run.read_summary()
     return [
         f"{run.path}: validation accuracy {100 * summary['validation_accuracy']:.1f} % "
@@ -57,7 +57,7 @@ def closing_lines(run: RunDirectory) -> list[str]:
 
 
 def load_run_data(config: TrainModelNetConfig, data: Path | None = None) -> ShapeDataset:
-    """The data that ``config`` names, or the same kind of data at another place."""
+    """Load the data that ``config`` names, or the same kind of data at another path."""
     return load_dataset(
         config.data if data is None else data,
         points=config.points,

@@ -1,4 +1,4 @@
-"""A trained classifier, from its run directory."""
+"""Load a trained classifier from a run directory or a file of weights."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ KIND = "classifier"
 
 @dataclass(frozen=True)
 class TrainedClassifier(Trained[Classifier]):
-    """A classifier with what must be known to use it.
+    """A trained classifier with its header.
 
     Parameters
     ----------
     model
-        In evaluation mode.
+        The classifier, in evaluation mode.
     header
         Classes, data, sizes.
     path
@@ -46,41 +46,41 @@ class TrainedClassifier(Trained[Classifier]):
 
     @property
     def points(self) -> int:
-        """Points per cloud that it was trained with."""
+        """Points per cloud in training."""
         return int(self.header.data["points"])
 
     @property
     def pool(self) -> int:
-        """Points kept of each shape in its data, of which evaluation takes the first."""
+        """Points kept of each shape; evaluation uses the first ``points`` of them."""
         return int(self.header.data.get("pool", self.points))
 
 
 def classifier_network(
     model: type[ShapeModel], hypers: Hypers, num_classes: int, head: Mapping[str, Any]
 ) -> Classifier:
-    """The untrained network of a model and the sizes of its head."""
+    """Make the untrained network from a model and the sizes of its head."""
     return Classifier(model(hypers), num_classes, **head)
 
 
 def load_classifier(
     path: str | Path, device: torch.device | str = "cpu", *, model: Any = None
 ) -> TrainedClassifier:
-    """The classifier of a run directory, or of a ``model.safetensors``.
+    """Load the classifier of a run directory or of a ``model.safetensors``.
 
     Parameters
     ----------
     path
-        Which weights.
+        Run directory, or file of weights.
     device
-        Where to compute.
+        Device to compute on.
     model
         The model of shapes, if it is one of your own: ``module:Class``, or the class.
 
     Raises
     ------
     CheckpointError
-        Nothing there, damaged, of a later schema, of another kind, or of a model that is not at
-        hand.
+        There are no weights; or they are damaged, of a later schema or of another kind; or their
+        model is not installed.
 
     Examples
     --------
@@ -97,12 +97,12 @@ def load_classifier(
 
 
 def check_classes(trained: TrainedClassifier, class_names: tuple[str, ...], source: str) -> None:
-    """Refuse data whose classes are not the model's.
+    """Refuse data whose classes differ from the model's.
 
     Raises
     ------
     DataError
-        Names or their order differ.
+        The names or their order differ.
     """
     if class_names == trained.class_names:
         return

@@ -33,16 +33,16 @@ def vote(
     same_for_all: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> Tensor:
-    """Class probabilities, averaged over ``votes`` random rotations of each cloud.
+    """Average class probabilities over ``votes`` random rotations of each cloud.
 
-    Every cloud gets rotations of its own, drawn for the whole set at once, so the batch size does
-    not matter: an evaluation measures what orientation does. The softmax is averaged, not the
-    scores, and over all votes (the paper's released code kept only the last one).
+    Every cloud has its own rotations. They are drawn for the whole set at once, so the batch size
+    does not affect the result. The softmax is averaged, not the scores, over all votes (the paper's
+    released code kept only the last vote).
 
     Parameters
     ----------
     model
-        In evaluation mode, on any device.
+        The classifier in evaluation mode, on any device.
     points
         Shape ``(n, N, 3)``.
     rotation, up_axis
@@ -54,11 +54,12 @@ def vote(
     batch_size
         Clouds per step.
     unrotated_first
-        Let the first vote be the cloud as it is.
+        Use the cloud without rotation for the first vote.
     same_for_all
-        Turn all clouds alike, so that a cloud's answer does not depend on its place among them.
+        Use the same rotations for all clouds, so that a cloud's result does not depend on its
+        place among them.
     progress
-        Called with the number of clouds done.
+        Called with the number of clouds finished since the last call.
 
     Returns
     -------
@@ -67,7 +68,7 @@ def vote(
     """
     device = next(model.parameters()).device
     dtype = next(model.parameters()).dtype
-    turns = vote_rotations(
+    rotations = vote_rotations(
         votes,
         seed,
         samples=1 if same_for_all else len(points),
@@ -80,13 +81,13 @@ def vote(
         chosen = slice(start, start + batch_size)
         clouds = points[chosen].to(device, dtype)
 
-        def answer(turn: Tensor, clouds: Tensor = clouds) -> list[Tensor]:
-            rotated = rotate_clouds(clouds, turn.to(device, dtype))
+        def answer(matrices: Tensor, clouds: Tensor = clouds) -> list[Tensor]:
+            rotated = rotate_clouds(clouds, matrices.to(device, dtype))
             scores = model(normalize_clouds(rotated))
             return [scores.softmax(dim=-1).to("cpu", torch.float64)]
 
         shares += average_over_votes(
-            answer, [turn.expand(len(points), 3, 3)[chosen] for turn in turns]
+            answer, [matrices.expand(len(points), 3, 3)[chosen] for matrices in rotations]
         )
         if progress is not None:
             progress(len(clouds))

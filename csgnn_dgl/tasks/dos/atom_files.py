@@ -1,4 +1,4 @@
-"""Descriptors of atoms as files: NumPy, CSV, extended XYZ, Parquet."""
+"""Write descriptors of atoms to files: NumPy, CSV, extended XYZ, Parquet."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from csgnn_dgl.tasks.dos.trained import TrainedDOS
 
 __all__ = ["write_atoms"]
 
-#: File, number of the structure in it, the structure, and descriptors ``(N, features)``.
+#: File, index of the structure in it, the structure, and descriptors ``(N, features)``.
 Described = tuple[Path, int, Structure, npt.NDArray[np.float32]]
 
 
 def write_atoms(
     path: Path, described: Sequence[Described], weights: str, trained: TrainedDOS
 ) -> None:
-    """Write descriptors of atoms, with what they are of and from, by the ending of ``path``.
+    """Write descriptors of atoms with their origin, in the format of the ending of ``path``.
 
     ============  ==================================================================
     ``.npz``      arrays over atoms and over structures, and ``metadata`` as JSON
@@ -43,12 +43,12 @@ def write_atoms(
     described
         One entry per structure.
     weights, trained
-        The model by name, and itself.
+        The model's name, and the model.
 
     Raises
     ------
     ResourceError
-        It cannot be written; an older file stays as it was.
+        The file cannot be written. An older file stays unchanged.
     """
     metadata = {
         "descriptor": "concentric spherical atom encoder",
@@ -132,7 +132,8 @@ def _extxyz(described: Sequence[Described], weights: str) -> bytes:
     frames = []
     for file, frame, structure, features in described:
         atoms = structure.atoms.copy()
-        # Only what belongs to the descriptor: readers leave all sorts of objects here.
+        # Keep only what belongs to the descriptor: readers may leave objects here that ASE cannot
+        # write.
         atoms.info = {"file": str(file), "frame": frame, "weights": weights}
         atoms.arrays = {name: atoms.arrays[name] for name in ("numbers", "positions")}
         atoms.set_array("descriptor", features.astype(np.float64))

@@ -1,4 +1,4 @@
-"""What can be chosen for training on densities of states. Free of torch."""
+"""Options for training on densities of states. Does not import torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from csgnn_dgl.tasks.config import TrainingConfig
 
 __all__ = ["TrainDOSConfig"]
 
-# What the small presets have in common.
+# Options that the small presets share.
 _SMALL = {
     "hidden": [256, 256],
     "learning_rate": 3e-3,
@@ -30,7 +30,7 @@ _SMALL = {
 
 
 class TrainDOSConfig(TrainingConfig):
-    """Everything that ``csgnn-dgl train dos`` can be told.
+    """Options of ``csgnn-dgl train dos``.
 
     The defaults are the paper's network and training.
 
@@ -79,21 +79,23 @@ class TrainDOSConfig(TrainingConfig):
     # Head
     hidden: list[int] = option([512, 512], "Widths of the head's hidden layers.", "Network")
     norm: Literal["batch", "layer"] = option(
-        "batch", "Norm of the head's layers: over a batch of atoms, or within each atom.", "Network"
+        "batch",
+        "Normalisation in the head's layers: over a batch of atoms, or within each atom.",
+        "Network",
     )
     dropout: float = option(0.0, "Dropout before each layer of the head.", "Network", ge=0, lt=1)
     calibrate: bool = option(
         False,
-        "Start from the mean curve of the training structures and their spread.",
+        "Initialise the last layer from the mean and the principal components of training curves.",
         "Network",
     )
     # Augmentation
     rotate: bool = option(
-        False, "Turn the surroundings of every atom at random in each step.", "Augmentation"
+        False, "Rotate the surroundings of every atom at random in each step.", "Augmentation"
     )
     atoms_per_structure: int | None = option(
         None,
-        "Take so many atoms of a structure, at random in each step. Default: all.",
+        "Number of atoms of each structure to use, drawn at random in each step. Default: all.",
         "Augmentation",
         ge=1,
     )
@@ -101,7 +103,7 @@ class TrainDOSConfig(TrainingConfig):
         0.0, "Standard deviation of noise on the positions of neighbours [Å].", "Augmentation", ge=0
     )
     # Optimisation, where the defaults differ from those of other trainings
-    epochs: int = option(1500, "Epochs, at most.", "Optimisation", ge=1)
+    epochs: int = option(1500, "Largest number of epochs.", "Optimisation", ge=1)
     batch_size: int = option(32, "Structures per step and process.", "Optimisation", ge=2)
     learning_rate: float = option(5e-4, "Learning rate, or its peak.", "Optimisation", gt=0)
     weight_decay: float = option(1e-7, "Weight decay of Adam.", "Optimisation", ge=0)
@@ -109,7 +111,10 @@ class TrainDOSConfig(TrainingConfig):
         99, "Epochs without improvement before the rate falls to a tenth.", "Optimisation", ge=0
     )
     plateau_threshold: float = option(
-        5e-3, "Relative improvement of the validation loss that counts.", "Optimisation", ge=0
+        5e-3,
+        "Smallest relative decrease of the validation loss that counts as improvement.",
+        "Optimisation",
+        ge=0,
     )
     validation_fraction: float = option(
         0.2,
@@ -120,8 +125,8 @@ class TrainDOSConfig(TrainingConfig):
     )
     dos_weight: float = option(
         0.1,
-        "Share α of the density of states in the loss α·DOS + (1−α)·FDOS; the rest is its "
-        "cumulative sum's.",
+        "Weight α of the density of states in the loss α·DOS + (1−α)·FDOS, where FDOS is its "
+        "cumulative sum.",
         "Optimisation",
         ge=0,
         le=1,

@@ -1,4 +1,4 @@
-"""Predicted densities of states as files: NumPy, CSV."""
+"""Write predicted densities of states to files: NumPy, CSV."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from csgnn_dgl.tasks.dos.prediction import DOSPrediction
 
 __all__ = ["write_curves"]
 
-#: File, number of the structure in it, and what was predicted.
+#: File, index of the structure in it, and its prediction.
 Predicted = tuple[Path, int, DOSPrediction]
 
 
 def write_curves(path: Path, predicted: Sequence[Predicted], model: str) -> None:
-    """Write curves with their energies, by the ending of ``path``.
+    """Write curves with their energies, in the format of the ending of ``path``.
 
-    ``.npz`` has arrays over structures, energies and atoms, and ``metadata`` as JSON; ``.csv`` a
-    row for each structure and energy. Units are in the names of columns, or in the metadata.
+    ``.npz`` has arrays over structures, energies and atoms, and ``metadata`` as JSON. ``.csv`` has
+    a row for each structure and energy. Units are in the names of columns, or in the metadata.
 
     Parameters
     ----------
@@ -33,12 +33,12 @@ def write_curves(path: Path, predicted: Sequence[Predicted], model: str) -> None
     predicted
         One entry per structure, all by one model.
     model
-        What predicted them.
+        Name of the model that predicted them.
 
     Raises
     ------
     ResourceError
-        It cannot be written; an older file stays as it was.
+        The file cannot be written. An older file stays unchanged.
     """
     content = _npz(predicted, model) if path.suffix.lower() == ".npz" else _csv(predicted)
     with atomic_write(path, "wb") as file:

@@ -32,7 +32,7 @@ class Description:
     features
         Shape ``(N, features)``, float32.
     notes
-        What a user should know, a sentence each.
+        Warnings for the user, in sentences.
     """
 
     features: npt.NDArray[np.float32]
@@ -45,30 +45,30 @@ def describe_files(
     *,
     done: Callable[[int], object] | None = None,
 ) -> list[FileResult[Structure, Description]]:
-    """Describe all atoms of all structures in files, and write what is asked for.
+    """Describe all atoms of all structures in files, and write the output file.
 
     Parameters
     ----------
     files
-        CIF, POSCAR, extxyz and whatever else ASE reads.
+        CIF, POSCAR, extxyz, or another format that ASE reads.
     config
         Model, treatment of occupancies, output.
     done
-        Called with numbers of finished files.
+        Called with the number of files finished since the last call.
 
     Returns
     -------
     list of FileResult
-        In the order of the files; one that cannot be used has an error.
+        One for each file, in their order. If a file cannot be used, its result has an error.
 
     Raises
     ------
     CheckpointError
-        No usable weights.
+        There are no weights, or they cannot be used.
     ConfigError
-        No files, or an output of no known kind.
+        There are no files, or the format of the output is not known.
     DataError
-        With ``strict``, the first file that cannot be used.
+        A file cannot be used, with ``strict``.
     ResourceError
         The output cannot be written.
     """
@@ -80,7 +80,8 @@ def describe_files(
     def work(structures: Sequence[Structure]) -> list[Description]:
         for index, structure in enumerate(structures):
             problem = unknown_elements(trained.model.model, structure.atoms, config.weights)
-            # A model of one element takes all others for it, which is noted.
+            # A model that was trained on one element treats all others as that element. It may
+            # describe them, with a note.
             if problem and len(trained.elements) > 1:
                 raise StructureError(index, problem)
         found = trained.describe([structure.atoms for structure in structures])

@@ -1,4 +1,4 @@
-"""Densities of states, Fermi levels and band energies of test structures."""
+"""Evaluate densities of states, Fermi levels and band energies on test structures."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class DOSEvaluation(Evaluated):
-    """What came out, in numbers and for people.
+    """Results on a split, as numbers and as text.
 
     Parameters
     ----------
     lines
-        For people.
+        Text to print.
     split, votes
-        Which structures, and orientations per structure.
+        Name of the split, and orientations per structure.
     structures
         A row per structure: see :func:`compare_curves`.
     table
         A row per type of structure and one for all: see :func:`summarize`.
     pictures
-        What was drawn.
+        Files of the plots.
     units
-        Unit of energies and of curves.
+        Unit of energies, and unit of curves.
     """
 
     split: str
@@ -63,11 +63,11 @@ class DOSEvaluation(Evaluated):
 def compare_curves(
     records: Sequence[DOSRecord], predicted: Floats, grid: EnergyGrid
 ) -> pd.DataFrame:
-    """Errors of predicted curves, structure by structure.
+    """Compute the errors of predicted curves, structure by structure.
 
-    The Fermi level and the band energy follow from both curves alike
-    (:func:`~csgnn_dgl.tasks.dos.levels.find_levels`). Where a structure's exact band energy is
-    known, the error against that is listed too.
+    The Fermi level and the band energy are computed in the same way from both curves
+    (:func:`~csgnn_dgl.tasks.dos.levels.find_levels`). If a structure's exact band energy is known,
+    the error relative to it is listed too.
 
     Parameters
     ----------
@@ -81,9 +81,9 @@ def compare_curves(
     Returns
     -------
     pandas.DataFrame
-        ``name``, ``group``, ``atoms``; ``dos_mae``, ``dos_mse``, ``r2``, ``fdos_mae`` (of the
-        integral); where electrons are known ``fermi_level``, ``band_energy`` and their
-        ``predicted_…`` and ``…_error``; ``exact_band_energy_error``.
+        Columns ``name``, ``group``, ``atoms``, ``dos_mae``, ``dos_mse``, ``r2``, and ``fdos_mae``
+        (error of the integral). Where electrons are known, also ``fermi_level``, ``band_energy``,
+        their ``predicted_…`` and ``…_error``, and ``exact_band_energy_error``.
     """
     rows: list[dict[str, Any]] = []
     for record, curve in zip(records, predicted, strict=True):
@@ -117,7 +117,7 @@ def _levels(record: DOSRecord, curve: Floats, grid: EnergyGrid) -> dict[str, flo
         except DataError as error:
             if not prefix:
                 raise DataError(f"{record.name}: {error}") from error
-            # A prediction that holds too few states has no Fermi level; that is its error to show.
+            # A prediction with too few states has no Fermi level. summarize() counts these.
             return values
         values[f"{prefix}fermi_level"] = levels.fermi_level
         values[f"{prefix}band_energy"] = levels.band_energy
@@ -129,14 +129,15 @@ def _levels(record: DOSRecord, curve: Floats, grid: EnergyGrid) -> dict[str, flo
 
 
 def summarize(structures: pd.DataFrame) -> pd.DataFrame:
-    """Mean errors by type of structure, and of all.
+    """Average the errors by type of structure, and over all structures.
 
     Returns
     -------
     pandas.DataFrame
-        ``type``, ``structures``, ``dos_mae``, ``dos_mse``, ``r2`` and, where there are electrons,
-        ``fdos_mae``, ``fermi_level_mae``, ``band_energy_mae``, ``exact_band_energy_mae``, and
-        ``without_level``: predictions that hold too few states.
+        Columns ``type``, ``structures``, ``dos_mae``, ``dos_mse``, ``r2``; ``fdos_mae`` where
+        curves are complete; and where electrons are known ``fermi_level_mae``,
+        ``band_energy_mae``, ``exact_band_energy_mae``, and ``without_level``, the number of
+        predictions with fewer states than electrons.
     """
 
     def means(name: str, rows: pd.DataFrame) -> dict[str, Any]:
@@ -159,11 +160,11 @@ def summarize(structures: pd.DataFrame) -> pd.DataFrame:
 
 
 def evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
-    """Predict the test structures of a run's data; without any, its validation structures.
+    """Predict the test structures of a run's data, or its validation structures if it has none.
 
-    The result of a run is added to its ``summary.json``; errors of every structure go to
-    ``evaluation-<split>.csv``, and curves and band energies are drawn. Nothing is written for
-    weights without a run.
+    If the weights belong to a run, the result is added to its ``summary.json``, the errors of every
+    structure are written to ``evaluation-<split>.csv``, and curves and band energies are drawn. For
+    weights without a run nothing is written.
 
     Parameters
     ----------
@@ -175,7 +176,8 @@ def evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
     Raises
     ------
     CSGNNError
-        No such run, other data, other elements or grid.
+        There is no such run, the data have changed, or their elements or energies differ from the
+        model's.
     """
     found = find_evaluated(
         weights,
@@ -263,11 +265,11 @@ def _draw(
 def _check_same(trained: TrainedDOS, dataset: DOSDataset) -> None:
     if trained.grid != dataset.grid:
         raise DataError(
-            f"{dataset.source} is on the grid {dataset.grid}, but {trained.path} was trained on "
-            f"{trained.grid}"
+            f"{dataset.source} has the energies {dataset.grid}, but {trained.path} was trained on "
+            f"the energies {trained.grid}"
         )
     if trained.quantity != dataset.quantity:
         raise CheckpointError(
-            f"{trained.path} predicts {trained.quantity} densities of states, and {dataset.source} "
+            f"{trained.path} predicts {trained.quantity} densities of states, but {dataset.source} "
             f"holds {dataset.quantity} ones"
         )

@@ -1,4 +1,4 @@
-"""A model of densities of states as a program for torch alone."""
+"""Export a model of densities of states as a program that needs only torch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Atoms(nn.Module):
     def forward(
         self, displacements: Tensor, centres: Tensor, numbers: Tensor, centre_numbers: Tensor
     ) -> tuple[Tensor, Tensor]:
-        # Structures do not matter here: every atom is by itself.
+        # The model treats every atom by itself, so all may belong to one structure.
         one = torch.zeros_like(centre_numbers)
         neighbors = Neighbors(displacements, centres, numbers, centre_numbers, one, 1)
         descriptors = self.network.describe(neighbors)
@@ -37,11 +37,12 @@ class _Atoms(nn.Module):
 def export(weights: str | Path, path: Path, *, model: Any = None) -> None:
     """Write a model of densities of states as a ``.pt2`` file.
 
-    The program takes what :func:`~csgnn_dgl.mapping.neighbors.find_neighbors` finds, as plain
-    tensors: displacements ``(P, 3)`` [Å], float32, to neighbours; the atom ``(P,)`` that each
-    belongs to; the neighbours' atomic numbers ``(P,)`` and the atoms' own ``(A,)``, int64. It
-    gives the descriptors ``(A, features)`` and each atom's curve ``(A, bins)``; a structure's
-    curve is the mean of its atoms'. The header holds the energies and the cutoff.
+    The program takes the result of :func:`~csgnn_dgl.mapping.neighbors.find_neighbors` as plain
+    tensors: displacements to neighbours ``(P, 3)`` [Å], float32; the index of each neighbour's
+    central atom ``(P,)``, int64; the atomic numbers of the neighbours ``(P,)`` and of the central
+    atoms ``(A,)``, int64. It returns the descriptors ``(A, features)`` and each atom's curve
+    ``(A, bins)``. The curve of a structure is the mean over its atoms. The header holds the
+    energies and the cutoff.
 
     Parameters
     ----------
@@ -55,16 +56,16 @@ def export(weights: str | Path, path: Path, *, model: Any = None) -> None:
     Raises
     ------
     CheckpointError
-        No usable model there.
+        There is no model, or it cannot be used.
     ConfigError
-        A model that passes messages between atoms: the program knows neighbours by their places
-        alone.
+        The model passes messages between atoms. The program knows only the positions and numbers
+        of neighbours.
     """
     trained = load_dos_model(weights, model=model)
     if not trained.model.model.local:
         raise ConfigError(
-            f"{weights} passes messages between atoms, and a program for torch alone sees each "
-            f"atom by itself: it cannot be exported"
+            f"{weights} passes messages between atoms, but an exported program treats each atom by "
+            f"itself: this model cannot be exported"
         )
     module = _Atoms(copy.deepcopy(trained.model).float())
     element = trained.elements[0]

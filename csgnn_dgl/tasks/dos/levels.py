@@ -1,4 +1,4 @@
-"""What follows from a density of states and a number of electrons: one way for all commands."""
+"""Fermi level, band energy and gap from a density of states and a number of electrons."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from csgnn_dgl.physics import EnergyGrid, band_energy, band_gap, fermi_level, re
 
 __all__ = ["Levels", "find_levels"]
 
-# What counts as no states in a gap [states per unit of energy and atom]: a network's zeros are not
-# exact.
+# Largest density of states in a gap [states per unit of energy and atom]. It is not zero, because
+# the zeros that a network predicts are not exact.
 _NO_STATES = 0.01
 
 
@@ -23,11 +23,12 @@ class Levels:
     Parameters
     ----------
     fermi_level
-        [unit of energy, from the grid's zero].
+        Fermi level [unit of energy, from the grid's zero].
     band_energy
         Energy of the electrons [unit of energy per atom].
     gap
-        Around the Fermi level, where the curve stays below 0.01 [unit of energy].
+        Width of the range around the Fermi level in which the curve stays below 0.01
+        [unit of energy].
     """
 
     fermi_level: float
@@ -36,19 +37,19 @@ class Levels:
 
 
 def find_levels(curve: npt.NDArray[np.float64], grid: EnergyGrid, electrons: float) -> Levels:
-    """Fermi level, band energy and gap of a curve.
+    """Compute the Fermi level, band energy and gap of a curve.
 
-    As in the paper: cubic interpolation to a tenth of the grid's step, then integration by
-    trapezoids up to the number of electrons. Values below zero count as zero.
+    As in the paper, the curve is interpolated by cubic splines to a tenth of the grid's step, and
+    integrated by trapezoids up to the number of electrons. Values below zero count as zero.
 
     Parameters
     ----------
     curve
-        Shape ``(E,)`` [states per unit of energy and atom].
+        The density of states, shape ``(E,)`` [states per unit of energy and atom].
     grid
         Its energies.
     electrons
-        Per atom.
+        Electrons per atom.
 
     Raises
     ------

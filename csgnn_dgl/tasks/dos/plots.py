@@ -1,4 +1,4 @@
-"""Pictures of densities of states, as PNG."""
+"""Plots of densities of states, as PNG."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def plot_examples(
     dataset: DOSDataset,
     path: Path,
 ) -> None:
-    """Reference and predicted curves of some structures.
+    """Plot reference and predicted curves of some structures.
 
     Parameters
     ----------
     records
         The structures.
     predicted
-        Shape ``(n, E)``.
+        Predicted curves, shape ``(n, E)``.
     dataset
-        Whose grid and units they have.
+        Data set of the structures, for its grid and units.
     path
         PNG to write.
     """
@@ -62,18 +62,18 @@ def plot_examples(
 
 
 def plot_parity(table: pd.DataFrame, unit: str, path: Path, title: str) -> None:
-    """Predicted against reference band energies, by type of structure.
+    """Plot predicted against reference band energies, by type of structure.
 
     Parameters
     ----------
     table
         Columns ``group``, ``band_energy`` and ``predicted_band_energy`` [``unit``/atom].
     unit
-        Of energies.
+        Unit of energies.
     path
         PNG to write.
     title
-        Above the picture.
+        Heading.
     """
     figure = Figure(figsize=(8.4, 4.2), layout="constrained")
     whole, residual = figure.subplots(1, 2)

@@ -1,4 +1,4 @@
-"""Pictures of predicted densities of states, as PNG."""
+"""Plots of predicted densities of states, as PNG."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _REFERENCE, _PREDICTED, _FERMI = "#222222", "#cc6677", "#4477aa"
 
 
 def plot_prediction(found: DOSPrediction, path: Path, title: str) -> None:
-    """A curve with its Fermi level, the reference and the error below it if there is one.
+    """Plot a curve with its Fermi level and, if there is a reference, the reference and the error.
 
     Parameters
     ----------
     found
-        What was predicted.
+        The prediction.
     path
         PNG to write.
     title
@@ -62,28 +62,32 @@ def plot_prediction(found: DOSPrediction, path: Path, title: str) -> None:
 
 
 def picture_paths(place: Path, sources: Sequence[tuple[Path, int, int]]) -> list[Path]:
-    """Where the picture of each structure goes: ``place`` itself, or files in that folder.
+    """Paths of the pictures of structures: ``place`` itself, or files in that folder.
 
     Parameters
     ----------
     place
         A ``.png``, or a folder, which is made.
     sources
-        For each structure its file, its number in the file, and how many the file holds.
+        For each structure its file, its index in the file, and the number of structures there.
 
     Raises
     ------
     ConfigError
-        One picture for several structures, or an ending that is not drawn.
+        ``place`` is one picture for several structures, or its ending is not ``.png``.
     ResourceError
         The folder cannot be made.
     """
     if place.suffix and not place.is_dir():
         if place.suffix.lower() != ".png":
-            raise ConfigError(f"pictures are drawn as .png, not {place.suffix}: {place}")
+            raise ConfigError(
+                f"{place} ends in {place.suffix}, but pictures are written as .png; choose a .png "
+                f"or a folder"
+            )
         if len(sources) > 1:
             raise ConfigError(
-                f"{len(sources)} structures do not fit into the one picture {place}: name a folder"
+                f"{len(sources)} structures need one picture each, but {place} is one file; name "
+                f"a folder"
             )
         return [place] * len(sources)
     try:
@@ -95,7 +99,7 @@ def picture_paths(place: Path, sources: Sequence[tuple[Path, int, int]]) -> list
     for file, frame, frames in sources:
         stem = f"{file.stem}-{frame}" if frames > 1 else file.stem
         name, number = stem, 2
-        while name in taken:  # files of one name in different folders
+        while name in taken:  # files in different folders may have the same name
             name, number = f"{stem}_{number}", number + 1
         taken.add(name)
         paths.append(place / f"{name}.png")

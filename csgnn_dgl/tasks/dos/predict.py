@@ -1,4 +1,4 @@
-"""Densities of states of the structures in files."""
+"""Predict densities of states of the structures in files."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ def predict_files(
     *,
     done: Callable[[int], object] | None = None,
 ) -> tuple[TrainedDOS, list[FileResult[Structure, DOSPrediction]]]:
-    """Predict for all structures of files.
+    """Predict densities of states for all structures in files.
 
     Parameters
     ----------
     weights
         Run directory, file of weights, or a shipped model by name.
     files
-        Structure files; a trajectory is many structures.
+        Structure files; each frame of a trajectory is a structure.
     config
         Electrons, occupancies, votes, device.
     done
-        Called with numbers of finished files.
+        Called with the number of files finished since the last call.
 
     Raises
     ------
     CheckpointError
-        No usable model there.
+        There is no model, or it cannot be used.
     ConfigError
-        No files, or electrons for a model of phonons.
+        There are no files, or electrons were given for a model of phonons.
     DataError
-        With ``strict``, the first file that cannot be used.
+        A file cannot be used, with ``strict``.
     """
     trained = load_dos_model(weights, choose_device(config.device), model=config.model)
     name = Path(weights).stem if trained.path == Path(weights) else str(weights)
@@ -82,7 +82,7 @@ def predict_outcome(
     *,
     done: Callable[[int], object] | None = None,
 ) -> Outcome:
-    """As :func:`predict_files`, for the command line: also writes and draws what is asked for."""
+    """Like :func:`predict_files`, but also writes the output file and the plots."""
     if config.output is not None:
         check_output(config.output, (".npz", ".csv"))
     if config.plot is not None and config.plot.suffix and not config.plot.is_dir():

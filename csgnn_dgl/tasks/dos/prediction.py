@@ -1,4 +1,4 @@
-"""Densities of states of structures, and what follows from them."""
+"""Predict densities of states of structures, and the quantities that follow from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from csgnn_dgl.tasks.votes import average_over_votes, vote_rotations
 __all__ = ["DOSPrediction", "average_curves", "predict_structures"]
 
 Floats = npt.NDArray[np.float64]
-# Structures that are turned and predicted at once.
+# Number of structures that are rotated and predicted together.
 _GROUP = 16
 
 
@@ -35,25 +35,26 @@ class DOSPrediction:
     grid
         Energies, with their unit and zero.
     dos
-        Mean over the atoms, shape ``(E,)`` [``unit``].
+        The structure's curve, which is the mean over its atoms, shape ``(E,)`` [``unit``].
     unit
-        Of the curve.
+        Unit of the curve.
     quantity
         ``"electronic"`` or ``"phonon"``.
     per_atom
         Each atom's own curve, shape ``(N, E)`` [``unit``].
     electrons
-        Per atom; None if unknown.
+        Electrons per atom; None if unknown.
     fermi_level
-        [unit of energy, from the grid's zero]; None if the electrons are unknown.
+        Fermi level [unit of energy, from the grid's zero]; None if the electrons are unknown.
     band_energy
-        Energy of the electrons [unit of energy per atom]; None likewise.
+        Energy of the electrons [unit of energy per atom]; None if their number is unknown.
     gap
-        Around the Fermi level, where the curve stays below 0.01 [unit of energy]; None likewise.
+        Width of the range around the Fermi level in which the curve stays below 0.01 [unit of
+        energy]; None if the electrons are unknown.
     reference
-        The curve that came with the structure, shape ``(E,)``, if one on this grid did.
+        The curve in the structure's file, shape ``(E,)``; None if there is none on this grid.
     notes
-        What a user should know, a sentence each.
+        Warnings for the user, in sentences.
     """
 
     atoms: Atoms
@@ -86,7 +87,7 @@ class DOSPrediction:
 
     @property
     def summary(self) -> str:
-        """What was found, in a line."""
+        """The main results, in a line."""
         unit, zero = self.grid.unit, self.grid.zero
         parts = []
         if self.fermi_level is not None:
@@ -112,10 +113,10 @@ def average_curves(
     seed: int = 0,
     progress: Callable[[int], object] | None = None,
 ) -> list[Floats]:
-    """Each atom's curve, averaged over orientations: as given, then random ones.
+    """Predict each atom's curve, averaged over orientations: the first as given, others random.
 
-    The orientations are the same for all structures, so a structure's curve does not depend on
-    what else is predicted.
+    The orientations are the same for all structures, so a structure's curve does not depend on the
+    other structures.
 
     Parameters
     ----------
@@ -124,9 +125,9 @@ def average_curves(
     structures
         Structures.
     votes, seed
-        Orientations, and the random seed for them.
+        Number of orientations, and the random seed for them.
     progress
-        Called with numbers of structures, once per orientation.
+        Called with the number of structures finished in an orientation since the last call.
 
     Returns
     -------
@@ -135,11 +136,11 @@ def average_curves(
     """
 
     def answer(rotation: Tensor) -> list[Floats]:
-        turn = rotation[0].double().numpy().T
+        matrix = rotation[0].double().numpy().T
         found = []
         for start in range(0, len(structures), _GROUP):
             group = structures[start : start + _GROUP]
-            found += trained.per_atom([_turned(atoms, turn) for atoms in group])
+            found += trained.per_atom([_rotated(atoms, matrix) for atoms in group])
             if progress is not None:
                 progress(len(group))
         return found
@@ -147,8 +148,9 @@ def average_curves(
     return average_over_votes(answer, vote_rotations(votes, seed))
 
 
-def _turned(atoms: Atoms, turn: Floats) -> Atoms:
-    return Atoms(atoms.numbers, atoms.positions @ turn, cell=atoms.cell.array @ turn, pbc=atoms.pbc)
+def _rotated(atoms: Atoms, matrix: Floats) -> Atoms:
+    positions, cell = atoms.positions @ matrix, atoms.cell.array @ matrix
+    return Atoms(atoms.numbers, positions, cell=cell, pbc=atoms.pbc)
 
 
 def predict_structures(
@@ -159,7 +161,7 @@ def predict_structures(
     votes: int = 1,
     seed: int = 0,
 ) -> list[DOSPrediction]:
-    """Densities of states of structures, with Fermi level, band energy and gap where they exist.
+    """Predict densities of states, with Fermi level, band energy and gap where they exist.
 
     Parameters
     ----------
@@ -168,23 +170,23 @@ def predict_structures(
     structures
         Structures; a ``dos`` in the ``info`` of one is its reference.
     electrons
-        Per atom; by default what the training data say of the elements, else what the structure's
-        ``info`` says (``electrons_per_atom``, or ``electrons`` of all).
+        Electrons per atom. By default they come from the training data, element by element, or
+        else from the structure's ``info`` (``electrons_per_atom``, or ``electrons`` of all atoms).
     votes, seed
         See :func:`average_curves`.
 
     Raises
     ------
     ConfigError
-        Electrons for a model of phonons.
+        Electrons were given for a model of phonons.
     DataError
-        An element that a model of one element does not know; more electrons than the window
-        holds; a structure that has no neighbourhoods.
+        The model does not know an element; the energy window holds fewer states than electrons; or
+        a structure has no neighbourhoods.
     """
     if electrons is not None and trained.quantity != "electronic":
         raise ConfigError(
             f"electrons were given, but {trained.path} predicts a {trained.quantity} density of "
-            f"states, which holds none"
+            f"states, which holds none; leave them out"
         )
     for index, atoms in enumerate(structures):
         if problem := unknown_elements(trained.model.model, atoms, str(trained.path)):
@@ -208,8 +210,8 @@ def _analysed(
     count = electrons if electrons is not None else _electrons(trained, atoms)
     if count is None:
         notes.append(
-            "how many electrons fill the states is unknown, so there is no Fermi level: give "
-            "--electrons PER_ATOM"
+            "the number of electrons that fill the states is unknown, so there is no Fermi level: "
+            "give --electrons PER_ATOM"
         )
         return DOSPrediction(*common, reference=reference, notes=tuple(notes))
     try:
@@ -231,7 +233,7 @@ def _analysed(
 
 
 def _electrons(trained: TrainedDOS, atoms: Atoms) -> float | None:
-    """Electrons per atom: what is known of the elements, else what the structure says."""
+    """Electrons per atom: from the training data if they know all elements, else the structure."""
     known = trained.electrons_per_element
     numbers = [int(number) for number in atoms.numbers]
     if known is not None and all(number in known for number in numbers):

@@ -24,14 +24,14 @@ def work_on_structures(
     strict: bool = False,
     done: Callable[[int], object] | None = None,
 ) -> Iterator[FileResult[Structure, Value]]:
-    """Results of all structure files, in their order.
+    """Read all structure files and yield their results, in the order of the files.
 
     Parameters
     ----------
     files
         Structure files; one with several frames holds several structures.
     work
-        From structures to a value each. A DataError that it raises belongs to one of them.
+        Returns one value for each structure. If it raises a DataError, one of them caused it.
     occupancy
         See :func:`~csgnn_dgl.datasets.atoms.structures.read_structures`.
     strict, done
@@ -40,9 +40,9 @@ def work_on_structures(
     Raises
     ------
     ConfigError
-        No files.
+        There are no files.
     DataError
-        A file that cannot be used, if ``strict``.
+        A file cannot be used, with ``strict``.
     """
     return work_on_files(
         files,
@@ -56,6 +56,6 @@ def work_on_structures(
 
 
 def _message(structure: Structure, error: DataError) -> str:
-    # Not by its place in the batch, which means nothing to anybody.
+    # Name the structure by its file: its index in the batch says nothing to a user.
     text = error.problem if isinstance(error, StructureError) else str(error)
     return text if structure.source in text else f"{structure.source}: {text}"

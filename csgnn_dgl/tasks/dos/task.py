@@ -1,4 +1,4 @@
-"""Training on densities of states, as Lightning sees it."""
+"""The LightningModule that trains on densities of states."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from csgnn_dgl.tasks.training_task import TrainingTask
 
 __all__ = ["DOSBatch", "DOSTask", "StructureBatches", "random_turns", "target_tensor"]
 
-# Neighbours are kept in memory up to this size, and searched for again beyond it [bytes].
+# Neighbours are kept in memory up to this size [bytes]; beyond it they are found again when needed.
 _CACHE = 4 << 30
 
 
 def target_tensor(records: Sequence[DOSRecord]) -> Tensor:
-    """Curves of structures, shape ``(n, E)``, float32; NaN where a bin is not defined."""
+    """Stack curves of structures, shape ``(n, E)``, float32; NaN where a bin is not defined."""
     return torch.stack([torch.as_tensor(record.dos, dtype=torch.float32) for record in records])
 
 
@@ -37,11 +37,12 @@ class DOSBatch:
     Parameters
     ----------
     neighbors
-        Of all ``A`` atoms.
+        Neighbours of all ``A`` atoms.
     curves
-        Shape ``(n, E)``, NaN where a bin is not defined.
+        Curves of the structures, shape ``(n, E)``; NaN where a bin is not defined.
     atom_curves
-        Shape ``(A, E)``, NaN for atoms whose curves are not known; None if none are.
+        Curves of the atoms, shape ``(A, E)``; NaN for atoms without a known curve. None if no atom
+        has one.
     """
 
     # Not a dataclass: Lightning would take it apart for precisions such as 64-true, and cannot
@@ -52,7 +53,7 @@ class DOSBatch:
         self.neighbors, self.curves, self.atom_curves = neighbors, curves, atom_curves
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> DOSBatch:
-        """The same on another device."""
+        """Copy the batch to another device."""
         atoms = self.atom_curves
         return DOSBatch(
             self.neighbors.to(device),
@@ -61,14 +62,14 @@ class DOSBatch:
         )
 
     def some_atoms(self, count: int, generator: torch.Generator) -> DOSBatch:
-        """At most ``count`` atoms of each structure, at random.
+        """Choose at most ``count`` atoms of each structure at random.
 
-        Where the curves of the atoms are known, a structure's curve becomes the mean of those
-        taken.
+        Where the curves of the atoms are known, a structure's curve becomes the mean over the
+        chosen atoms.
         """
         structures = self.neighbors.structures.cpu()
         order = torch.rand(self.neighbors.n_atoms, generator=generator)
-        # By structure, and within it by a random number: the first few of each are taken.
+        # Sort by structure, and at random within it; then take the first few of each structure.
         ranked = torch.argsort(structures.double() + order.double() * 0.999)
         sizes = torch.bincount(structures, minlength=self.neighbors.n_structures)
         starts = torch.cumsum(sizes, 0) - sizes
@@ -83,16 +84,16 @@ class DOSBatch:
 
 
 class StructureBatches(Dataset[DOSBatch]):
-    """Structures of a split, indexed a whole batch at a time.
+    """Structures of a split, returned as whole batches.
 
-    Neighbours are searched for once, and kept while there is room.
+    Neighbours are found once, and kept as long as memory for them lasts.
 
     Parameters
     ----------
     records
         The structures.
     cutoff
-        Of the neighbours [Å].
+        Radius within which neighbours are found [Å].
     """
 
     def __init__(self, records: Sequence[DOSRecord], cutoff: float) -> None:
@@ -134,37 +135,37 @@ class StructureBatches(Dataset[DOSBatch]):
 def random_turns(
     neighbors: Neighbors, generator: torch.Generator, *, together: bool = False
 ) -> Neighbors:
-    """Surroundings in random orientations: of each atom by itself, or of a structure together."""
+    """Rotate the surroundings at random: of each atom by itself, or of each structure together."""
     displacements = neighbors.displacements
     count = neighbors.n_structures if together else neighbors.n_atoms
-    turns = random_rotations(
+    rotations = random_rotations(
         count, "so3", "z", generator, displacements.dtype, displacements.device
     )
-    return neighbors.rotated(turns[neighbors.structures] if together else turns)
+    return neighbors.rotated(rotations[neighbors.structures] if together else rotations)
 
 
 def jitter(neighbors: Neighbors, spread: float, generator: torch.Generator) -> Neighbors:
-    """Noise of ``spread`` Å on every neighbour, at most three times that."""
+    """Add normal noise of ``spread`` Å, clipped at three times that, to neighbours' positions."""
     displacements = neighbors.displacements
     noise = torch.randn(displacements.shape, generator=generator).to(displacements)
     return replace(neighbors, displacements=displacements + spread * noise.clamp(-3, 3))
 
 
 class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
-    r"""A model of densities of states with its loss, its augmentation and its figures.
+    r"""A model of densities of states with its loss, augmentation and metrics.
 
     The loss is :math:`\alpha\,L(g) + (1-\alpha)\,L(\Delta\varepsilon \sum g)` (Sec. 4.2 of
-    the paper); bins that are not defined (NaN) count in neither. Where the curves of the atoms
-    are known, the same of them is added, ``config.atom_weight`` times.
+    the paper). Bins that are not defined (NaN) count in neither term. Where the curves of the atoms
+    are known, ``config.atom_weight`` times the same loss of these curves is added.
 
     Parameters
     ----------
     config
         The run's options.
     model
-        What is trained.
+        The network to train.
     step
-        Distance of energies [the grid's unit].
+        Step between energies [the grid's unit].
     """
 
     def __init__(self, config: TrainDOSConfig, model: DOSModel, step: float) -> None:
@@ -173,7 +174,8 @@ class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
         if config.atoms_per_structure is not None and not model.model.local:
             raise ConfigError(
                 f"atoms_per_structure is {config.atoms_per_structure}, but {config.model} passes "
-                f"messages between atoms and so needs all of a structure"
+                f"messages between atoms, so it needs all atoms of a structure; leave out this "
+                f"option"
             )
         self.train_loss = MeanMetric(nan_strategy="disable")
         self.validation_loss = MeanMetric(nan_strategy="disable")
@@ -187,8 +189,8 @@ class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
         batch = self._some_atoms(batch, "atoms", *place)
         neighbors = batch.neighbors
         if self.config.rotate:
-            turns = generator(self.config.seed, "turns", *place)
-            neighbors = random_turns(neighbors, turns, together=not self.model.model.local)
+            rotations = generator(self.config.seed, "turns", *place)
+            neighbors = random_turns(neighbors, rotations, together=not self.model.model.local)
         if self.config.jitter:
             noise = generator(self.config.seed, "jitter", *place)
             neighbors = jitter(neighbors, self.config.jitter, noise)
@@ -200,7 +202,7 @@ class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
         return loss
 
     def validation_step(self, batch: DOSBatch, batch_idx: int) -> None:
-        # The same atoms in every epoch: epochs are compared with each other.
+        # The same atoms in every epoch, so that epochs can be compared.
         batch = self._some_atoms(batch, "validation", batch_idx, self.global_rank)
         loss, error = self._compare(batch)
         self.validation_loss.update(loss, len(batch.curves))
@@ -215,7 +217,7 @@ class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
         return batch.some_atoms(count, generator(self.config.seed, purpose, *place))
 
     def _compare(self, batch: DOSBatch) -> tuple[Tensor, Tensor]:
-        """Loss, and mean absolute error of the curves of structures."""
+        """Loss, and mean absolute error of the structures' curves."""
         neighbors = batch.neighbors.to(self.device, next(self.model.parameters()).dtype)
         atoms = self.model.per_atom(neighbors)
         loss, error = self._losses(structure_mean(atoms, neighbors), batch.curves)

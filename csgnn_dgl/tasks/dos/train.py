@@ -1,4 +1,4 @@
-"""Training on densities of states from options, from scratch or onwards."""
+"""Train on densities of states from options, or resume a training."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def train(config: TrainDOSConfig, echo: Echo = silent) -> RunDirectory:
 
 
 def resume(path: Path, echo: Echo = silent, *, model: Any = None) -> RunDirectory:
-    """Go on with a run; see :func:`~csgnn_dgl.tasks.training_job.resume_job`."""
+    """Resume a run; see :func:`~csgnn_dgl.tasks.training_job.resume_job`."""
     return resume_job(DOSJob, TrainDOSConfig, path, echo, model)
 
 
 def closing_lines(run: RunDirectory) -> list[str]:
-    """What came out of a finished run, and what to do next."""
+    """Describe the results of a finished run and the next step, in lines to print."""
     summary = run.read_summary()
     return [
         f"{run.path}: mean absolute validation error {summary['validation_error']:.4g} "
@@ -53,7 +53,7 @@ def closing_lines(run: RunDirectory) -> list[str]:
 
 
 def load_run_data(config: TrainDOSConfig, data: Path | None = None) -> DOSDataset:
-    """The data that ``config`` names, or the same kind of data at another place."""
+    """Load the data that ``config`` names, or the same kind of data at another path."""
     return load_dos_dataset(config.data if data is None else data, seed=config.seed)
 
 
@@ -121,7 +121,7 @@ class DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
         data, lines = self.data, list(self.data.warnings)
         if data.rejected:
             lines.append(
-                f"{len(data.rejected)} structures cannot be used, the first is "
+                f"{len(data.rejected)} structures cannot be used; the first is "
                 f"{data.rejected[0].name}: {data.rejected[0].reason}"
             )
         return [
@@ -166,7 +166,7 @@ class DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
 
 
 def _curves_to_start_from(records: Sequence[DOSRecord]) -> Tensor:
-    """Curves of some atoms of every structure, or its own where those of its atoms are unknown."""
+    """Curves of some atoms of every structure, or the structure's curve if these are unknown."""
     if all(record.atom_dos is None for record in records):
         return target_tensor(records)
     rng = np.random.default_rng(0)
@@ -180,7 +180,7 @@ def _curves_to_start_from(records: Sequence[DOSRecord]) -> Tensor:
 
 
 def _spread_out(records: tuple[DOSRecord, ...], count: int) -> list[DOSRecord]:
-    """A few structures, of as many groups as there are."""
+    """Choose a few structures from as many groups as possible."""
     by_group: dict[str, list[DOSRecord]] = {}
     for record in records:
         by_group.setdefault(record.group, []).append(record)

@@ -1,4 +1,4 @@
-"""A trained model of densities of states, from its run directory or its file."""
+"""Load a trained model of densities of states from a run directory or a file of weights."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ __all__ = ["KIND", "TrainedDOS", "dos_network", "load_dos_model"]
 KIND = "dos"
 
 Floats = npt.NDArray[np.float64]
-# Atoms that go through the network at once: some 100 MB at level 3.
+# Number of atoms that the network computes at once: some 100 MB at level 3.
 _CHUNK = 64
-# Atoms whose neighbours are searched at once: some 100 MB in a dense solid.
+# Number of atoms whose neighbours are found at once: some 100 MB in a dense solid.
 _TILE = 2048
 
 
 @dataclass(frozen=True)
 class TrainedDOS(Trained[DOSModel]):
-    """A model of densities of states with what must be known to use it.
+    """A trained model of densities of states with its header.
 
     Parameters
     ----------
     model
-        In evaluation mode.
+        Model and head, in evaluation mode.
     header
         Grid, unit, elements, data, sizes.
     path
@@ -78,20 +78,20 @@ class TrainedDOS(Trained[DOSModel]):
 
     @property
     def electrons_per_element(self) -> dict[int, float] | None:
-        """Electrons that an atom of each element brings, if known."""
+        """Electrons per atom of each element, if known."""
         counts = self.header.data.get("electrons_per_element")
         return None if counts is None else {int(k): float(v) for k, v in counts.items()}
 
     def predict(self, structures: Sequence[Atoms], *, chunk: int = _CHUNK) -> Floats:
-        """Curves of structures, shape ``(n, E)`` [``dos_unit``].
+        """Predict curves of structures, shape ``(n, E)`` [``dos_unit``].
 
-        Memory does not grow with the size of a structure: at most ``chunk`` atoms are in the
-        network at a time.
+        The network computes at most ``chunk`` atoms at a time, so that its memory does not grow
+        with the size of a structure.
         """
         return np.array([curves.mean(axis=0) for curves in self.per_atom(structures, chunk=chunk)])
 
     def per_atom(self, structures: Sequence[Atoms], *, chunk: int = _CHUNK) -> list[Floats]:
-        """Each atom's contribution, one array ``(N, E)`` per structure [``dos_unit``]."""
+        """Predict each atom's curve, one array ``(N, E)`` per structure [``dos_unit``]."""
         return list(self._by_structure(structures, chunk, self.model.per_atom))
 
     def describe(
@@ -101,7 +101,7 @@ class TrainedDOS(Trained[DOSModel]):
         centres: Sequence[npt.NDArray[np.int64] | None] | None = None,
         chunk: int = _CHUNK,
     ) -> list[Floats]:
-        """Descriptors, one array ``(N, features)`` per structure.
+        """Compute descriptors of atoms, one array ``(N, features)`` per structure.
 
         Parameters
         ----------
@@ -110,7 +110,7 @@ class TrainedDOS(Trained[DOSModel]):
         centres
             For each structure the atoms to describe; None for all.
         chunk
-            Atoms in the network at a time.
+            Number of atoms that the network computes at once.
         """
         return list(self._by_structure(structures, chunk, self.model.describe, centres))
 
@@ -122,7 +122,7 @@ class TrainedDOS(Trained[DOSModel]):
         centres: Sequence[npt.NDArray[np.int64] | None] | None = None,
     ) -> Iterator[Floats]:
         if chunk < 1:
-            raise ConfigError(f"chunks of {chunk} atoms hold nothing")
+            raise ConfigError(f"chunk is {chunk}, but it must be at least 1")
         weight = next(self.model.parameters())
         wanted = [None] * len(structures) if centres is None else list(centres)
         cutoff = self.cutoff
@@ -135,7 +135,7 @@ class TrainedDOS(Trained[DOSModel]):
         for group in _batches(structures, chunk):
             first, own = structures[group[0]], [wanted[i] for i in group]
             if not self.model.model.local:
-                # Atoms see each other: structures stay whole, and all of their atoms are needed.
+                # Atoms see each other, so all atoms of a structure are needed at once.
                 found = find_neighbors([structures[i] for i in group], cutoff)
                 pieces = _by_structures(rows([found]), found, len(group))
                 for values, atoms in zip(pieces, own, strict=True):
@@ -158,7 +158,7 @@ def _by_structures(rows: Floats, found: Neighbors, count: int) -> list[Floats]:
 
 
 def _batches(structures: Sequence[Atoms], chunk: int) -> Iterator[list[int]]:
-    """Numbers of structures that are looked at together: small ones share a chunk."""
+    """Group indices of structures that are computed together: small structures share a chunk."""
     group: list[int] = []
     atoms = 0
     for index, structure in enumerate(structures):
@@ -174,29 +174,29 @@ def _batches(structures: Sequence[Atoms], chunk: int) -> Iterator[list[int]]:
 def dos_network(
     model: type[AtomModel], hypers: Hypers, elements: Sequence[int], head: Mapping[str, Any]
 ) -> DOSModel:
-    """The untrained network of a model and the sizes of its head."""
+    """Make the untrained network from a model and the sizes of its head."""
     return DOSModel(model(hypers, tuple(elements)), **head)
 
 
 def load_dos_model(
     path: str | Path, device: torch.device | str = "cpu", *, model: Any = None
 ) -> TrainedDOS:
-    """The model of a run directory, of a ``.safetensors`` file, or a shipped one by name.
+    """Load the model of a run directory, of a ``.safetensors`` file, or a shipped model by name.
 
     Parameters
     ----------
     path
-        Which weights.
+        Run directory, file of weights, or name of a shipped model.
     device
-        Where to compute.
+        Device to compute on.
     model
         The model of atoms, if it is one of your own: ``module:Class``, or the class.
 
     Raises
     ------
     CheckpointError
-        Nothing there, damaged, of a later schema, of another kind, or of a model that is not at
-        hand.
+        There are no weights; or they are damaged, of a later schema or of another kind; or their
+        model is not installed.
 
     Examples
     --------
@@ -211,7 +211,7 @@ def load_dos_model(
         size = EnergyGrid(**header.data["grid"]).size
         if size != network.head.bins:
             raise ValueError(
-                f"it names a grid of {size} energies, but its model has {network.head.bins}"
+                f"it names a grid of {size} energies, but its head has {network.head.bins}"
             )
         return network
 

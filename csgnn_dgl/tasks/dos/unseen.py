@@ -13,7 +13,7 @@ __all__ = ["UnseenElements", "unknown_elements"]
 
 
 def unknown_elements(model: AtomModel, atoms: Atoms, name: str) -> str | None:
-    """What is wrong if ``atoms`` has elements that mean nothing to the model called ``name``."""
+    """Describe the problem if the model called ``name`` cannot handle an element of ``atoms``."""
     strange = sorted({int(number) for number in atoms.numbers} - set(model.elements))
     if model.knows_any_element or not strange:
         return None
@@ -35,14 +35,14 @@ class UnseenElements:
     elements
         Atomic numbers that it was trained on.
     name
-        What the model is called.
+        Name of the model.
 
     Examples
     --------
     >>> from ase.build import molecule
     >>> unseen = UnseenElements((1, 8), "tiny")
     >>> unseen.notes(molecule("CH4"))
-    ['C was not among the 2 elements that tiny was trained on; tabulated properties speak for it']
+    ['C was not among the 2 elements that tiny was trained on; tabulated properties describe it']
     >>> unseen.notes(molecule("CH4"))
     []
     """
@@ -52,18 +52,18 @@ class UnseenElements:
         self._told: set[int] = set()
 
     def notes(self, atoms: Atoms) -> list[str]:
-        """A sentence for each element that was not met before."""
+        """A sentence for each new element."""
         fresh = sorted({int(n) for n in atoms.numbers} - set(self._known) - self._told)
         self._told.update(fresh)
         if len(self._known) == 1:
             only = chemical_symbols[self._known[0]]
             return [
-                f"{chemical_symbols[number]} is taken for {only}, the only element that "
+                f"{chemical_symbols[number]} is treated as {only}, the only element that "
                 f"{self._name} knows"
                 for number in fresh
             ]
         return [
             f"{chemical_symbols[number]} was not among the {len(self._known)} elements that "
-            f"{self._name} was trained on; tabulated properties speak for it"
+            f"{self._name} was trained on; tabulated properties describe it"
             for number in fresh
         ]

@@ -148,7 +148,7 @@ def foreign_tensors(run_path: Path) -> None:
 def another_model(run_path: Path) -> None:
     weights = run_path / "model.safetensors"
     content = weights.read_bytes()
-    changed = content.replace(b'\\"base_width\\": 16', b'\\"base_width\\": 17')
+    changed = content.replace(b'\\"base_width\\": 4', b'\\"base_width\\": 5')
     assert changed != content
     weights.write_bytes(changed)
 

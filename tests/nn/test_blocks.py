@@ -187,3 +187,18 @@ def test_radial_stack_on_any_graph(graph: Any) -> None:
         expected = stack[1](graph, stack[0](graph, feat))
         torch.testing.assert_close(radial_stack(layers, graph, feat), expected, **EXACT)
         assert radial_stack([], graph, feat) is feat
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_second_derivatives(training: bool) -> None:
+    graph = ConcentricGrid(0, 2).graph()
+    torch.manual_seed(3)
+    block = nn.ModuleList([IntraBlock(2, 2), RadialBlock(2, 2)]).double().train(training)
+    feat = torch.randn(24, 1, 2, dtype=torch.float64, requires_grad=True)
+
+    def function(x: Tensor) -> Tensor:
+        for part in block:
+            x = part(graph, x)
+        return x
+
+    assert torch.autograd.gradgradcheck(function, feat)

@@ -387,18 +387,3 @@ def test_tensors_used_twice_get_both_gradients(stack: Stack, feat: Tensor, train
     found = gradients(stack(GRAPH, feat))
     for grad, other in zip(found, gradients(written_out(stack, feat)), strict=True):
         torch.testing.assert_close(grad, other, rtol=1e-9, atol=1e-9)
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_second_derivatives(training: bool) -> None:
-    graph = ConcentricGrid(0, 2).graph()
-    torch.manual_seed(3)
-    block = nn.ModuleList([IntraBlock(2, 2), RadialBlock(2, 2)]).double().train(training)
-    feat = torch.randn(24, 1, 2, dtype=torch.float64, requires_grad=True)
-
-    def function(x: Tensor) -> Tensor:
-        for part in block:
-            x = part(graph, x)
-        return x
-
-    assert torch.autograd.gradgradcheck(function, feat)

@@ -35,7 +35,7 @@ class StructureError(DataError):
     """One of several structures cannot be used.
 
     Whoever knows the structure by a better name than its number says that name and
-    :attr:`problem`.
+    ``problem``.
 
     Parameters
     ----------

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import networkx as nx
+    import networkx
 
 __all__ = ["to_networkx"]
 
 
-def to_networkx(graph: Any) -> nx.MultiDiGraph:
+def to_networkx(graph: Any) -> networkx.MultiDiGraph:
     """Any heterograph as a NetworkX graph, with all its data.
 
     Nodes are pairs ``(node type, id)``; edges have their edge type in ``etype``. Node and edge data

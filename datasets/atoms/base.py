@@ -54,7 +54,7 @@ class Target:
     Parameters
     ----------
     name
-        Key of its values in :attr:`AtomRecord.targets`, and name of the column in files.
+        Key of its values in ``AtomRecord.targets``, and name of the column in files.
     unit
         Unit of the values, such as ``"e"``.
     per

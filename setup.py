@@ -49,7 +49,7 @@ DEV = [
     "pytest-xdist>=3.6",
     "ruff>=0.6",
     "torch-geometric>=2.5",  # only for comparison in benchmarks
-    # Its interpreter runs our kernels on a CPU. Not in constraints.txt: a torch for CUDA has its own.
+    # Its interpreter runs our kernels on a CPU. Not pinned: a torch for CUDA brings its own.
     "triton>=3.0; platform_system == 'Linux' and platform_machine == 'x86_64'",
     "types-PyYAML",
     "types-psutil",

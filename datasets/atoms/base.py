@@ -232,7 +232,7 @@ class AtomDataset(Generic[Record]):
 
     @property
     def identity(self) -> str:
-        """What the labels are, as text for :attr:`fingerprint`."""
+        """What the labels are, as text for ``fingerprint``."""
         return repr(self.targets)
 
     @cached_property
@@ -298,7 +298,7 @@ class AtomDataset(Generic[Record]):
         return "\n".join(lines)
 
     def target_lines(self) -> list[str]:
-        """What the targets are, a line each, for :meth:`summary`."""
+        """What the targets are, a line each, for ``summary``."""
         lines = []
         for target in self.targets:
             count = sum(record.targets.get(target.name) is not None for record in self.records)

@@ -376,7 +376,7 @@ def test_unknown_options() -> None:
 
 
 def test_unknown_output() -> None:
-    with pytest.raises(ConfigError, match=r"must be one of .*, not 'local'"):
+    with pytest.raises(ConfigError, match=r"output is 'local', but it must be one of"):
         CSGNN(SMALL).double()(features(), "local")
 
 

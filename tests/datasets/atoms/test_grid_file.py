@@ -58,9 +58,9 @@ def test_curves_of_cells_are_known(tmp_path: Path) -> None:
     [
         ({"quantity": None}, "gives no quantity; electronic taken, because energies are in eV"),
         ({"unit": None}, "gives no unit of the energies"),
-        ({"zero": None}, "does not say where the zero of energy is"),
-        ({"dos_unit": None}, "gives no dos_unit; curves are taken to be per atom"),
-        ({"dos_unit": "states/eV"}, "neither per atom nor per cell; per atom was taken"),
+        ({"zero": None}, "gives no zero of energy"),
+        ({"dos_unit": None}, "gives no dos_unit; curves are assumed to be per atom"),
+        ({"dos_unit": "states/eV"}, "neither per atom nor per cell; per atom was assumed"),
         ({"elektrons": {}}, "unknown entry 'elektrons', which was ignored (is 'electrons' meant?)"),
     ],
 )

@@ -67,7 +67,7 @@ def test_the_summary_names_targets() -> None:
     [
         ({}, "it has no charge"),
         ({"charge": np.zeros(2)}, r"charge has shape \(2,\), but \(3,\) is expected"),
-        ({"charge": np.full(3, np.nan)}, "NaN throughout"),
+        ({"charge": np.full(3, np.nan)}, "only NaN"),
         ({"charge": np.array([0, 0, np.inf])}, "is infinite"),
     ],
 )

@@ -132,7 +132,7 @@ def test_what_projected_curves_are_left_out(tmp_path: Path) -> None:
     lines = doscar(1, 3).splitlines()
     _doscar_folder(tmp_path / "b", "\n".join(lines[:500]) + "\n")
     run = read_run(tmp_path / "b" / "DOSCAR")
-    assert "not there for every atom" in run.notes[0]
+    assert "missing for some atoms" in run.notes[0]
 
 
 def test_fields_without_space(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_unseen_elements_are_named_once(phonon_weights: Path, carbon_weights: Pa
         descriptor.create(molecule("H2O"))
     with pytest.warns(UnseenElementWarning, match="H was not among"):
         AtomDescriptor(phonon_weights).create(molecule("H2"))
-    with pytest.warns(UnseenElementWarning, match="Cl is taken for C, the only element"):
+    with pytest.warns(UnseenElementWarning, match="Cl is treated as C, the only element"):
         AtomDescriptor(carbon_weights).create(Atoms("Cl"))
 
 

@@ -66,7 +66,7 @@ def test_centers(phonon_weights: Path) -> None:
     [
         (SALT, [4], "structure 0 has atoms 0 to 3; center 4 is none"),
         (SALT, [-1], "center -1 is none"),
-        (SALT, [[0.0, 0.0, 0.0]], "points in space are not described"),
+        (SALT, [[0.0, 0.0, 0.0]], "points in space cannot be described"),
         ([SALT, SALT], [[0]], "1 lists of centers"),
         ([SALT], [[0], [1]], "2 lists of centers for 1 structures"),
         (["salt.cif"], None, "structure 0 is a str, not ASE Atoms"),

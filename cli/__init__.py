@@ -1,1 +1,1 @@
-"""The command ``csgnn-dgl``. Thin: parse, call, print."""
+"""The command ``csgnn-dgl``. Commands only parse arguments, call the package, and print."""

@@ -20,26 +20,28 @@ __all__ = ["benchmark_command"]
     "--section",
     "sections",
     default="",
-    help="Only these, separated by commas: machine, step, memory, kernels, mapping, scaling, "
-    "atoms. What the folder holds of the others is kept.",
+    help="Measure only these, separated by commas: machine, step, memory, kernels, mapping, "
+    "scaling, atoms. The folder's results of other sections are kept.",
     show_default=False,
 )
-@click.option("--threads", type=click.IntRange(min=1), help="Of each process. Default: all cores.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="Threads of each process. Default: all cores."
+)
 @click.option("--repeats", type=click.IntRange(min=1), default=7, help="Calls per median.")
 @click.option(
     "--clock",
     type=click.Choice(["wall", "cpu"]),
     default="wall",
-    help="cpu: processor time, for one thread on a machine with other things to do.",
+    help="wall: elapsed time. cpu: processor time, for one thread on a machine with other work.",
 )
-@click.option("--quick", is_flag=True, help="Small sizes: to see that it runs.")
+@click.option("--quick", is_flag=True, help="Use small sizes, to see that everything runs.")
 def benchmark_command(
     output: Path, sections: str, threads: int | None, repeats: int, clock: str, quick: bool
 ) -> None:
-    """Measure this toolkit beside plain DGL, plain PyTorch Geometric and what is possible.
+    """Measure this toolkit against plain DGL, plain PyTorch Geometric and a lower bound.
 
-    One run takes about ten minutes; each section can be run by itself. Nothing else should run on
-    the machine meanwhile. PyTorch Geometric is left out where it is not installed.
+    A full run takes about ten minutes; each section can be run by itself. Nothing else should run
+    on the machine at the same time. PyTorch Geometric is left out if it is not installed.
     """
     from csgnn_dgl._platform import usable_cores
     from csgnn_dgl.benchmarks.settings import Settings

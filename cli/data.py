@@ -14,7 +14,7 @@ __all__ = ["data"]
 
 @click.group("data")
 def data() -> None:
-    """Look at data; download, make or import them."""
+    """Inspect, download, make or import data."""
 
 
 @data.command("info")
@@ -22,7 +22,7 @@ def data() -> None:
 @click.option(
     "--kind",
     type=click.Choice(["shapes", "dos"]),
-    help="What is at PATH, if it is taken for the wrong kind; without PATH, which built-in data.",
+    help="Kind of the data at PATH, if it is not recognised correctly; or of the built-in data.",
 )
 @click.option("--points", type=int, help="Points per cloud of shapes.  [default: 1024]")
 @click.option(
@@ -34,8 +34,8 @@ def data() -> None:
 def info(
     path: Path | None, kind: str | None, points: int | None, up_axis: str | None, seed: int
 ) -> None:
-    """Read the data at PATH; say what they hold, and which columns, keys and arrays are used and
-    which are not. Without PATH: the built-in solids, or with --kind dos the built-in carbon set.
+    """Read the data at PATH. Print what they hold, and which columns, keys and arrays are used or
+    not used. Without PATH: the built-in solids, or with --kind dos the built-in carbon set.
 
     \b
     Shapes; PATH is a folder of one of these kinds:
@@ -60,7 +60,8 @@ def info(
 
         if points is not None or up_axis is not None:
             raise ConfigError(
-                "--points and --up-axis are options for shapes, but there are densities of states"
+                "--points and --up-axis are options for shapes, but the data are densities of "
+                "states; leave these options out"
             )
         click.echo(load_dos_dataset(path, seed=seed).summary())
         return
@@ -87,13 +88,13 @@ def info(
     help="Folder to put it in.",
 )
 @click.option("--sha256", help="Refuse an archive with another SHA-256.")
-@click.option("--mirror", "mirrors", multiple=True, help="Fetch from here instead.")
+@click.option("--mirror", "mirrors", multiple=True, help="Fetch from this URL; may be repeated.")
 def download_command(
     name: str, destination: Path, sha256: str | None, mirrors: tuple[str, ...]
 ) -> None:
     """Download the data set NAME (modelnet40) and unpack it.
 
-    A download that was cut off goes on where it stopped.
+    An interrupted download continues where it stopped.
     """
     from csgnn_dgl.datasets.download import download, find_archive
 
@@ -121,17 +122,26 @@ def make() -> None:
     type=click.Path(path_type=Path),
     help="Folder to put it in.",
 )
-@click.option("--structure", "structures", multiple=True, help="Only this one; may be repeated.")
-@click.option("--snapshots", default=100, show_default=True, help="Per structure and temperature.")
-@click.option("--test-snapshots", default=20, show_default=True, help="Per structure.")
+@click.option(
+    "--structure", "structures", multiple=True, help="Make only this structure; may be repeated."
+)
+@click.option(
+    "--snapshots",
+    default=100,
+    show_default=True,
+    help="Training snapshots per structure and temperature.",
+)
+@click.option(
+    "--test-snapshots", default=20, show_default=True, help="Test snapshots per structure."
+)
 @click.option("--interval", default=10, show_default=True, help="Steps between snapshots.")
 @click.option("--seed", default=0, show_default=True, help="Random seed for velocities and noise.")
-@click.option("--processes", type=int, help="How many at a time. Default: one per core.")
+@click.option("--processes", type=int, help="Trajectories at a time. Default: one per core.")
 @click.option(
     "--projected",
     is_flag=True,
-    help="Also the share of every atom in each density of states: some 60 MB of labels with which "
-    "training needs much less time.",
+    help="Also write the curve of every atom: some 60 MB of labels, with which training takes much "
+    "less time.",
 )
 def make_carbon_command(
     destination: Path,
@@ -143,10 +153,10 @@ def make_carbon_command(
     processes: int | None,
     projected: bool,
 ) -> None:
-    """Eight carbon structures at 300 K and 600 K, with tight-binding densities of states.
+    """Make eight carbon structures at 300 K and 600 K with tight-binding densities of states.
 
-    With the defaults it is the experiment of the paper: 1,600 snapshots and 160 for testing. A run
-    that was stopped goes on with the trajectories that are missing.
+    The defaults are those of the paper's experiment: 1,600 snapshots for training and 160 for
+    testing. After an interruption, the same command makes the missing trajectories.
 
     The small set that comes with the package was made with --snapshots 20 --test-snapshots 10.
     """
@@ -183,15 +193,15 @@ def make_carbon_command(
     type=click.Path(path_type=Path),
     help="Folder to make.",
 )
-@click.option("--start", type=float, help="First energy of all, from the zero chosen [eV].")
-@click.option("--stop", type=float, help="Last energy of all [eV].")
-@click.option("--step", type=float, help="Distance of energies [eV].")
+@click.option("--start", type=float, help="First energy of all curves, from the zero chosen [eV].")
+@click.option("--stop", type=float, help="Last energy of all curves [eV].")
+@click.option("--step", type=float, help="Step between energies [eV].")
 @click.option(
     "--zero",
     type=click.Choice(["fermi", "as-given"]),
     default="fermi",
     show_default=True,
-    help="The Fermi level of each calculation, or VASP's own zero.",
+    help="Zero of energy: the Fermi level of each calculation, or VASP's own zero.",
 )
 @click.option("--width", default=0.0, help="Broaden by a Gaussian of this standard deviation [eV].")
 @click.option("--strict", is_flag=True, help="Stop at the first calculation that cannot be used.")
@@ -207,10 +217,10 @@ def import_vasp_command(
     width: float,
     strict: bool,
 ) -> None:
-    """Structures and densities of states from VASP's results, to train on.
+    """Import structures and densities of states from VASP's results, to train on.
 
-    DIR holds vasprun.xml[.gz], or POSCAR and DOSCAR; or folders that do. Calculations that cannot
-    be used are listed at the end, and make the exit status 1.
+    DIR holds vasprun.xml[.gz], or POSCAR and DOSCAR, or folders with these files. Calculations that
+    cannot be used are listed at the end, and the exit status is then 1.
     """
     from tqdm import tqdm
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["describe_atoms_command"]
 
-# Atoms whose numbers are shown, and how many numbers of each.
+# Number of atoms to show, and of features to show for each.
 _ROWS, _COLUMNS = 8, 6
 
 
@@ -30,11 +30,11 @@ _ROWS, _COLUMNS = 8, 6
 def describe_atoms_command(
     config: DescribeConfig, given: set[str], files: tuple[Path, ...], as_json: bool
 ) -> int:
-    """Describe every atom in structure FILES: CIF, POSCAR, extxyz, xyz and what else ASE reads.
+    """Describe every atom in structure FILES: CIF, POSCAR, extxyz, xyz and others that ASE reads.
 
-    Prints what was understood of each file. With --output the descriptors are written with symbols,
-    positions and units; without it the first few are shown. A file that cannot be used is named
-    at the end and does not stop the rest: exit status 1, or 2 if none can be used.
+    Prints how each file was read. With --output, the descriptors are written with symbols,
+    positions and units; without it, the first few are shown. A file that cannot be used does not
+    stop the others. It is named at the end, and the exit status is 1, or 2 if no file can be used.
     """
     from tqdm import tqdm
 

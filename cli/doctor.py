@@ -1,4 +1,4 @@
-"""``csgnn-dgl doctor``: what is here, what will be used, and what is missing."""
+"""``csgnn-dgl doctor``: what is installed, what will be used, and what is missing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from csgnn_dgl.errors import CSGNNError, MissingDependencyError
 
 __all__ = ["doctor"]
 
-# Any distribution of open3d will do: whether it loads is looked at below.
+# Any distribution of open3d is enough. Whether it can be imported is checked below.
 _OPEN3D = ("open3d", "open3d-cpu", "libusb-package")
 Finding = tuple[bool, str, str]
 
@@ -27,13 +27,13 @@ Finding = tuple[bool, str, str]
 def doctor() -> None:
     """Print versions, the state of DGL and open3d, devices, and what will be used.
 
-    The exit status is 2 if something is missing without which training does not work.
+    The exit status is 2 if something is missing that training needs.
     """
     click.echo(f"csgnn-dgl {__version__}")
     click.echo(
         f"  Python            {platform.python_version()} ({sys.executable}), {platform.platform()}"
     )
-    # Whoever has built DGL here needs no release of it.
+    # If DGL is installed, for instance built from source, no release is needed.
     unsupported = None if _installed("dgl") else why_unsupported()
     if unsupported is not None:
         click.echo(f"  NOT SUPPORTED: {unsupported}")
@@ -67,7 +67,7 @@ def doctor() -> None:
             failed |= heading == "DGL"
             click.echo(f"  MISSING {error}")
     if failed:
-        raise CSGNNError("training will not work before the above is installed")
+        raise CSGNNError("training will not work until the packages listed above are installed")
 
 
 def _installed(name: str) -> str | None:
@@ -78,15 +78,15 @@ def _installed(name: str) -> str | None:
 
 
 def _requirements() -> list[Requirement]:
-    """What this package needs on this system, as its installation says."""
+    """Requirements of the installed package that apply to this system."""
     try:
         texts = metadata.requires("csgnn-dgl") or []
     except metadata.PackageNotFoundError:
         raise MissingDependencyError(
-            "csgnn-dgl itself is not installed, only its files are here: pip install -e ."
+            "csgnn-dgl is not installed, only its files are here: run pip install -e ."
         ) from None
     found = [Requirement(text) for text in texts]
-    # Extras are the developers'.
+    # Extras are for developers and optional features.
     needed = [r for r in found if r.marker is None or r.marker.evaluate({"extra": ""})]
     return sorted((r for r in needed if r.name not in _OPEN3D), key=lambda r: r.name)
 
@@ -97,9 +97,9 @@ def _dgl() -> Iterator[Finding]:
 
     graph = ConcentricGrid(1, 2).graph()
     yield True, f"dgl {dgl.__version__} builds heterographs ({graph.num_nodes()} vertices)", ""
-    state = "loads" if GRAPHBOLT_IS_REAL else "does not fit this torch; not needed, left out"
+    state = "loads" if GRAPHBOLT_IS_REAL else "does not fit this torch; it is not needed"
     yield True, f"graphbolt {state}", ""
-    yield True, "kernels: csgnn_dgl.ops on CPU and GPU, from the graphs' own edges", ""
+    yield True, "kernels: csgnn_dgl.ops, on CPU and GPU", ""
 
 
 def _devices() -> Iterator[Finding]:
@@ -123,7 +123,7 @@ def _devices() -> Iterator[Finding]:
     elif torch.version.cuda:
         yield (
             False,
-            f"no GPU, though torch is built for CUDA {torch.version.cuda}",
+            f"no GPU found, although torch is built for CUDA {torch.version.cuda}",
             "check the driver with nvidia-smi; --accelerator auto will use the CPU",
         )
     else:
@@ -140,9 +140,10 @@ def _places() -> Iterator[Finding]:
     from csgnn_dgl.datasets.shapes.cache import default_cache_dir
 
     cache, runs = default_cache_dir(), Path("runs").absolute()
-    remedy = "set CSGNN_CACHE to a folder you may write to; until then nothing is cached"
+    remedy = "set CSGNN_CACHE to a folder that you may write to; until then nothing is cached"
     yield _writable(cache), f"cache of sampled surfaces: {cache}", remedy
-    yield _writable(runs), f"new runs: {runs}", "go to a folder you may write to, or use --output"
+    remedy = "change to a folder that you may write to, or use --output"
+    yield _writable(runs), f"new runs: {runs}", remedy
 
 
 def _writable(path: Path) -> bool:

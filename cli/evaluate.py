@@ -21,10 +21,10 @@ def evaluate_command(config: EvaluateConfig, given: set[str], run: Path) -> None
     RUN is a run directory; or, with --data, a .safetensors file or a shipped model (csgnn-dgl
     models).
 
-    A classifier: accuracy by class under a rotation protocol. A model of densities of states:
-    errors of the curve and its integral, the Fermi level and the band energy, by type of
-    structure; --votes averages over orientations. The result of a run directory goes into
-    RUN/summary.json, and pictures are drawn.
+    For a classifier, prints the accuracy of each class under a rotation protocol. For a model of
+    densities of states, prints the errors of the curve and its integral, the Fermi level and the
+    band energy, by type of structure. --votes averages over orientations. If RUN is a run
+    directory, the result is written to RUN/summary.json, and plots are drawn.
     """
     from csgnn_dgl.tasks import allocator
     from csgnn_dgl.tasks.shipped import find_weights

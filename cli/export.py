@@ -20,7 +20,7 @@ __all__ = ["export_command"]
 )
 @click.option(
     "--model",
-    help="The model of RUN, if it is one of your own: module:Class. A module is imported only if "
+    help="Your own model that RUN belongs to: module:Class. A module of yours is imported only if "
     "you name it.",
 )
 def export_command(run: Path, output: Path, model: str | None) -> None:
@@ -28,9 +28,9 @@ def export_command(run: Path, output: Path, model: str | None) -> None:
 
     RUN is a run directory, a .safetensors file, or a shipped model (csgnn-dgl models).
 
-    Load it with torch.export.load(FILE).module(). A classifier takes clouds (B, N, 3) and gives
-    scores; a model of densities of states takes neighbours and gives descriptors and curves of
-    atoms. Classes, energies and cutoff are in the file as well, as JSON.
+    Load the file with torch.export.load(FILE).module(). A classifier takes clouds (B, N, 3) and
+    returns scores. A model of densities of states takes neighbours and returns descriptors and
+    curves of atoms. The file also holds classes, energies and cutoff as JSON.
     """
     from csgnn_dgl.export import export_model
 

@@ -1,4 +1,4 @@
-"""Entry point: commands are imported when they are used, and errors become one line."""
+"""Entry point: imports a command when it is used, and prints an error as one line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["cli", "main"]
 
 _STATUS_USER_ERROR = 2
 _STATUS_STOPPED = 130
-# PyTorch has no class for these that could be named without importing it.
+# Parts of PyTorch's messages: its class for this error cannot be used without importing torch.
 _OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
 
 
@@ -29,7 +29,7 @@ class LazyGroup(click.Group):
     Parameters
     ----------
     lazy
-        Name of a command → (``module:attribute``, help in a line).
+        For each command name: ``module:attribute``, and a line of help.
     """
 
     def __init__(self, *args: Any, lazy: dict[str, tuple[str, str]], **kwargs: Any) -> None:
@@ -68,22 +68,28 @@ cli = _group(
     {
         "doctor": (
             "csgnn_dgl.cli.doctor:doctor",
-            "What is installed, what is missing, what to do.",
+            "Show what is installed, what is missing, and what to do.",
         ),
-        "data": ("csgnn_dgl.cli.data:data", "Look at data; download, make or import them."),
+        "data": ("csgnn_dgl.cli.data:data", "Inspect, download, make or import data."),
         "train": ("csgnn_dgl.cli.train:train_group", "Train a model: train modelnet, train dos."),
         "evaluate": ("csgnn_dgl.cli.evaluate:evaluate_command", "Test a trained model."),
         "predict": (
             "csgnn_dgl.cli.predict:predict_command",
-            "Classes of shapes, or densities of states of atoms.",
+            "Predict classes of shapes, or densities of states of atoms.",
         ),
         "describe-atoms": (
             "csgnn_dgl.cli.describe_atoms:describe_atoms_command",
-            "A descriptor for every atom of structure files.",
+            "Compute a descriptor of every atom in structure files.",
         ),
-        "export": ("csgnn_dgl.cli.export:export_command", "A model as a file for torch alone."),
+        "export": (
+            "csgnn_dgl.cli.export:export_command",
+            "Write a model as a file that needs only torch.",
+        ),
         "benchmark": ("csgnn_dgl.cli.benchmark:benchmark_command", "Measure speed and memory."),
-        "models": ("csgnn_dgl.cli.models:models_command", "Trained models that come along."),
+        "models": (
+            "csgnn_dgl.cli.models:models_command",
+            "List the shipped models, and the models to train.",
+        ),
     },
 )
 cli.params += [
@@ -98,9 +104,9 @@ def _fail(message: str) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line, and exit: 0 is success, 2 an error to mend, 130 a stop from outside."""
+    """Run the command line and exit: 0 for success, 2 for a user's error, 130 if it was stopped."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    # Taken off by hand, so that it may stand anywhere.
+    # Removed before click parses the arguments, so that it may be given anywhere.
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     sys.exit(_run(words, debug))
@@ -121,7 +127,7 @@ def _run(words: list[str], debug: bool) -> int:
         click.echo("stopped", err=True)
         return _STATUS_STOPPED
     except BrokenPipeError:
-        # The reader of our output went away (head, less): nobody is left to tell.
+        # The reader of our output has ended (head, less), so nothing more can be printed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except CSGNNError as error:

@@ -22,12 +22,12 @@ _WIDTH = 100
     "--for",
     "domain",
     type=click.Choice(list(MODELS)),
-    help="Which models NAME is looked for among. Default: all.",
+    help="Look for NAME only among these models. Default: all.",
 )
 def models_command(name: str | None, as_json: bool, domain: Domain | None) -> None:
-    """List the trained models that come with the package, and the models there are to train.
+    """List the trained models that come with the package, and the models that can be trained.
 
-    With NAME, a model to train or module:Class of your own: its options and presets.
+    With NAME (a model to train, or module:Class of your own), show its options and presets.
     """
     if name is None:
         _list(as_json)
@@ -66,7 +66,7 @@ def _list(as_json: bool) -> None:
             _row("limit", limit)
         _row("made by", model.recipe)
         click.echo()
-    click.echo("To train (csgnn-dgl models NAME: its options and presets):")
+    click.echo("Models to train (csgnn-dgl models NAME shows options and presets):")
     for domain, entries in MODELS.items():
         for name, entry in entries.items():
             click.echo(f"  {name:<10} {domain:<7} {entry.summary}")
@@ -114,7 +114,7 @@ def _kind(name: str, domain: Domain | None) -> list[dict[str, Any]]:
 
 
 def _domain_of(name: str) -> Domain:
-    """What a user's own model is for: found out by trying."""
+    """Find the domain of a user's own model by trying all domains."""
     from csgnn_dgl.errors import ConfigError
     from csgnn_dgl.models.registry import find_class
 

@@ -1,4 +1,4 @@
-"""Flags of a command, made from its configuration class."""
+"""Make the flags of a command from its configuration class."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ConfigCommand(click.Command):
             if record is not None:
                 group = self.groups.get(parameter.name or "", "General")
                 sections.setdefault(group, []).append(record)
-        # What is particular to a command comes before what all of them share.
+        # Groups of the command's own options come before the groups that all commands share.
         shared = ["Optimisation", "Run", "General"]
         order = sorted(sections, key=lambda name: shared.index(name) if name in shared else -1)
         for name, records in ((name, sections[name]) for name in order):
@@ -74,15 +74,15 @@ class _Assignment(click.ParamType):
         try:
             return key.strip(), yaml.safe_load(text)
         except yaml.YAMLError:
-            self.fail(f"the value of {value!r} cannot be read", param, ctx)
+            self.fail(f"the value in {value!r} is not valid YAML", param, ctx)
 
 
 def config_options(config_class: type[Config]) -> Callable[[Callable[..., Any]], click.Command]:
-    """A decorator that makes a command taking the options of ``config_class``.
+    """Make a decorator that turns a function into a command with the options of ``config_class``.
 
     The function is called with ``config`` (the resolved options), ``given`` (the names of the flags
-    that were on the command line) and its own click arguments. Added are ``--config FILE``,
-    ``--preset`` where there are presets, and ``--print-config``, which prints and stops.
+    on the command line) and its own click arguments. The command also gets ``--config FILE``,
+    ``--preset`` if there are presets, and ``--print-config``, which prints the options and exits.
     """
 
     def decorate(function: Callable[..., Any]) -> click.Command:
@@ -114,7 +114,7 @@ def config_options(config_class: type[Config]) -> Callable[[Callable[..., Any]],
         call.__doc__, call.__name__ = function.__doc__, function.__name__
         parameters = [_option(name, field) for name, field in fields.items()]
         parameters += _general_options(config_class)
-        # Where click itself looks for the parameters of a function; it declares no such attribute.
+        # click reads the parameters of a function from this attribute, which it does not declare.
         call.__click_params__ = [  # type: ignore[attr-defined]
             *reversed(parameters),
             *getattr(function, "__click_params__", []),
@@ -129,12 +129,12 @@ def config_options(config_class: type[Config]) -> Callable[[Callable[..., Any]],
 
 
 def _fields(config_class: type[CommandConfig]) -> dict[str, FieldInfo]:
-    """All that have a flag: options of the command, and of the model that is trained by default."""
+    """All options that have a flag: those of the command, and those of the default model."""
     fields = dict(config_class.model_fields)
     if not issubclass(config_class, TrainingConfig):
         return fields
     own = find_hypers(config_class.domain, DEFAULT_MODEL).model_fields
-    # Lists of lists are for YAML and --set.
+    # Lists of lists have no flag; they can be given in YAML and by --set.
     flat = {name: field for name, field in own.items() if _kind(field.annotation) is not None}
     return {**flat, **fields}
 
@@ -148,22 +148,22 @@ def _general_options(config_class: type[CommandConfig]) -> list[click.Option]:
         click.Option(
             ["--config", "config_file"],
             type=click.Path(path_type=Path, dir_okay=False),
-            help="YAML file with options, such as a run's config.yaml; flags go before it.",
+            help="YAML file with options, such as a run's config.yaml; flags override it.",
             show_default=False,
         ),
-        click.Option(["--print-config"], is_flag=True, help="Print all options as YAML, and stop."),
+        click.Option(["--print-config"], is_flag=True, help="Print all options as YAML and exit."),
     ]
     if config_class.presets:
         described = "; ".join(f"{k}: {v.description}" for k, v in config_class.presets.items())
         if issubclass(config_class, TrainingConfig):
-            described += f" (presets of {DEFAULT_MODEL}; csgnn-dgl models NAME lists another's)"
-        # Not a click.Choice: the configuration itself names the nearest preset.
+            described += f" (presets of {DEFAULT_MODEL}; for others see csgnn-dgl models NAME)"
+        # Not a click.Choice, because the configuration's own error names the nearest preset.
         options.insert(
             0,
             click.Option(
                 ["--preset"],
                 metavar=f"[{'|'.join(config_class.presets)}]",
-                help=f"Other defaults for a purpose. {described}.",
+                help=f"Set of defaults. {described}.",
                 show_default=False,
             ),
         )
@@ -210,7 +210,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
 
 
 def _kind(annotation: Any) -> Any:
-    """The type of a flag; None if there can be none."""
+    """The type of a flag; None if the option cannot have a flag."""
     kind = _without_none(annotation)
     if kind in (bool, int, float, str, Path) or typing.get_origin(kind) in (Literal, list):
         return kind

@@ -1,4 +1,4 @@
-"""How a command over many files ends."""
+"""The end of a command that works on many files."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["finish_files"]
 
 
 def finish_files(outcomes: Sequence[tuple[Path, str | None]]) -> int:
-    """Name the files that could not be used.
+    """Print the files that could not be used.
 
     Parameters
     ----------
     outcomes
-        Each file, and why it could not be used or None.
+        Each file, with the reason why it could not be used, or None.
 
     Returns
     -------
     int
-        Exit status: 0 if all could be used, 1 if some, 2 if none.
+        Exit status: 0 if all files could be used, 1 if some could, 2 if none could.
     """
     errors = [error for _, error in outcomes if error is not None]
     if not errors:

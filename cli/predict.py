@@ -29,12 +29,12 @@ def predict_command(
 
     \b
     A classifier takes meshes and clouds of any orientation, position and size.
-    A model of densities of states takes CIF, POSCAR, extxyz, xyz and what else ASE reads, and gives
-    the curve, the Fermi level, the band energy and the gap; each frame of a trajectory is a
-    structure.
+    A model of densities of states takes CIF, POSCAR, extxyz, xyz and other formats that ASE reads.
+    It predicts the curve, the Fermi level, the band energy and the gap. Each frame of a trajectory
+    is a structure.
 
-    A file that cannot be used is named at the end, and does not keep the others from being
-    used: exit status 1, or 2 if none can be used.
+    A file that cannot be used does not stop the others. It is named at the end, and the exit status
+    is 1, or 2 if no file can be used.
     """
     from tqdm import tqdm
 

@@ -19,7 +19,7 @@ __all__ = ["train_dos", "train_group", "train_modelnet"]
 _resume = click.option(
     "--resume",
     type=click.Path(path_type=Path),
-    help="Go on with this run, with the options that it was begun with.",
+    help="Resume this run, with the options that it was started with.",
 )
 
 
@@ -33,8 +33,8 @@ def train_group() -> None:
 def train_modelnet(config: TrainModelNetConfig, given: set[str], resume: Path | None) -> None:
     """Train a classifier of shapes: ModelNet, or your own meshes and clouds.
 
-    The run directory then holds the weights, curves, a confusion matrix of the validation split,
-    and summary.json. The test split is not touched: csgnn-dgl evaluate RUN does that.
+    Afterwards the run directory holds the weights, curves, a confusion matrix of the validation
+    split, and summary.json. Training does not use the test split; csgnn-dgl evaluate RUN does.
     """
     _train("classifier", config, given, resume)
 
@@ -44,19 +44,19 @@ def train_modelnet(config: TrainModelNetConfig, given: set[str], resume: Path | 
 def train_dos(config: TrainDOSConfig, given: set[str], resume: Path | None) -> None:
     """Train a model of densities of states: the built-in carbon set, or your own structures.
 
-    The run directory then holds the weights, curves, examples from the validation split, and
-    summary.json. The test split is not touched: csgnn-dgl evaluate RUN does that.
+    Afterwards the run directory holds the weights, curves, examples from the validation split, and
+    summary.json. Training does not use the test split; csgnn-dgl evaluate RUN does.
     """
     _train("dos", config, given, resume)
 
 
 def _train(kind: str, config: TrainingConfig, given: set[str], resume: Path | None) -> None:
-    # The user names a model of their own again: no file makes a module be imported.
+    # The user's own model must be named again: a file alone never causes the import of a module.
     others = given - {"--model"}
     if resume is not None and others:
         raise ConfigError(
-            f"--resume goes on with the options that {resume} was begun with, so "
-            f"{', '.join(sorted(others))} cannot be given with it"
+            f"--resume uses the options that {resume} was started with, so "
+            f"{', '.join(sorted(others))} cannot be given with it; leave these options out"
         )
     from csgnn_dgl.tasks import allocator
     from csgnn_dgl.tasks.training import is_first_process

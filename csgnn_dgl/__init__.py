@@ -1,8 +1,8 @@
-"""Graph learning on concentric spheres, for 3-D data whose orientation is arbitrary."""
+"""Graph learning on concentric spheres, for 3-D data of any orientation."""
 
 from csgnn_dgl import _graphbolt
 
 __version__ = "0.1.0"
 
-# From here on a plain `import dgl` works too, whatever torch it finds.
+# Afterwards a plain `import dgl` works too, with any version of torch.
 _graphbolt.install()

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written aside, flushed to the disk, then renamed."""
+"""Write files completely or not at all: to a temporary file, which is flushed and then renamed."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ __all__ = [
     "sha256_file",
 ]
 
-#: Names of the files written aside start and end so; only a killed process leaves one behind.
+#: Start and end of the names of temporary files. Only a killed process leaves one behind.
 _PREFIX = ".tmp-"
 _SUFFIX = ".partial"
 
 _REMEDIES = {
-    errno.ENOSPC: "the disk is full: free some space, or name a place on another disk",
+    errno.ENOSPC: "the disk is full: free some space, or name a path on another disk",
     errno.EFBIG: "it would be larger than the system allows (ulimit -f): raise that limit",
-    errno.EDQUOT: "the disk quota is used up: free some space, or name a place on another disk",
-    errno.EACCES: "permission denied: change the permissions, or name a place you may write to",
-    errno.EPERM: "permission denied: change the permissions, or name a place you may write to",
-    errno.EROFS: "the file system is read-only: name a place you may write to",
-    errno.ENOENT: "its folder does not exist: create it, or name another place",
-    errno.ENOTDIR: "a part of the path is a file, not a folder: name another place",
-    errno.EISDIR: "it is a folder, not a file: name another place",
+    errno.EDQUOT: "the disk quota is used up: free some space, or name a path on another disk",
+    errno.EACCES: "permission denied: change the permissions, or name a path you may write to",
+    errno.EPERM: "permission denied: change the permissions, or name a path you may write to",
+    errno.EROFS: "the file system is read-only: name a path you may write to",
+    errno.ENOENT: "its folder does not exist: create it, or name another path",
+    errno.ENOTDIR: "a part of the path is a file, not a folder: name another path",
+    errno.EISDIR: "it is a folder, not a file: name another path",
     errno.ENAMETOOLONG: "the name is too long: name a shorter one",
 }
 
@@ -46,24 +46,24 @@ _IN_USE = (32, 33)
 
 
 def resource_error(error: OSError, path: str | os.PathLike[str], doing: str) -> ResourceError:
-    """A message for a failed file operation: what was tried, where, and what to do.
+    """Make an error for a failed file operation: what was tried, where, and what to do.
 
     Parameters
     ----------
     error
-        What the operating system said.
+        The error of the operating system.
     path
-        The file or folder that the user knows of.
+        The file or folder that the user named.
     doing
-        The verb, as in "cannot <doing> <path>".
+        The verb in "cannot <doing> <path>".
 
     Examples
     --------
     >>> print(resource_error(OSError(errno.EROFS, ""), "a.txt", "write"))
-    cannot write a.txt: the file system is read-only: name a place you may write to
+    cannot write a.txt: the file system is read-only: name a path you may write to
     """
-    if getattr(error, "winerror", None) in _IN_USE:  # a Windows name for what has errno EACCES
-        reason = "another program has it open: close that, or name another place"
+    if getattr(error, "winerror", None) in _IN_USE:  # these have the errno EACCES, too
+        reason = "another program has it open: close that program, or name another path"
     else:
         reason = _REMEDIES.get(error.errno or 0) or error.strerror or str(error)
     return ResourceError(f"cannot {doing} {os.fspath(path)}: {reason}")
@@ -80,24 +80,25 @@ def atomic_write(
 def atomic_write(
     path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w"
 ) -> contextlib.AbstractContextManager[IO[Any]]:
-    """A file to write to, which takes the place of ``path`` only when the block ends well.
+    """Open a file that replaces ``path`` only when the block ends without an error.
 
-    The data goes to a file in the same folder, is flushed to the disk, and is renamed. Whatever
-    happens in between (an error, a full disk, SIGKILL, a power cut) the old file stays as it was.
-    Text is UTF-8 with ``\\n`` line ends on every system.
+    The data are written to a temporary file in the same folder, which is flushed to the disk and
+    renamed. If anything fails before (an error, a full disk, SIGKILL, a power cut), the old file
+    stays unchanged. Text is UTF-8 with ``\\n`` line ends on every system.
 
     Parameters
     ----------
     path
-        The file to write. Its folder must exist. If it is a symbolic link, what it points to is
-        replaced and the link stays. A device or a pipe is written to directly.
+        The file to write. Its folder must exist. If it is a symbolic link, the file it points to
+        is replaced and the link stays. A device or a pipe is written to directly.
     mode
         ``"w"`` for text or ``"wb"`` for bytes.
 
     Raises
     ------
     ResourceError
-        Full disk, no permission, read-only file system, no such folder.
+        The disk is full, there is no permission, the file system is read-only, or the folder does
+        not exist.
 
     Examples
     --------
@@ -123,7 +124,7 @@ def _atomic_write(path: str | os.PathLike[str], mode: str) -> Iterator[IO[Any]]:
                 yield file
             return
         target = Path(os.path.realpath(path))
-        # The random name keeps apart all that write at once: threads, processes, machines.
+        # The name is random, so that several threads, processes or machines can write at once.
         aside = target.with_name(f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
         try:
             with _open(aside, mode.replace("w", "x")) as file:
@@ -138,21 +139,21 @@ def _atomic_write(path: str | os.PathLike[str], mode: str) -> Iterator[IO[Any]]:
             raise
         _sync_folder(target.parent)
     except OSError as error:
-        # An error of the block itself, about some other file, is not ours to explain.
+        # The block may raise errors about other files; these are not changed.
         if error.filename is not None and error.filename not in (str(aside), os.fspath(path)):
             raise
         raise resource_error(error, path, "write") from error
 
 
 def _open(path: str | os.PathLike[str], mode: str) -> IO[Any]:
-    # Not tempfile.mkstemp: permissions are to follow the umask, as those of any other file.
+    # tempfile.mkstemp would ignore the umask, which other files follow.
     if mode.endswith("b"):
         return open(path, mode)
     return open(path, mode, encoding="utf-8", newline="\n")
 
 
 def _is_special(path: str | os.PathLike[str]) -> bool:
-    """Whether the path is something that is neither a file nor yet to be made; a folder raises."""
+    """Whether the path exists and is not a regular file, such as a device; a folder raises."""
     try:
         kind = os.stat(path).st_mode
     except FileNotFoundError:
@@ -163,9 +164,9 @@ def _is_special(path: str | os.PathLike[str]) -> bool:
 
 
 def _copy_permissions(old: Path, new: Path) -> None:
-    """A file that is replaced keeps its permissions; a new one has those of the umask.
+    """Give the new file the permissions of the one that it replaces, if there is one.
 
-    On Windows, which keeps access lists with the folder, this is the read-only mark alone.
+    On Windows, where access lists belong to the folder, this is only the read-only flag.
     """
     with contextlib.suppress(OSError):
         mode = stat.S_IMODE(old.stat().st_mode)
@@ -174,7 +175,7 @@ def _copy_permissions(old: Path, new: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut, where the system can do that.
+    """Flush the folder, so that the rename survives a power cut, where the system can do that.
 
     Windows cannot open a folder, and some file systems cannot flush one.
     """
@@ -201,7 +202,7 @@ def atomic_write_text(path: str | os.PathLike[str], text: str) -> None:
 def atomic_write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Write ``value`` as indented JSON in the given order of keys; see :func:`atomic_write`.
 
-    Numbers that are not finite are refused, because JSON has none: say ``None`` instead.
+    Numbers that are not finite are refused, because JSON has none; use ``None`` instead.
 
     Raises
     ------
@@ -215,7 +216,7 @@ def atomic_write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal.
+    """Compute the SHA-256 of a file's bytes, in hexadecimal.
 
     Raises
     ------
@@ -238,9 +239,9 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> int:
-    """Remove what killed processes were writing aside in a folder; returns how many files.
+    """Remove temporary files that killed processes left in a folder; returns their number.
 
-    Call it only where no other process writes (the run's lock is held).
+    Call it only while no other process writes there (the run's lock is held).
 
     Examples
     --------

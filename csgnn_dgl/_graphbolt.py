@@ -1,10 +1,10 @@
-"""Lets ``import dgl`` succeed beside any torch.
+"""Make ``import dgl`` work with any version of torch.
 
 DGL 2.1.0, the newest release on PyPI for Linux, imports its module ``graphbolt``, which is compiled
-for torch 2.0 to 2.2 and fails beside any other. Nothing here uses graphbolt (it loads mini-batches
-of huge graphs), so an empty module stands in for it where the real one cannot be loaded. A finder
-decides this when DGL is imported, so ``import csgnn_dgl`` costs nothing and imports neither torch
-nor DGL.
+for torch 2.0 to 2.2 and fails with other versions. This package does not use graphbolt (it loads
+mini-batches of huge graphs), so an empty module replaces it where it cannot be loaded. A finder
+decides this when DGL is imported, so ``import csgnn_dgl`` is fast and imports neither torch nor
+DGL.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MARK = "__stands_in_for_graphbolt__"
 
 
 def is_stand_in(module: ModuleType) -> bool:
-    """Whether ``module`` is the empty one."""
+    """Whether ``module`` is the empty replacement."""
     return getattr(module, _MARK, False)
 
 
@@ -39,7 +39,7 @@ def _was_compiled_for_this_torch(folders: Sequence[str]) -> bool:
 
 
 class _RealOrEmpty(Loader):
-    """Runs the real module; if that fails, leaves an empty one."""
+    """Runs the real module, or makes an empty one if that fails."""
 
     def __init__(self, real: Loader | None) -> None:
         self.real = real
@@ -54,7 +54,7 @@ class _RealOrEmpty(Loader):
                 self.real.exec_module(module)
                 return
             except (ImportError, OSError):
-                # Something that it needs is missing, or a library does not load.
+                # A dependency is missing, or a library cannot be loaded.
                 for name in [n for n in sys.modules if n.startswith(f"{_GRAPHBOLT}.")]:
                     del sys.modules[name]
         vars(module).clear()
@@ -67,7 +67,7 @@ class _Finder(MetaPathFinder):
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if name == "dgl":
-            # Without this DGL looks for, and writes, a settings file in the home folder.
+            # Without this, DGL reads and writes a settings file in the home folder.
             os.environ.setdefault("DGLBACKEND", "pytorch")
             _forget_failed_import()
             return None
@@ -85,7 +85,7 @@ class _Finder(MetaPathFinder):
 
 
 def _forget_failed_import() -> None:
-    """Remove what an ``import dgl`` that failed before has left: it would be taken for finished."""
+    """Remove modules left by a failed ``import dgl``, which Python would treat as complete."""
     for name in [n for n in sys.modules if n.startswith("dgl.")]:
         del sys.modules[name]
 

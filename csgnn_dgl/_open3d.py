@@ -1,4 +1,4 @@
-"""The only line in the project that imports open3d: late, since it takes seconds, and quietly."""
+"""The only import of open3d in the project: done late, because it takes seconds, and silently."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["import_open3d"]
 
 
 def import_open3d() -> ModuleType:
-    """The open3d package.
+    """Import the open3d package.
 
     Raises
     ------
     MissingDependencyError
-        It, or a system library that it needs, is not installed; the message names it.
+        open3d, or a system library that it needs, is not installed; the message names it.
     """
     _provide_libusb()
     try:
@@ -27,17 +27,17 @@ def import_open3d() -> ModuleType:
         raise MissingDependencyError(
             f"meshes are read and sampled by open3d, which cannot be loaded here ({error}). "
             f"Install it: pip install open3d-cpu on Linux x86-64, else pip install open3d. On a "
-            f"bare Linux it also needs system libraries: apt-get install libusb-1.0-0 libgl1"
+            f"minimal Linux it also needs system libraries: apt-get install libusb-1.0-0 libgl1"
         ) from error
     open3d.utility.set_verbosity_level(open3d.utility.VerbosityLevel.Error)
     return open3d
 
 
 def _provide_libusb() -> None:
-    """Load libusb from PyPI's copy where the system has none.
+    """Load the copy of libusb from PyPI if the system has none.
 
-    open3d is linked to it for depth cameras. Once a library of that name is in the process, the
-    loader does not look for another.
+    open3d is linked to libusb for depth cameras. Once a library of that name is loaded, the loader
+    does not look for another.
     """
     if ctypes.util.find_library("usb-1.0") is not None:
         return

@@ -1,4 +1,4 @@
-"""Which Python and which machine this is, and whether DGL has a release for it. Free of torch."""
+"""Find out whether DGL has a release for this Python and machine. Does not import torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 __all__ = ["DGL_WHEELS", "usable_cores", "why_no_dgl", "why_unsupported"]
 
-#: What PyPI holds of DGL 2.1 and later, for CPython 3.10 to 3.12.
+#: Systems for which PyPI has DGL 2.1 or later, for CPython 3.10 to 3.12.
 DGL_WHEELS = (
     "Linux with glibc on x86-64 and aarch64 (2.1.0), macOS (2.2.0), Windows on x86-64 (2.2.1)"
 )
@@ -16,14 +16,14 @@ DGL_WHEELS = (
 _PYTHONS = ((3, 10), (3, 12))
 _SYSTEMS = {
     "Linux": ("x86_64", "aarch64"),
-    "Darwin": ("arm64",),  # DGL is there for Intel too, but torch ended with 2.2
+    "Darwin": ("arm64",),  # DGL has releases for Intel, too, but torch's ended with 2.2
     "Windows": ("amd64",),
 }
 _ADVICE = "python3.12 -m venv .venv, or conda create -n csgnn python=3.12"
 
 
 def why_unsupported() -> str | None:
-    """Why DGL or torch cannot be installed for this Python or on this machine; none where they can.
+    """Say why DGL or torch cannot be installed here; None where they can.
 
     Examples
     --------
@@ -37,7 +37,10 @@ def why_unsupported() -> str | None:
             f"3.12: make an environment with one of these ({_ADVICE})"
         )
     if sys.version_info[:2] < _PYTHONS[0]:
-        return f"Python {version} is too old, 3.10 to 3.12 will do: make an environment ({_ADVICE})"
+        return (
+            f"Python {version} is too old, and 3.10 to 3.12 is needed: make an environment "
+            f"({_ADVICE})"
+        )
     if sys.version_info[:2] > _PYTHONS[1]:
         return (
             f"DGL has no release for Python {version}, only for 3.10 to 3.12: make an environment "
@@ -63,7 +66,7 @@ def why_unsupported() -> str | None:
 
 
 def why_no_dgl() -> str:
-    """The message where DGL is not installed: that it cannot be here, or how to install it."""
+    """Message where DGL is not installed: why it cannot be, or how to install it."""
     return why_unsupported() or (
         f"DGL is not installed: pip install 'dgl>=2.1'. There are releases for CPython 3.10 to "
         f"3.12, on {DGL_WHEELS}"
@@ -71,21 +74,21 @@ def why_no_dgl() -> str:
 
 
 def usable_cores() -> int:
-    """How many processors this process may run on.
+    """Number of processors that this process may use.
 
-    Where the system can keep a process to some of them (Linux, Windows), these are counted.
+    On Linux and Windows, the system may restrict a process to some of them.
 
     Examples
     --------
     >>> usable_cores() >= 1
     True
     """
-    import psutil  # here, so that the messages above need nothing installed
+    import psutil  # imported here, so that the messages above need no other package
 
     process = psutil.Process()
     if hasattr(process, "cpu_affinity"):
         try:
             return len(process.cpu_affinity())
         except (OSError, psutil.Error):
-            pass  # some containers forbid the question
+            pass  # some containers forbid this call
     return os.cpu_count() or 1

@@ -27,7 +27,7 @@ __all__ = [
 
 
 def option(default: Any, description: str, group: str = "Options", **limits: Any) -> Any:
-    """A field of :class:`Options`: its default, what it is, and the group that help lists it in.
+    """Make a field of :class:`Options` from its default, its description and its group in help.
 
     ``limits`` are pydantic's, such as ``ge=1``; ``short="-o"`` adds a short flag.
     """
@@ -39,14 +39,14 @@ def option(default: Any, description: str, group: str = "Options", **limits: Any
 
 @dataclass(frozen=True)
 class Preset:
-    """Defaults for a purpose.
+    """A named set of defaults.
 
     Parameters
     ----------
     description
-        What it is for, in a line.
+        Its purpose, in a line.
     values
-        The options it sets.
+        The options that it sets.
     """
 
     description: str
@@ -59,7 +59,7 @@ class Options(BaseModel):
     Raises
     ------
     ConfigError
-        An unknown name, a value that is not allowed, NaN or infinity.
+        A name is unknown, or a value is not allowed, NaN or infinite.
     """
 
     model_config = ConfigDict(
@@ -67,7 +67,7 @@ class Options(BaseModel):
     )
 
     def __init__(self, /, **values: Any) -> None:
-        # Where each value was written, which validated() knows.
+        # validated() passes where each value was written, for messages.
         origin = values.pop("_written", {})
         try:
             super().__init__(**values)
@@ -125,13 +125,14 @@ class CommandConfig(Options):
     ) -> Self:
         """Defaults, overridden by a preset, then by a YAML file, then by flags.
 
-        The YAML file may name its preset under the key ``preset``; a preset given as an argument
-        goes before that.
+        The YAML file may name a preset under the key ``preset``; a preset given as an argument
+        overrides it.
 
         Raises
         ------
         ConfigError
-            Unknown preset or key (naming the nearest), or a value that is not allowed.
+            A preset or key is unknown (the message names the nearest one), or a value is not
+            allowed.
         """
         name, sources = cls._written(preset, yaml_path, flags)
         if name is not None:
@@ -160,21 +161,21 @@ class CommandConfig(Options):
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
     def refuse_unused(self, names: Iterable[str], reason: str) -> None:
-        """Refuse options that somebody chose although they mean nothing here.
+        """Refuse options that the user set although they have no effect here.
 
-        A default that stands in a file, as in a printed configuration, is not a choice.
+        A default value in a file, as in a printed configuration, does not count as set.
 
         Parameters
         ----------
         names
-            Options without a meaning.
+            Options without effect.
         reason
-            Why they have none, a clause.
+            Why they have none, as a clause.
 
         Raises
         ------
         ConfigError
-            One of them was chosen; says where.
+            One of them was set; the message says where.
         """
         chosen = []
         for name in names:
@@ -193,7 +194,7 @@ class CommandConfig(Options):
     def _written(
         preset: str | None, yaml_path: Path | None, flags: Mapping[str, Any] | None
     ) -> tuple[Any, list[Source]]:
-        """The preset asked for, and what the file and the flags say."""
+        """The name of the preset, and the options of the file and the flags."""
         from_file = read_yaml(yaml_path) if yaml_path is not None else {}
         named = from_file.pop("preset", None)
         sources = [Source(str(yaml_path), from_file), Source("flags", flags or {})]
@@ -208,12 +209,12 @@ AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
 def preset_of(presets: Mapping[str, Preset], name: Any) -> Preset:
-    """The preset called ``name``.
+    """Find the preset called ``name``.
 
     Raises
     ------
     ConfigError
-        There is none; names the nearest.
+        There is none; the message names the nearest one.
     """
     if not isinstance(name, str) or name not in presets:
         raise ConfigError(f"unknown preset {name!r}: {suggest(str(name), presets)}")
@@ -223,7 +224,7 @@ def preset_of(presets: Mapping[str, Preset], name: Any) -> Preset:
 def validated(
     options: type[AnyOptions], values: Mapping[str, Any], origin: Mapping[str, str]
 ) -> AnyOptions:
-    """``options(**values)``, with errors in words.
+    """Call ``options(**values)``, with error messages for users.
 
     Parameters
     ----------
@@ -237,7 +238,8 @@ def validated(
     Raises
     ------
     ConfigError
-        An unknown name (naming the nearest), or a value that is not allowed; says where it stands.
+        A name is unknown (the message names the nearest one), or a value is not allowed. The
+        message says where it was written.
     """
     for name in values:
         if name not in options.model_fields:
@@ -271,7 +273,7 @@ def _in_words(error: ValidationError, values: Mapping[str, Any], origin: Mapping
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a key that stands twice is an error, not the last one's value."""
+    """YAML loader for which a key that is given twice is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -280,19 +282,19 @@ class _Loader(yaml.SafeLoader):
                 continue
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} stands twice", key.start_mark
+                    None, None, f"the key {key.value!r} is given twice", key.start_mark
                 )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
+    """Read the mapping in a YAML file.
 
     Raises
     ------
     ConfigError
-        The file is missing, not YAML, or holds something else.
+        The file is missing, is not YAML, or does not hold a mapping.
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)

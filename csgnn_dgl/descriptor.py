@@ -1,4 +1,4 @@
-"""Descriptors and densities of states of atoms, in a call: ASE in, NumPy out."""
+"""Descriptors and densities of states of atoms as calls: ASE in, NumPy out."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ __all__ = ["AtomDescriptor", "DOSPrediction", "UnseenElementWarning", "predict_d
 
 Array = npt.NDArray[Any]
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
-# Atoms that are gathered from an iterator before they are described.
+# Number of atoms to collect from an iterator before they are described.
 _GATHERED = 512
 
 
 class UnseenElementWarning(UserWarning):
-    """An element that a model was not trained on."""
+    """Warns about an element that a model was not trained on."""
 
 
 class AtomDescriptor:
     """A learned descriptor of every atom, from its surroundings on concentric spheres.
 
-    It is what the encoder of a trained density-of-states model makes of an atom's neighbours
-    (Sec. 4.2 of "Concentric Spherical GNN for 3D Representation Learning"). Any element will do;
-    one that the model was not trained on is warned about once. Structures of any size are
+    The descriptor is the output of the encoder of a trained density-of-states model (Sec. 4.2 of
+    "Concentric Spherical GNN for 3D Representation Learning"). Shipped models describe any element,
+    with one warning for each element that they were not trained on. Structures of any size are
     described in bounded memory.
 
     Parameters
@@ -52,9 +52,9 @@ class AtomDescriptor:
     Raises
     ------
     CheckpointError
-        No such weights, or weights of another kind of model.
+        There are no such weights, or they belong to another kind of model.
     ConfigError
-        No such device or dtype.
+        The device or the dtype does not exist.
 
     Examples
     --------
@@ -105,15 +105,15 @@ class AtomDescriptor:
         self, system: Iterable[Atoms], centers: Sequence[Sequence[int] | None] | None = None
     ) -> list[Array]: ...
     def create(self, system: Atoms | Iterable[Atoms], centers: Any = None) -> Array | list[Array]:
-        """Descriptors of atoms.
+        """Compute descriptors of atoms.
 
         Parameters
         ----------
         system
-            One structure, or a list or iterator of them.
+            One structure, or a list or iterator of structures.
         centers
-            Atoms to describe, by number, in the order of the rows: for one structure a list, for
-            many a list of lists. All by default.
+            Indices of the atoms to describe, in the order of the rows: for one structure a list,
+            for many a list of lists. All atoms by default.
 
         Returns
         -------
@@ -123,8 +123,8 @@ class AtomDescriptor:
         Raises
         ------
         DataError
-            Atoms at one place, positions that are not finite, a singular cell, or centers that do
-            not exist.
+            A structure has two atoms at one place, positions that are not finite, a singular cell,
+            or an element that the model cannot describe; or centers do not exist.
         """
         if isinstance(system, Atoms):
             return self._create([system], [centers], 0)[0]
@@ -145,7 +145,10 @@ class AtomDescriptor:
                 waiting, atoms = [], 0
         results += self._create(waiting, wanted, len(results))
         if wanted is not None and len(wanted) != len(results):
-            raise DataError(f"{len(wanted)} lists of centers for {len(results)} structures")
+            raise DataError(
+                f"there are {len(wanted)} lists of centers for {len(results)} structures; give one "
+                f"for each"
+            )
         return results
 
     def _create(
@@ -153,7 +156,8 @@ class AtomDescriptor:
     ) -> list[Array]:
         for number, atoms in enumerate(structures):
             problem = unknown_elements(self._trained.model.model, atoms, self.weights)
-            # A model of one element takes all others for it, which is said.
+            # A model that was trained on one element treats all others as that element, with a
+            # warning.
             if problem and len(self.elements) > 1:
                 raise StructureError(first + number, problem, atoms.get_chemical_formula())
             for note in self._unseen.notes(atoms):
@@ -162,7 +166,10 @@ class AtomDescriptor:
         if own is None or all(entry is None for entry in own):
             return [found.astype(self.dtype) for found in self._trained.describe(structures)]
         if len(own) < len(structures):
-            raise DataError(f"{len(centers or [])} lists of centers for more structures than that")
+            raise DataError(
+                f"there are {len(centers or [])} lists of centers, but more structures; give one "
+                f"for each"
+            )
         pairs = zip(own, structures, strict=True)
         chosen = [_indices(entry, atoms, first + i) for i, (entry, atoms) in enumerate(pairs)]
         found = self._trained.describe(structures, centres=[np.unique(rows) for rows in chosen])
@@ -179,12 +186,12 @@ def _indices(centers: Any, atoms: Atoms, structure: int) -> npt.NDArray[np.int64
     if values.ndim != 1 or (values.size and not np.issubdtype(values.dtype, np.integer)):
         raise DataError(
             f"centers of structure {structure} have shape {values.shape} and type {values.dtype}: "
-            f"numbers of atoms are wanted; points in space are not described"
+            f"give indices of atoms; points in space cannot be described"
         )
     wrong = values[(values < 0) | (values >= len(atoms))] if values.size else values
     if len(wrong):
         raise DataError(
-            f"structure {structure} has atoms 0 to {len(atoms) - 1}; center {wrong[0]} is none"
+            f"structure {structure} has atoms 0 to {len(atoms) - 1}, but center {wrong[0]} is given"
         )
     return values.astype(np.int64)
 
@@ -218,16 +225,17 @@ def predict_dos(
     device: str = "auto",
     model: Any = None,
 ) -> DOSPrediction | list[DOSPrediction]:
-    """The density of states of one structure or of many.
+    """Predict the density of states of one structure or of many.
 
     Parameters
     ----------
     atoms
-        One structure, or a list or iterator of them.
+        One structure, or a list or iterator of structures.
     weights
         As for :class:`AtomDescriptor`.
     electrons
-        Per atom; by default what the training data say of the elements.
+        Electrons per atom; by default from the training data, or else from the structure's
+        ``info``.
     votes
         Orientations to average over.
     device, model
@@ -241,9 +249,9 @@ def predict_dos(
     Raises
     ------
     CheckpointError
-        No such weights, or weights of another kind of model.
+        There are no such weights, or they belong to another kind of model.
     DataError
-        A structure that cannot be used, or more electrons than the energy window holds.
+        A structure cannot be used, or the energy window holds fewer states than electrons.
 
     Examples
     --------

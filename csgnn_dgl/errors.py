@@ -20,7 +20,7 @@ __all__ = [
 
 
 class CSGNNError(Exception):
-    """Base of all errors that a user can mend; the message is all there is to say."""
+    """Base of all errors that a user can fix; the message says how."""
 
 
 class ConfigError(CSGNNError, ValueError):
@@ -28,21 +28,21 @@ class ConfigError(CSGNNError, ValueError):
 
 
 class DataError(CSGNNError, ValueError):
-    """Files, shapes, points or labels that cannot be used."""
+    """Data that cannot be used: files, shapes, points or labels."""
 
 
 class StructureError(DataError):
     """One of several structures cannot be used.
 
-    Whoever knows the structure by a better name than its number says that name and
+        A caller that knows a better name for the structure than its index can combine that name with
     ``problem``.
 
     Parameters
     ----------
     index
-        Its number among the structures given.
+        Its index among the structures given.
     problem
-        What is wrong with it, as a sentence without its end.
+        What is wrong with it, as a sentence without a full stop.
     formula
         Its chemical formula; empty if it has no atoms.
 
@@ -56,8 +56,8 @@ class StructureError(DataError):
     """
 
     def __init__(self, index: int, problem: str, formula: str = "") -> None:
-        # All three are arguments of the base, so that the error can be pickled: data loaders send
-        # errors from one process to another.
+        # All three are arguments of the base, so that the error can be pickled. Data loaders send
+        # errors between processes.
         super().__init__(index, problem, formula)
         self.index, self.problem, self.formula = index, problem, formula
 
@@ -70,11 +70,11 @@ class CheckpointError(CSGNNError):
 
 
 class ResourceError(CSGNNError):
-    """Not enough memory or disk, or no permission."""
+    """There is not enough memory or disk space, or no permission."""
 
 
 class StoppedError(CSGNNError):
-    """Ended from outside, by Ctrl-C or a signal; the message says how to go on."""
+    """A training was stopped by Ctrl-C or a signal; the message says how to resume it."""
 
 
 class MissingDependencyError(CSGNNError, ImportError):
@@ -82,7 +82,7 @@ class MissingDependencyError(CSGNNError, ImportError):
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:
-    """The known name that looks most like ``name``, if any looks like it.
+    """Find the known name that is most similar to ``name``; None if none is similar.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def nearest_name(name: str, known: Iterable[str]) -> str | None:
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """A sentence naming the nearest known name and all of them.
+    """Make a hint that names the nearest known name and lists all known names.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Trained networks as programs that torch runs by itself, whatever they are."""
+"""Export trained networks of any target as programs that need only torch."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["export_model"]
 
 
 def export_model(weights: str | Path, path: Path, *, model: Any = None) -> str:
-    """Write a network as a ``.pt2`` file, and say what kind it is.
+    """Write a network as a ``.pt2`` file, and return its kind.
 
-    See :func:`csgnn_dgl.tasks.classes.export.export` and
-    :func:`csgnn_dgl.tasks.dos.export.export` for what the programs take and give.
+    :func:`csgnn_dgl.tasks.classes.export.export` and :func:`csgnn_dgl.tasks.dos.export.export`
+    describe the inputs and outputs of the programs.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def export_model(weights: str | Path, path: Path, *, model: Any = None) -> str:
     Raises
     ------
     CheckpointError
-        No usable weights there.
+        There are no weights, or they cannot be used.
     """
     found = find_weights(weights)
     target = target_of(found)

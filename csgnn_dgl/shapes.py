@@ -1,4 +1,4 @@
-"""Classification of shapes in a call: train, load, evaluate, predict."""
+"""Classification of shapes as calls: train, load, evaluate, predict."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ def train_classifier(
     model
         A model that ``csgnn-dgl models`` lists, ``module:Class``, or a class of your own.
     preset
-        Defaults for a purpose, such as ``"compact"``.
+        Name of a set of defaults, such as ``"compact"``.
     output
         Run directory to make; the next free one in ``runs/`` by default.
     echo
-        Called with a line of text now and then, such as ``print``.
+        Called with lines of text, such as ``print``.
     options
         Any option of the command and of the model, with underscores: ``epochs=20``, ``level=2``.
 
     Raises
     ------
     CSGNNError
-        The data, the options or the place to write cannot be used; nothing was overwritten.
+        The data, the options or the output path cannot be used. Nothing was overwritten.
 
     Examples
     --------
@@ -89,9 +89,9 @@ class ShapeClassifier:
     Raises
     ------
     CheckpointError
-        No such weights, or weights of another kind.
+        There are no such weights, or they belong to another kind of model.
     ConfigError
-        No such device.
+        The device does not exist.
 
     Examples
     --------
@@ -115,40 +115,41 @@ class ShapeClassifier:
 
     @property
     def points(self) -> int:
-        """Points of a cloud, as in training."""
+        """Points per cloud in training."""
         return self._trained.points
 
     def evaluate(self, **options: Any) -> ShapeEvaluation:
-        """Test it on the test split, as ``csgnn-dgl evaluate`` does.
+        """Evaluate the classifier on the test split, as ``csgnn-dgl evaluate`` does.
 
         Parameters
         ----------
         options
-            Those of the command: ``rotation``, ``votes``, ``seed``, ``data``, …
+            Options of the command: ``rotation``, ``votes``, ``seed``, ``data``, …
 
         Raises
         ------
         CSGNNError
-            Changed data, other classes, no test shapes; or weights without a run, and no ``data``.
+            The data have changed or have other classes; there are no test shapes; or the weights
+            belong to no run and ``data`` is not given.
         """
         config = EvaluateConfig(**self._shared(options))
         TARGETS[KIND].refuse_others(config, str(self.weights))
         return evaluate(self.weights, config, trained=self._trained)
 
     def predict(self, files: Iterable[str | Path], **options: Any) -> list[Prediction]:
-        """Classes of meshes and clouds in files, as ``csgnn-dgl predict`` gives them.
+        """Predict the classes of meshes and clouds in files, as ``csgnn-dgl predict`` does.
 
         Parameters
         ----------
         files
             The files.
         options
-            Those of the command: ``votes``, ``seed``, ``top``, ``strict``, …
+            Options of the command: ``votes``, ``seed``, ``top``, ``strict``, …
 
         Returns
         -------
         list of Prediction
-            One per file; a file that cannot be used has an ``error``.
+            One per file. If a file cannot be used, its prediction has an ``error``.
         """
         config = PredictConfig(**self._shared(options))
         TARGETS[KIND].refuse_others(config, str(self.weights))
@@ -158,13 +159,13 @@ class ShapeClassifier:
     def probabilities(
         self, points: npt.ArrayLike, *, votes: int = 1, seed: int = 0
     ) -> npt.NDArray[np.float64]:
-        """Class probabilities of clouds in memory.
+        """Predict class probabilities of clouds in memory.
 
         Parameters
         ----------
         points
-            One cloud ``(N, 3)`` or several ``(n, N, 3)``, in any unit, orientation and place. Of
-            more points than in training a random part is taken.
+            One cloud ``(N, 3)`` or several ``(n, N, 3)``, in any unit, orientation and position. If
+            there are more points than in training, a random part is used.
         votes, seed
             Orientations to average over, and the random seed for them and for that part.
 
@@ -176,7 +177,7 @@ class ShapeClassifier:
         Raises
         ------
         DataError
-            Another shape, NaN, too few points, or points that are all equal.
+            The points have another shape, NaN, too few rows, or are all equal.
         """
         clouds = np.asarray(points, dtype=np.float64)
         if clouds.ndim == 2:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 __all__ = ["Column", "ColumnCount", "column_lines", "meant_column"]
 
-# How alike a name must be to a known one to count as a slip of the pen.
+# Smallest similarity to a known name at which a name counts as its misspelling.
 _ALIKE = 0.8
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column, key or array that was found, and what becomes of it.
+    """A column, key or array of a file, and its use.
 
     Parameters
     ----------
@@ -23,9 +23,9 @@ class Column:
     name
         Its name there.
     meaning
-        What it is used as; None if it is not used.
+        What it is used for; None if it is not used.
     note
-        A remark: why it is not used, or where it is missing.
+        Why it is not used, or where it is missing.
     """
 
     place: str
@@ -35,7 +35,7 @@ class Column:
 
 
 def meant_column(name: str, known: Iterable[str]) -> str | None:
-    """The known column of which ``name`` is probably a misspelling.
+    """Find the known column that ``name`` probably misspells.
 
     Examples
     --------
@@ -71,7 +71,7 @@ class ColumnCount:
         place
             Where the entry is.
         found
-            Its columns, with what they are used as; None for those that are not used.
+            Its columns, with their uses; None for those that are not used.
         notes
             Remarks on some of them.
         """
@@ -96,7 +96,7 @@ class ColumnCount:
 
 
 def column_lines(columns: Iterable[Column]) -> list[str]:
-    """What is used and what is not, for people: a line for each place.
+    """List the columns that are used and those that are not, with a line for each place.
 
     Examples
     --------

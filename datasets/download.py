@@ -1,4 +1,4 @@
-"""Downloads: mirrors, resumed where they were cut off, checked, unpacked whole or not at all."""
+"""Downloads from mirrors: resumed after an interruption, checked, unpacked completely or not."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from csgnn_dgl.errors import ConfigError, DataError, suggest
 __all__ = ["ARCHIVES", "RemoteArchive", "download", "find_archive"]
 
 _BLOCK = 1 << 20
-_ATTEMPTS = 5  # without a single new byte
+_ATTEMPTS = 5  # consecutive attempts that receive no byte
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -34,18 +34,17 @@ class RemoteArchive:
     Parameters
     ----------
     name
-        What it is called on the command line.
+        Its name on the command line.
     file_name
         Name of the archive.
     folder
-        The folder inside that holds the data.
+        Folder in the archive that holds the data.
     mirrors
         Addresses, tried in this order.
     sha256
-        SHA-256 of the archive, if its publisher or an earlier download of ours is known to have had
-        it.
+        SHA-256 of the archive, if it is known.
     about
-        What it is, in a line.
+        Description in a line.
     """
 
     name: str
@@ -66,7 +65,7 @@ ARCHIVES = {
             "https://huggingface.co/datasets/Msun/modelnet40/resolve/main/"
             "modelnet40_ply_hdf5_2048.zip",
         ),
-        # No publisher states one. The first download prints and keeps what it found.
+        # No publisher states a checksum. The first download prints and keeps the one it found.
         sha256=None,
         about="ModelNet40, 12,311 clouds of 2,048 points, 416 MB; for academic use",
     )
@@ -74,7 +73,7 @@ ARCHIVES = {
 
 
 def find_archive(name: str) -> RemoteArchive:
-    """The archive called ``name``.
+    """Find the archive called ``name``.
 
     Raises
     ------
@@ -87,7 +86,7 @@ def find_archive(name: str) -> RemoteArchive:
     'modelnet40_ply_hdf5_2048'
     """
     if name not in ARCHIVES:
-        raise ConfigError(f"no data set {name!r} to download: {suggest(name, ARCHIVES)}")
+        raise ConfigError(f"there is no data set {name!r} to download: {suggest(name, ARCHIVES)}")
     return ARCHIVES[name]
 
 
@@ -103,8 +102,8 @@ def download(
 ) -> Path:
     """Fetch an archive and unpack it.
 
-    What was fetched before is kept in ``<archive>.partial`` and completed, from any mirror. A
-    complete archive lying in ``destination`` is used without any network.
+    An interrupted download is kept in ``<archive>.partial`` and completed later, from any mirror. A
+    complete archive in ``destination`` is used without the network.
 
     Parameters
     ----------
@@ -113,15 +112,15 @@ def download(
     destination
         Folder to put it in; made if absent.
     sha256
-        Sum that the archive must have; by default the one that is known, if any.
+        SHA-256 that the archive must have; by default the known one, if any.
     mirrors
-        Addresses to try instead. ``http`` is for this machine, or where a sum is required.
+        Addresses to try instead. ``http`` is allowed for this machine, or with a SHA-256.
     progress
         Show a progress bar on a terminal.
     timeout
         Longest silence of a server [s].
     echo
-        Called with a line of text now and then.
+        Called with lines of text.
 
     Returns
     -------
@@ -131,11 +130,12 @@ def download(
     Raises
     ------
     DataError
-        No mirror gave the archive (each is listed with its reason), or it is not what it should be.
+        No mirror gave the archive (each is listed with its reason), or the archive is damaged or
+        not the expected one.
     ResourceError
-        It cannot be written here.
+        The files cannot be written.
     ConfigError
-        An address of a kind that is not used.
+        An address is not allowed.
     """
     wanted = (sha256 or archive.sha256 or "").lower() or None
     addresses = list(archive.mirrors if mirrors is None else mirrors)
@@ -143,7 +143,7 @@ def download(
         _check_address(address, wanted)
     folder, file = destination / archive.folder, destination / archive.file_name
     if folder.is_dir():
-        echo(f"{folder} is there already")
+        echo(f"{folder} exists already")
         return folder
     try:
         destination.mkdir(parents=True, exist_ok=True)
@@ -157,7 +157,7 @@ def download(
     if wanted is None:
         found = sha256_file(file)
         atomic_write_text(Path(f"{file}.sha256"), f"{found}  {file.name}\n")
-        echo(f"its publisher states no checksum; the SHA-256 of what came is {found}")
+        echo(f"the publisher states no checksum; the SHA-256 of the downloaded file is {found}")
     file.unlink()
     return folder
 
@@ -169,8 +169,8 @@ def _check_address(address: str, wanted: str | None) -> None:
     if parts.scheme == "http" and (parts.hostname in _LOCAL or wanted is not None):
         return
     raise ConfigError(
-        f"{address} is not fetched: use https, or http together with --sha256, so that nobody on "
-        f"the way can change what comes"
+        f"{address} is not fetched, because its content could be changed on the way: use https, or "
+        f"http together with --sha256"
     )
 
 
@@ -203,13 +203,13 @@ def _fetch(
         return
     listed = "\n  ".join(reasons) or "none are known"
     raise DataError(
-        f"no mirror gave {archive.file_name}:\n  {listed}\nTry again later (what has come is "
-        f"kept), or fetch it by other means, put it at {file}, and run this command again"
+        f"no mirror gave {archive.file_name}:\n  {listed}\nTry again later (the part received so "
+        f"far is kept), or fetch it by other means, put it at {file}, and run this command again"
     )
 
 
 class _CutOffError(Exception):
-    """The connection ended before the file did."""
+    """The connection ended before the whole file was received."""
 
 
 def _fetch_from(address: str, partial: Path, progress: bool, timeout: float) -> None:
@@ -233,21 +233,22 @@ def _fetch_once(address: str, partial: Path, start: int, progress: bool, timeout
         headers["Range"] = f"bytes={start}-"
     request = urllib.request.Request(address, headers=headers)
     try:
-        # The default context checks certificates and host names; there is no switch to turn it off.
+        # The default context checks certificates and host names. No option switches this off.
         reply = urllib.request.urlopen(request, timeout=timeout, context=_context(address))
     except urllib.error.HTTPError as error:
         with error:
-            if error.code == 416 and start:  # nothing is left to send: whole, or of another file
+            # Nothing is left to send: the file is complete, or the part belongs to another file.
+            if error.code == 416 and start:
                 if error.headers.get("Content-Range", "").endswith(f"/{start}"):
                     return
                 partial.unlink()
-                raise _CutOffError("the part at hand does not belong to this file") from None
+                raise _CutOffError("the part received before belongs to another file") from None
             raise DataError(f"HTTP status {error.code} {error.reason}") from None
     except (TimeoutError, ConnectionError) as error:
         raise _CutOffError(str(error)) from error
     with reply:
         resumed = reply.status == 206 and _starts_at(reply.headers.get("Content-Range"), start)
-        offset = start if resumed else 0  # a server that ignores ranges sends all of it anew
+        offset = start if resumed else 0  # a server that ignores ranges sends the whole file
         length = reply.headers.get("Content-Length")
         total = None if length is None else offset + int(length)
         quiet = not (progress and sys.stderr.isatty())
@@ -289,7 +290,7 @@ def _starts_at(content_range: str | None, start: int) -> bool:
 
 
 def _unpack(file: Path, folder: str, destination: Path) -> None:
-    """Unpack aside, then rename: the folder is whole or not there."""
+    """Unpack into a temporary folder and rename it, so that the folder is complete or absent."""
     aside = Path(tempfile.mkdtemp(prefix=".tmp-", dir=destination))
     try:
         try:
@@ -298,13 +299,14 @@ def _unpack(file: Path, folder: str, destination: Path) -> None:
                     path = PurePosixPath(name)
                     if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
                         raise DataError(
-                            f"{file} holds {name!r}, which would land elsewhere: refused"
+                            f"{file} holds {name!r}, which would be written outside its folder; "
+                            f"it was not unpacked"
                         )
                 content.extractall(aside)
         except (zipfile.BadZipFile, EOFError, ValueError) as error:
             raise DataError(f"{file} is damaged ({error}); remove it and try again") from error
         if not (aside / folder).is_dir():
-            raise DataError(f"{file} holds no folder {folder}")
+            raise DataError(f"{file} holds no folder {folder}; remove it and try another mirror")
         (aside / folder).rename(destination / folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What kind of data lies at a path."""
+"""Find the kind of the data at a path."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["data_kind", "folder_readers"]
 
 
 def folder_readers() -> tuple[Reader, ...]:
-    """All readers of folders, in the order in which they are asked."""
+    """All readers of folders, in the order in which they are tried."""
     from csgnn_dgl.datasets.atoms.loading import DOS_READERS
     from csgnn_dgl.datasets.shapes.loading import SHAPE_READERS
 

@@ -1,4 +1,4 @@
-"""Readers of data: a table in which each entry says what it recognises and how it is loaded."""
+"""Readers of data: a table of layouts, each with functions that recognise it and load it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Reader:
     Parameters
     ----------
     kind
-        What it reads, and so what ``load`` is given and returns:
+        Kind of data, which determines the arguments and the result of ``load``:
 
         ====================  ==========================================================
         ``"shapes"``          ``load(folder, options)`` with
@@ -40,19 +40,18 @@ class Reader:
         ====================  ==========================================================
 
     name
-        What the layout is called.
+        Name of the layout.
     layout
-        The files that it consists of, in a line for users.
+        Files of the layout, in a line for users.
     matches
         Whether a path holds this layout. It is called with paths of every kind, so it must be quick
         and must not raise.
     load
-        Reads it; raises :class:`~csgnn_dgl.errors.DataError` if it is damaged.
+        Reads the data; raises :class:`~csgnn_dgl.errors.DataError` if they are damaged.
 
     Examples
     --------
-    A reader of one's own, tried before those of the package by every command that runs in this
-    process:
+    A reader of your own. All commands in this process try it before those of the package:
 
     >>> from csgnn_dgl.datasets.atoms import dos
     >>> def load(folder):
@@ -89,17 +88,17 @@ _registered: list[Reader] = []
 
 
 def register(reader: Reader) -> None:
-    """Have a reader tried before all others of its kind."""
+    """Add a reader, to be tried before all others of its kind."""
     _registered.insert(0, reader)
 
 
 def unregister(reader: Reader) -> None:
-    """Forget a reader that was registered.
+    """Remove a reader that was registered.
 
     Raises
     ------
     ConfigError
-        It was not registered.
+        The reader was not registered.
     """
     if reader not in _registered:
         raise ConfigError(f"reader {reader.name!r} is not registered")
@@ -107,12 +106,12 @@ def unregister(reader: Reader) -> None:
 
 
 def readers(kind: Kind, built_in: Sequence[Reader]) -> tuple[Reader, ...]:
-    """The registered readers of a kind, the latest first, then those of the package."""
+    """All readers of a kind: the registered ones, the latest first, then those of the package."""
     return (*(reader for reader in _registered if reader.kind == kind), *built_in)
 
 
 def find_reader(path: Path, table: Sequence[Reader]) -> Reader | None:
-    """The first reader of a table that recognises a path.
+    """Find the first reader of a table that recognises a path.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Parts of a data set that are held out by a seed: the one place where splits are drawn."""
+"""Draw splits by a seed. All splits that the package makes are drawn here."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ __all__ = ["check_fraction", "hold_out"]
 
 
 def check_fraction(fraction: float) -> None:
-    """Refuse a validation fraction that holds out nothing, or everything.
+    """Refuse a validation fraction that holds out nothing or everything.
 
     Raises
     ------
     ConfigError
-        It is not between 0 and 1.
+        The fraction is not between 0 and 1.
     """
     if not 0 < fraction < 1:
-        raise ConfigError(f"the validation fraction is {fraction}, but it must be within 0 … 1")
+        raise ConfigError(
+            f"the validation fraction is {fraction}, but it must be greater than 0 and less than 1"
+        )
 
 
 def hold_out(
@@ -33,28 +35,29 @@ def hold_out(
 ) -> list[int]:
     """Choose a part of every group at random.
 
-    The choice depends on the numbers of the members and on ``stream`` alone. Runs are evaluated on
-    the split that they were trained with, so what is chosen for given arguments never changes.
+    The choice depends only on the arguments, and must not change between versions of this package:
+    runs are evaluated on the split that they were trained with.
 
     Parameters
     ----------
     groups
-        Group of each member: its class, or its type of structure. Groups are drawn from in the
-        order of their first members.
+        Group of each member: its class, or its type of structure. Groups are processed in the order
+        of their first members.
     fraction
         Share of each group that is held out, rounded to whole members.
     stream
-        Seed and further whole numbers, none below zero, that start the random generator. Splits
-        for different purposes take different numbers.
+        The seed and further non-negative integers, which seed the random generator. Splits for
+        different purposes use different integers.
     at_least
-        Members held out of each group, however small the fraction.
+        Smallest number of members to hold out of each group.
     leave
-        Members of each group that are never held out. It comes before ``at_least``.
+        Smallest number of members of each group that are not held out. It has priority over
+        ``at_least``.
 
     Returns
     -------
     list of int
-        Numbers of the members that are held out, ascending.
+        Indices of the members that are held out, ascending.
 
     Examples
     --------

@@ -16,7 +16,7 @@ from csgnn_dgl.ops.lasting import lasting
 
 __all__ = ["ConcentricGrid"]
 
-# int64 ends of an edge, twice (DGL keeps COO and builds CSR on demand), plus node data.
+# An edge has two int64 ends, stored twice: DGL keeps COO and builds CSR on demand.
 _BYTES_PER_EDGE = 32
 _BYTES_PER_NODE = 28
 
@@ -24,26 +24,26 @@ _BYTES_PER_NODE = 28
 class ConcentricGrid:
     """``R`` icospheres of one level at radii ``1/R, 2/R, …, 1``, and their coarser levels.
 
-    Node ``v·R + r`` is vertex ``v`` on sphere ``r``, so that the sites above one vertex are
-    neighbours in memory. The graphs are plain DGL graphs, built at first use. Each grid has its
-    own: what is written into one is seen by no other grid and no model. Copies of a grid, and
-    those from a pickle, begin with new graphs.
+    Node ``v·R + r`` is vertex ``v`` on sphere ``r``, so that the sites of one vertex are contiguous
+    in memory. The graphs are plain DGL graphs, built at first use. Each grid has its own graphs:
+    data written into them are not seen by other grids or models. Copies and pickles of a grid start
+    with new graphs.
 
     Parameters
     ----------
     level
         ``L``, the level of the finest spheres.
     n_spheres
-        ``R``.
+        ``R``, the number of spheres.
     coarsest
-        Level down to which the grid coarsens.
+        Coarsest level of the grid.
 
     Raises
     ------
     ConfigError
-        Sizes out of range.
+        A size is out of range.
     ResourceError
-        More memory is needed than there is.
+        There is not enough memory.
 
     Examples
     --------
@@ -72,11 +72,11 @@ class ConcentricGrid:
         self._coarsenings: dict[int, Any] = {}
         nodes = self.num_nodes()
         edges = self.n_spheres * 60 * 4**self.level + 2 * (nodes - nodes // self.n_spheres)
-        # The coarser levels and the coarsening graphs add a third and two thirds.
+        # The coarser levels add a third, and the coarsening graphs add two thirds.
         require_memory(
             2 * (edges * _BYTES_PER_EDGE + nodes * _BYTES_PER_NODE),
             f"a grid of level {level} with {n_spheres} spheres ({nodes:,} nodes)",
-            "choose a lower level (each one less divides it by 4) or fewer spheres",
+            "choose a lower level (each level less needs a quarter) or fewer spheres",
         )
 
     @property
@@ -97,14 +97,14 @@ class ConcentricGrid:
         dgl.DGLGraph
             Node type ``vertex`` with data ``position`` (float32, ``(N, 3)``), ``sphere`` and
             ``vertex`` (int64, ``(N,)``). Edge types ``intra`` (face edges within a sphere) and
-            ``radial`` (between consecutive spheres), both ways; ``radial`` has the edge data
-            ``offset``, int64: sphere of the source minus sphere of the destination, which is the
-            tap of a radial kernel that the edge feeds.
+            ``radial`` (between consecutive spheres), in both directions. ``radial`` has the edge
+            data ``offset``, int64: sphere of the source minus sphere of the destination. It selects
+            the tap of a radial kernel.
 
         Raises
         ------
         ConfigError
-            A level that the grid does not have.
+            The grid does not have this level.
         """
         level = self.level if level is None else level
         self._check(level, self.coarsest)
@@ -118,14 +118,14 @@ class ConcentricGrid:
         Returns
         -------
         dgl.DGLGraph
-            Edge type ``('fine', 'pool', 'coarse')``: every vertex that is kept receives from
-            itself (its first edge) and from its 1-ring on the finer sphere. Both node types have
+            Edge type ``('fine', 'pool', 'coarse')``. Every vertex that is kept has edges from
+            itself (the first edge) and from its 1-ring on the finer sphere. Both node types have
             the data ``sphere`` and ``vertex``.
 
         Raises
         ------
         ConfigError
-            A level that the grid does not coarsen.
+            The grid does not coarsen this level.
         """
         self._check(level, self.coarsest + 1)
         if level not in self._coarsenings:
@@ -133,7 +133,7 @@ class ConcentricGrid:
         return self._coarsenings[level]
 
     def node_permutations(self, level: int | None = None) -> Ints:
-        """Where the 60 rotations take each site, int64, shape ``(60, V·R)``."""
+        """Index of the site to which each of the 60 rotations moves a site, ``(60, V·R)``."""
         level = self.level if level is None else level
         self._check(level, self.coarsest)
         vertex = vertex_permutations(level)[:, :, None] * self.n_spheres
@@ -141,7 +141,9 @@ class ConcentricGrid:
 
     def _check(self, level: int, lowest: int) -> None:
         if not lowest <= level <= self.level:
-            raise ConfigError(f"this grid has no level {level} here, only {lowest} to {self.level}")
+            raise ConfigError(
+                f"the grid has no level {level} here; choose one from {lowest} to {self.level}"
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k not in ("_graphs", "_coarsenings")}
@@ -154,13 +156,13 @@ class ConcentricGrid:
 
 
 def _on_every_sphere(vertices: Ints, n_spheres: int) -> torch.Tensor:
-    """Node ids of ``vertices`` on each sphere in turn."""
+    """Node ids of each of ``vertices`` on all spheres."""
     return torch.from_numpy((vertices[:, None] * n_spheres + np.arange(n_spheres)).reshape(-1))
 
 
 @lasting
 def _own(graph: Any) -> Any:
-    """A graph with the same structure, which is never changed in place, and data of its own."""
+    """Copy a graph: the structure is shared, since it never changes, and the data are copied."""
     own = graph.clone()
     for ntype in own.ntypes:
         for name, values in own.nodes[ntype].data.items():
@@ -171,11 +173,11 @@ def _own(graph: Any) -> Any:
     return own
 
 
-# The graphs that grids copy. Nobody else gets to see them.
+# Grids hand out copies of these graphs, so users cannot change them.
 @cache
 @lasting
 def _graph(level: int, n_spheres: int) -> Any:
-    from csgnn_dgl._dgl import dgl  # takes a second of a start, which not everybody needs
+    from csgnn_dgl._dgl import dgl  # takes a second to import, and is not always needed
 
     sphere = Icosphere.get(level)
     indptr, src = sphere.neighbors()
@@ -207,7 +209,7 @@ def _graph(level: int, n_spheres: int) -> Any:
 
 
 def _number(graph: Any, ntype: str, n_spheres: int) -> None:
-    """Write down which vertex and which sphere every node is."""
+    """Store the vertex and the sphere of every node in the graph."""
     node = torch.arange(graph.num_nodes(ntype))
     graph.nodes[ntype].data["sphere"] = node % n_spheres
     graph.nodes[ntype].data["vertex"] = torch.div(node, n_spheres, rounding_mode="floor")

@@ -1,4 +1,4 @@
-"""Grids for NetworkX."""
+"""Convert grids to NetworkX."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["to_networkx"]
 
 
 def to_networkx(graph: Any) -> networkx.MultiDiGraph:
-    """Any heterograph as a NetworkX graph, with all its data.
+    """Convert any heterograph to a NetworkX graph, with all its data.
 
     Nodes are pairs ``(node type, id)``; edges have their edge type in ``etype``. Node and edge data
     become attributes: numbers, or lists of numbers.

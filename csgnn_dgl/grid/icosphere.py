@@ -1,4 +1,4 @@
-"""The icosahedral sphere: refined faces, nested numbering."""
+"""The icosahedral sphere, with refined faces and nested numbering."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Icosphere"]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Beyond this the sphere alone takes tens of GiB.
+# A sphere of a higher level would take tens of GiB.
 _MAX_LEVEL = 11
 
 
@@ -33,7 +33,7 @@ class Icosphere:
     Attributes
     ----------
     level
-        ``L``.
+        The level ``L``.
     vertices
         Unit vectors, float64, shape ``(V, 3)``, ``V = 10·4^L + 2``.
     faces
@@ -41,7 +41,7 @@ class Icosphere:
     edges
         Each edge once, ``u < v``, sorted, int64, shape ``(30·4^L, 2)``.
     parents
-        Ends of the edge that each vertex new at this level halves, int64, shape
+        Ends of the edge of which each new vertex of this level is the midpoint, int64, shape
         ``(V - V_{L-1}, 2)``; empty at level 0.
 
     Examples
@@ -59,17 +59,17 @@ class Icosphere:
 
     @staticmethod
     def get(level: int) -> Icosphere:
-        """The sphere of ``level``, built at the first call.
+        """Get the sphere of ``level``, built at the first call.
 
         Raises
         ------
         ConfigError
-            Negative or fractional level.
+            The level is negative or not a whole number.
         ResourceError
-            A level whose arrays would not fit into any memory.
+            The level is too high to fit in memory.
         """
         if isinstance(level, bool) or not isinstance(level, (int, np.integer)) or level < 0:
-            raise ConfigError(f"level is {level!r}, but it must be a whole number from 0 on")
+            raise ConfigError(f"level is {level!r}, but it must be a whole number, 0 or greater")
         if level > _MAX_LEVEL:
             gib = 4.0**level * 20 * 3 * 8 * 3 / 2**30
             raise ResourceError(
@@ -80,11 +80,11 @@ class Icosphere:
 
     @property
     def num_vertices(self) -> int:
-        """``V``."""
+        """Number of vertices, ``V``."""
         return len(self.vertices)
 
     def neighbors(self) -> tuple[Ints, Ints]:
-        """Adjacent vertices as rows: ``indptr (V + 1,)`` and sorted ``indices (60·4^L,)``."""
+        """Adjacent vertices as CSR: ``indptr (V + 1,)`` and sorted ``indices (60·4^L,)``."""
         src = np.concatenate([self.edges[:, 0], self.edges[:, 1]])
         dst = np.concatenate([self.edges[:, 1], self.edges[:, 0]])
         order = np.lexsort((dst, src))
@@ -93,7 +93,7 @@ class Icosphere:
 
 
 def _icosahedron() -> tuple[Floats, Ints]:
-    """Twelve vertices and twenty faces."""
+    """Make the twelve vertices and twenty faces."""
     golden = (1 + 5**0.5) / 2
     signs = [(a, b * golden) for a in (1, -1) for b in (1, -1)]
     vertices = np.array(
@@ -113,7 +113,7 @@ def _icosahedron() -> tuple[Floats, Ints]:
 
 
 def _edges_of(faces: Ints, num_vertices: int) -> tuple[Ints, Ints]:
-    """Unique edges, and for each face the edge opposite to each of its corners."""
+    """Find the unique edges, and for each face the edge opposite to each of its corners."""
     ends = np.concatenate([faces[:, [1, 2]], faces[:, [2, 0]], faces[:, [0, 1]]])
     low, high = ends.min(axis=1), ends.max(axis=1)
     keys, opposite = np.unique(low * num_vertices + high, return_inverse=True)

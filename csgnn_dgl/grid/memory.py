@@ -1,4 +1,4 @@
-"""How much memory there is, and a refusal before it runs out."""
+"""Find the available memory, and refuse what does not fit."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from csgnn_dgl.errors import ResourceError
 
 __all__ = ["available_memory", "require_memory"]
 
-# Where Linux keeps the limits of containers and jobs, and says which group this process is in.
+# Folder of the limits of containers and jobs on Linux, and file with the group of this process.
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
-# Of version 2 and of version 1: the limit, what is used, and the key of file pages that may go.
+# Names in versions 2 and 1: limit, used memory, and key of file pages that can be reclaimed.
 _VERSION_2 = ("memory.max", "memory.current", "inactive_file")
 _VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
 def available_memory() -> int | None:
-    """Bytes of memory that can be taken now, or none where the system does not tell.
+    """Bytes of memory that are available now; None where the system does not tell.
 
-    The limit of a container or of a batch job counts, where Linux keeps one.
+    On Linux, the limits of containers and batch jobs are respected.
     """
     try:
         found = [int(psutil.virtual_memory().available)]
@@ -33,7 +33,7 @@ def available_memory() -> int | None:
 
 
 def _left_in_cgroups() -> Iterator[int]:
-    """Bytes left in this process's group, and in each group around it that has a limit."""
+    """Yield the bytes left in this process's group and in each enclosing group with a limit."""
     try:
         lines = _OWN_CGROUP.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
@@ -47,7 +47,7 @@ def _left_in_cgroups() -> Iterator[int]:
         else:
             continue
         folder = root / name.lstrip("/")
-        # In a container the name can be that outside of it: only its root is there then.
+        # In a container, the name may be the one outside of it, and then only the root exists.
         for place in {folder, *folder.parents, root}:
             if place == root or root in place.parents:
                 yield from _left(place, *names)
@@ -59,7 +59,8 @@ def _left(folder: Path, limit: str, used: str, reclaimable: str) -> Iterator[int
         taken = int((folder / used).read_text(encoding="ascii"))
         pages = (folder / "memory.stat").read_text(encoding="ascii").split()
         if most != "max":
-            # Pages of files are dropped before anything is killed, as MemAvailable counts it.
+            # The kernel reclaims pages of files before it kills a process, so they count as free,
+            # as in MemAvailable.
             free = int(pages[pages.index(reclaimable) + 1]) if reclaimable in pages else 0
             yield max(0, int(most) - taken + free)
     except (OSError, ValueError):
@@ -67,23 +68,23 @@ def _left(folder: Path, limit: str, used: str, reclaimable: str) -> Iterator[int
 
 
 def require_memory(needed: float, what: str, advice: str) -> None:
-    """Refuse what cannot fit.
+    """Refuse work that needs more memory than is available.
 
     Parameters
     ----------
     needed
-        Bytes, estimated from below.
+        Lower estimate of the bytes needed.
     what, advice
-        Words for the message: what needs so much, and what to change.
+        Text for the message: what needs the memory, and what to change.
 
     Raises
     ------
     ResourceError
-        More is needed than there is.
+        There is not enough memory.
     """
     available = available_memory()
     if available is not None and needed > available:
         raise ResourceError(
-            f"{what} needs at least {needed / 2**30:,.1f} GiB of memory, and "
+            f"{what} needs at least {needed / 2**30:,.1f} GiB of memory, but "
             f"{available / 2**30:,.1f} GiB are available; {advice}"
         )

@@ -1,4 +1,4 @@
-"""The 60 rotations of the icosahedron and what they do to vertices."""
+"""The 60 rotations of the icosahedron, as matrices and as permutations of vertices."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def icosahedral_rotations() -> Floats:
     """
     sphere = Icosphere.get(0)
     first = sphere.vertices[sphere.faces[0]].T
-    # A rotation is known by the face, and the turn of it, that the first face goes to.
-    images = np.concatenate([np.roll(sphere.faces, turn, axis=1) for turn in range(3)])
+    # A rotation is determined by the image of the first face: 20 faces, each in 3 orientations.
+    images = np.concatenate([np.roll(sphere.faces, shift, axis=1) for shift in range(3)])
     rotations = np.swapaxes(sphere.vertices[images], 1, 2) @ np.linalg.inv(first)
-    # Nearest orthogonal matrix: takes away the rounding error of the inverse.
+    # The nearest orthogonal matrix removes the rounding error of the inverse.
     left, _, right = np.linalg.svd(rotations)
     rotations = left @ right
     order = np.argsort(-np.trace(rotations, axis1=1, axis2=2), kind="stable")
@@ -41,10 +41,10 @@ def icosahedral_rotations() -> Floats:
 
 @cache
 def vertex_permutations(level: int) -> Ints:
-    """Where each rotation takes each vertex.
+    """Index of the vertex to which each rotation moves each vertex.
 
-    Exact: the image of a midpoint is the midpoint of the images, so nothing is searched for by
-    distance but the twelve vertices of the icosahedron.
+    The permutations are exact. The image of a midpoint is the midpoint of the images, so only the
+    twelve vertices of the icosahedron are matched by distance.
 
     Returns
     -------

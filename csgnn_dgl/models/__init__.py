@@ -1,4 +1,4 @@
-"""Models: the contract, the registry, and the networks. Imported when first asked for."""
+"""Models: the contract, the registry, and the networks. Each is imported at its first use."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = [
     "element_properties",
 ]
 
-# Options of models are read without torch, so nothing is imported here.
+# The command line reads options of models without importing torch, so networks are imported lazily.
 _PLACES = {
     "AGNI": "atoms.agni",
     "AtomCSGNN": "atoms.csgnn",

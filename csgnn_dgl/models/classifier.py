@@ -1,4 +1,4 @@
-"""Point clouds to class scores: any model of shapes, and a head."""
+"""Point clouds to class scores: a model of shapes with a head."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Classifier(nn.Module):
     Shapes
     ------
     points ``(B, N, 3)`` within the unit ball → scores before the softmax ``(B, num_classes)``. In
-    training, whatever the loss needs: for a model that answers by parts the scores of each part,
-    ``(B, M, num_classes)``; for a model with a penalty a pair of scores and that penalty.
+    training, a model with ``M`` parts gives the scores of each part, ``(B, M, num_classes)``, and a
+    model with a penalty gives a pair of scores and penalty.
 
     Raises
     ------
@@ -67,7 +67,7 @@ class Classifier(nn.Module):
         return self.head.num_classes
 
     def forward(self, points: Tensor) -> Any:
-        """Class scores of clouds ``(B, N, 3)``; see the class for what training gives."""
+        """Class scores of clouds ``(B, N, 3)``; the class describes the results in training."""
         found = self.model(points)
         paired = self.training and isinstance(found, tuple) and len(found) == 2
         features = check_features(

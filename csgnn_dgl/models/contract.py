@@ -1,4 +1,4 @@
-"""What a model is: the two classes to derive from, and the clauses that are checked."""
+"""The contract of models: the two base classes, and checks of the contract."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ __all__ = ["AtomModel", "ShapeModel", "check_class", "check_features"]
 
 
 class ShapeModel(nn.Module, ABC):
-    """A network from clouds of points to features; a target adds its head and trains both.
+    """Base of networks from point clouds to features. A target adds its head and trains both.
 
-    A subclass names the class of its options as ``Hypers``, takes an object of it and nothing
-    else, sets ``features``, and defines ``forward``. It never sees the options of a training.
-    Samples of a batch must not influence each other, but by batch norm in training.
+    A subclass has a class ``Hypers`` of its options, takes an object of it as the only argument,
+    sets ``features``, and defines ``forward``. It never sees the options of a training. Samples of
+    a batch must not influence each other, except through batch norm in training.
 
     Parameters
     ----------
     hypers
-        Its options.
+        The model's options.
 
     Shapes
     ------
-    points ``(B, N, 3)``, in the unit ball → ``(B, features)``; or ``(B, M, features)``, for models
-    whose head answers for ``M`` parts: the loss is taken of each part, the answer is the mean of
-    their scores. In training a pair of features and a scalar may be returned: a penalty that is
-    added to the loss.
+    points ``(B, N, 3)`` in the unit ball → ``(B, features)``, or ``(B, M, features)`` for ``M``
+    parts of each cloud. With parts, the loss is computed for each part, and the prediction is the
+    mean of their scores. In training, ``forward`` may return a pair of features and a scalar
+    penalty, which is added to the loss.
 
     Attributes
     ----------
@@ -70,28 +70,28 @@ class ShapeModel(nn.Module, ABC):
 
     @classmethod
     def training_memory(cls, hypers: Any, batch_size: int, points: int) -> int | None:
-        """Numbers kept for the backward pass of a batch, estimated from below; None: unknown.
+        """Lower estimate of the count of numbers kept for the backward pass; None if unknown.
 
-        It is asked before the model is made.
+        It is called before the model is made.
         """
         return None
 
     def prepare_export(self) -> None:
-        """Leave out, from now on, what ``torch.export`` cannot follow, such as checks of values."""
+        """Remove for good what ``torch.export`` cannot trace, such as checks of values."""
 
 
 class AtomModel(nn.Module, ABC):
-    """A network from the neighbours of atoms to a descriptor of every atom.
+    """Base of networks from the neighbours of atoms to a descriptor of every atom.
 
-    A subclass names the class of its options as ``Hypers``, takes an object of it and the elements
-    of the training data, sets ``features`` and ``cutoff``, and defines ``forward``.
+    A subclass has a class ``Hypers`` of its options, takes an object of it and the elements of the
+    training data, sets ``features`` and ``cutoff``, and defines ``forward``.
 
     Parameters
     ----------
     hypers
-        Its options.
+        The model's options.
     elements
-        Atomic numbers that it is trained on, ascending.
+        Atomic numbers in the training data, ascending.
 
     Shapes
     ------
@@ -102,13 +102,14 @@ class AtomModel(nn.Module, ABC):
     features
         Length of a descriptor.
     cutoff
-        Radius within which neighbours are looked for [Å].
+        Radius within which neighbours are found [Å].
     local
-        Whether an atom's descriptor depends on its own neighbours alone. Then large structures are
-        worked on in pieces, and a training may take some atoms of a structure. A model that passes
-        messages between atoms sets it to False, and gets whole structures.
+        Whether an atom's descriptor depends only on its own neighbours. If so, large structures are
+        computed in pieces, and a training may use some atoms of a structure. A model that passes
+        messages between atoms sets it to False, and receives whole structures.
     invariant
-        Whether rotations do not matter exactly, so that votes over orientations are in vain.
+        Whether descriptors are exactly invariant under rotation, so that votes over orientations
+        change nothing.
     """
 
     Hypers: ClassVar[type[Hypers]]
@@ -120,13 +121,15 @@ class AtomModel(nn.Module, ABC):
     def __init__(self, hypers: Any, elements: tuple[int, ...]) -> None:
         super().__init__()
         if not elements or min(elements) < 1 or max(elements) > 118:
-            raise ConfigError(f"elements are atomic numbers from 1 to 118, not {tuple(elements)}")
+            raise ConfigError(
+                f"elements is {tuple(elements)}, but it must hold atomic numbers from 1 to 118"
+            )
         self.hypers = hypers
         self.elements = tuple(sorted({int(number) for number in elements}))
 
     @property
     def knows_any_element(self) -> bool:
-        """Whether elements that are not in ``elements`` have a meaning to it."""
+        """Whether the model can describe elements that are not in ``elements``."""
         return False
 
     @abstractmethod
@@ -138,12 +141,12 @@ _BASES = {"shapes": ShapeModel, "atoms": AtomModel}
 
 
 def check_class(found: Any, domain: str, name: str) -> Any:
-    """``found`` itself, if it keeps what can be checked of the contract before it is made.
+    """Check the clauses of the contract that can be checked on a class, and return ``found``.
 
     Raises
     ------
     ConfigError
-        It does not; says which clause it breaks.
+        The class breaks a clause; the message names it.
     """
     base = _BASES[domain]
     if not inspect.isclass(found):
@@ -168,12 +171,12 @@ def check_class(found: Any, domain: str, name: str) -> Any:
 
 
 def check_made(model: Any, name: str) -> None:
-    """What can be checked of the contract once a model is made.
+    """Check the clauses of the contract that can be checked on a model.
 
     Raises
     ------
     ConfigError
-        ``features`` or ``cutoff`` are not positive numbers.
+        ``features`` or ``cutoff`` is not a positive number.
     """
     wanted: dict[str, tuple[type, ...]] = {"features": (int,)}
     if isinstance(model, AtomModel):
@@ -183,27 +186,27 @@ def check_made(model: Any, name: str) -> None:
         number = isinstance(value, kinds) and not isinstance(value, bool)
         if not number or not float(value) > 0:
             raise ConfigError(
-                f"{name} breaks the contract of models: its attribute {attribute} must be a "
-                f"positive number, and is {value!r}"
+                f"{name} breaks the contract of models: its attribute {attribute} is {value!r}, "
+                f"but it must be a positive number"
             )
 
 
 def check_features(features: Any, leading: int, width: int, model: nn.Module) -> Tensor:
-    """``features`` itself, if a model gave what its head can use.
+    """Check that a model's features fit its head, and return them.
 
     Parameters
     ----------
     features
-        What ``forward`` returned.
+        Result of the model's ``forward``.
     leading, width
-        How many rows and columns are expected: samples or atoms, and ``model.features``.
+        Expected numbers of rows (samples or atoms) and of columns (``model.features``).
     model
         The model, for the message.
 
     Raises
     ------
     ConfigError
-        Something else; says what.
+        The result is not a tensor, or has another shape.
     """
     name = type(model).__name__
     if not isinstance(features, Tensor):

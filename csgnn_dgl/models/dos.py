@@ -1,4 +1,4 @@
-"""Densities of states of atomic structures: any model of atoms, and a head (Fig. 7)."""
+"""Densities of states of atomic structures: a model of atoms with a head (Fig. 7)."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ __all__ = ["DOSModel", "structure_mean"]
 
 
 class DOSModel(nn.Module):
-    """The density of states of structures as the mean of their atoms' contributions.
+    """The density of states of a structure as the mean of its atoms' curves.
 
-    With :class:`~csgnn_dgl.models.AtomCSGNN` and the defaults, one element and 310 bins it is that
-    of Figure 7 of "Concentric Spherical GNN for 3D Representation Learning": 1,061,998 parameters.
-    Atoms are never padded: batch norm sees real ones only.
+    With :class:`~csgnn_dgl.models.AtomCSGNN`, the defaults, one element and 310 bins, it is the
+    network of Figure 7 of "Concentric Spherical GNN for 3D Representation Learning", with 1,061,998
+    parameters. Structures are not padded to equal numbers of atoms, so batch norm sees only real
+    atoms.
 
     Parameters
     ----------
     model
         The model of atoms.
     bins
-        Energies of the curves.
+        Number of energies of a curve.
     hidden, dropout, norm
         See :class:`~csgnn_dgl.models.CurveHead`.
 
@@ -39,7 +40,7 @@ class DOSModel(nn.Module):
     Raises
     ------
     ConfigError
-        The model breaks the contract, or the sizes make no head.
+        The model breaks the contract, or a size of the head is not allowed.
 
     Examples
     --------

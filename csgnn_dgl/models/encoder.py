@@ -1,4 +1,4 @@
-"""The encoder: convolutions within and between spheres, coarsened level by level."""
+"""The encoder: convolutions within and between spheres, on coarser and coarser levels."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class EncoderConfig:
     level
         ``L``, the level of the finest spheres.
     n_spheres
-        ``R``, spheres kept as space.
+        ``R``, spheres along which radial convolutions run.
     in_channels
         ``C``, channels per site.
     intra_widths, radial_widths
@@ -61,18 +61,19 @@ class EncoderConfig:
     kernel_size
         ``K`` of the radial convolutions.
     pooling
-        How neighbourhoods are pooled between levels.
+        Pooling of neighbourhoods between levels.
     global_pooling
-        How all sites of a level are pooled into one vector.
+        Pooling of all sites of a level into one vector.
     self_loop, residual
         See :class:`~csgnn_dgl.nn.IntraBlock`.
     concatenate
-        Global features: of all levels side by side, or of the coarsest one only.
+        Whether the global features are those of all levels, concatenated, or only those of the
+        coarsest level.
 
     Raises
     ------
     ConfigError
-        Sizes that do not go together.
+        The sizes do not fit together.
 
     Examples
     --------
@@ -94,37 +95,42 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         for name in ("intra_widths", "radial_widths"):
-            # Lists arrive from YAML and JSON.
+            # YAML and JSON give lists.
             widths = tuple(tuple(int(w) for w in level) for level in getattr(self, name))
             object.__setattr__(self, name, widths)
             if any(w < 1 for level in widths for w in level):
-                raise ConfigError(f"{name} must be positive, not {widths}")
+                raise ConfigError(f"{name} is {widths}, but widths must be positive")
         if len(self.intra_widths) != len(self.radial_widths):
             raise ConfigError(
-                f"intra_widths speaks of {len(self.intra_widths)} levels, radial_widths of "
-                f"{len(self.radial_widths)}"
+                f"intra_widths has {len(self.intra_widths)} levels and radial_widths has "
+                f"{len(self.radial_widths)}, but they must have the same number"
             )
         if not 1 <= len(self.intra_widths) <= self.level + 1:
             raise ConfigError(
-                f"{len(self.intra_widths)} levels of widths for an encoder that starts at level "
-                f"{self.level} and so has from 1 to {self.level + 1}"
+                f"widths are given for {len(self.intra_widths)} levels, but an encoder that starts "
+                f"at level {self.level} has from 1 to {self.level + 1}"
             )
         if not all(a or b for a, b in zip(self.intra_widths, self.radial_widths, strict=True)):
-            raise ConfigError("every level needs at least one convolution")
+            raise ConfigError(
+                "a level has neither intra nor radial widths, but every level needs at least one "
+                "convolution"
+            )
         for name in ("n_spheres", "in_channels"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+                raise ConfigError(f"{name} is {getattr(self, name)}, but it must be at least 1")
         for name in ("pooling", "global_pooling"):
             if getattr(self, name) not in get_args(PoolMode):
-                raise ConfigError(f"{name} must be one of {get_args(PoolMode)}")
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)!r}, but it must be one of {get_args(PoolMode)}"
+                )
 
     @classmethod
     def with_base_width(
         cls, level: int, n_spheres: int, in_channels: int, *, base_width: int = 32, **others: Any
     ) -> EncoderConfig:
-        """The pattern of the paper's Fig. 4: widths double from level to level.
+        """Make a configuration with the pattern of the paper's Fig. 4: widths double at each level.
 
-        With ``base_width=32`` at level 4 it is the paper's classifier.
+        With ``base_width=32`` at level 4 it is that of the paper's classifier.
         """
         intra, radial = _paper_widths(level, base_width)
         return cls(level, n_spheres, in_channels, intra, radial, **others)
@@ -143,16 +149,16 @@ class EncoderConfig:
         return sum(self.level_features) if self.concatenate else self.level_features[-1]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for headers; ``EncoderConfig(**d)`` reads them back."""
+        """Plain values for headers; ``EncoderConfig(**d)`` makes the configuration again."""
         return asdict(self)
 
 
 @cache
 @lasting
 def _prepared(level: int, n_spheres: int, coarsest: int, self_loops: bool) -> tuple[Prepared, ...]:
-    """The graph of every level and, before it, the coarsening that leads there; finest first.
+    """Prepared graphs of all levels, finest first, each after the coarsening that leads to it.
 
-    The grid is made for this alone, so nobody can change its graphs.
+    They come from a grid of their own, so that user code cannot change its graphs.
     """
     grid, found = ConcentricGrid(level, n_spheres, coarsest=coarsest), []
     for at in range(level, coarsest - 1, -1):
@@ -163,17 +169,17 @@ def _prepared(level: int, n_spheres: int, coarsest: int, self_loops: bool) -> tu
 
 
 def _constant_to_compilers(method: Method) -> Method:
-    """What ``torch.compiler.assume_constant_result`` does, which imports the whole compiler."""
+    """Do the same as ``torch.compiler.assume_constant_result`` without importing the compiler."""
     method._dynamo_marked_constant = True  # type: ignore[attr-defined]
     return method
 
 
-# Features of the finest level that go through at once, in evaluation on a CPU.
+# Size of the features at the finest level of one part of a batch, in evaluation on a CPU.
 _PART_BYTES = 24 * 2**20
 
 
 def _wants_whole_batch(module: nn.Module) -> bool:
-    """Whether it may look at all samples together, or somebody may look at what it does."""
+    """Whether the module may depend on all samples of a batch, or a hook may see its inputs."""
     by_batch = isinstance(module, nn.BatchNorm1d) and module.running_mean is None
     return module.training or by_batch or not untouched(module)
 
@@ -203,13 +209,14 @@ class _Level(nn.Module):
 class CSGNN(nn.Module):
     """Encoder of "Concentric Spherical GNN for 3D Representation Learning" (Fig. 1, 4 and 7).
 
-    At each level: intra-sphere convolutions, then radial ones; then neighbourhoods are pooled to
-    the next coarser level. It commutes exactly with the 60 rotations of the icosahedron.
+    At each level, intra-sphere convolutions are followed by radial ones. Then neighbourhoods are
+    pooled to the next coarser level. The encoder commutes exactly with the 60 rotations of the
+    icosahedron.
 
     Parameters
     ----------
     config
-        Sizes.
+        Sizes of the encoder.
 
     Shapes
     ------
@@ -237,7 +244,7 @@ class CSGNN(nn.Module):
         )
         self.pool = VertexPool(config.pooling)
 
-    # The compiler cannot look into a graph, and need not.
+    # torch.compile cannot trace DGL graphs. The result is constant, so it need not.
     @_constant_to_compilers
     def _structure(self, device: torch.device) -> tuple[Prepared, ...]:
         grid, graphs = self.grid, []
@@ -249,14 +256,14 @@ class CSGNN(nn.Module):
         return tuple(p.on(device, graph) for p, graph in zip(found, graphs, strict=True))
 
     def forward(self, feat: Tensor, output: Output = "global") -> Tensor:
-        """Encode site features; see the class for what ``output`` chooses."""
+        """Encode site features; the class describes the values of ``output``."""
         if output not in get_args(Output):
-            raise ConfigError(f"output must be one of {get_args(Output)}, not {output!r}")
+            raise ConfigError(f"output is {output!r}, but it must be one of {get_args(Output)}")
         expected = (self.grid.num_nodes(self.config.level), self.config.in_channels)
         if feat.dim() != 3 or (feat.shape[0], feat.shape[2]) != expected:
             raise DataError(
-                f"site features must have shape ({expected[0]}, B, {expected[1]}), "
-                f"not {tuple(feat.shape)}"
+                f"site features have shape {tuple(feat.shape)}, but must have shape "
+                f"({expected[0]}, B, {expected[1]})"
             )
         samples = self._samples_at_once(feat) if output == "global" else feat.shape[1]
         if samples < feat.shape[1]:
@@ -265,7 +272,10 @@ class CSGNN(nn.Module):
         return self._encode(feat, output)
 
     def _samples_at_once(self, feat: Tensor) -> int:
-        """As many as fit the cache, if samples do not see each other and nobody sees the parts."""
+        """Number of samples in a part of a batch: as many as fit the cache.
+
+        A batch is divided only where that cannot be observed.
+        """
         traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
         if traced or torch.is_grad_enabled() or feat.device.type != "cpu":
             return feat.shape[1]
@@ -294,7 +304,7 @@ class CSGNN(nn.Module):
         return torch.cat(pooled, dim=-1) if output == "global" else feat
 
     def _pool_both(self, coarsening: Prepared, feat: Tensor) -> tuple[Tensor, Tensor]:
-        """Neighbourhoods pooled to the next level, and all sites pooled into one vector."""
+        """Pool neighbourhoods to the next level, and all sites into one vector."""
         if self.config.global_pooling != "max":
             return self.pool(coarsening, feat), _GLOBAL[self.config.global_pooling](feat)
         if untouched(self.pool, VertexPool) and self.pool.mode == "max":

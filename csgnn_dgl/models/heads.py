@@ -1,4 +1,4 @@
-"""What targets put on top of a model: classes of shapes, curves of atoms."""
+"""Heads that targets put on top of a model: classes of shapes, curves of atoms."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ def _check_widths(hidden: Sequence[int], dropout: float) -> None:
     if any(width < 1 for width in hidden):
         raise ConfigError(f"hidden is {list(hidden)}, but widths must be positive")
     if not 0 <= dropout < 1:
-        raise ConfigError(f"dropout is {dropout}, but it must be within 0 … 1")
+        raise ConfigError(f"dropout is {dropout}, but it must be at least 0 and less than 1")
 
 
 class ClassHead(nn.Sequential):
-    """Features to class scores: dropout, linear, batch norm, ReLU for each hidden layer (Fig. 4).
+    """Layers from features to class scores (Fig. 4).
+
+    Each hidden layer consists of dropout, linear, batch norm and ReLU.
 
     Parameters
     ----------
@@ -33,7 +35,7 @@ class ClassHead(nn.Sequential):
     hidden
         Widths of the hidden layers.
     dropout
-        Probability, before each linear layer.
+        Probability of dropout before each linear layer.
 
     Shapes
     ------
@@ -55,7 +57,7 @@ class ClassHead(nn.Sequential):
     ) -> None:
         _check_widths(hidden, dropout)
         if num_classes < 1:
-            raise ConfigError(f"{num_classes} classes leave nothing to choose from")
+            raise ConfigError(f"num_classes is {num_classes}, but it must be at least 1")
         layers: list[nn.Module] = []
         width = features
         for out in hidden:
@@ -77,25 +79,25 @@ class ClassHead(nn.Sequential):
 
 
 class CurveHead(nn.Module):
-    """Descriptors of atoms to curves that are nowhere negative (Fig. 7).
+    """Layers from descriptors of atoms to curves that are never negative (Fig. 7).
 
-    Linear layers, each with a norm and a ReLU; then a convolution over the bins (1 → 3 channels,
-    kernel 3), ReLU, and the mean of the three.
+    Linear layers, each with a norm and a ReLU, are followed by a convolution over the bins (1 → 3
+    channels, kernel 3), a ReLU, and the mean of the three channels.
 
     Parameters
     ----------
     features
         Length of the descriptors.
     bins
-        Values of a curve.
+        Number of values of a curve.
     hidden
         Widths of the hidden layers.
     dropout
-        Probability, before each linear layer.
+        Probability of dropout before each linear layer.
     norm
-        ``"batch"``: every layer ends in batch norm, as in the paper. The mean output over a
-        training batch is then the same for every batch, whatever structures are in it.
-        ``"layer"``: hidden layers end in layer norm, the last one in none, so that an atom's curve
+        With ``"batch"``, every layer has a batch norm, as in the paper. Then the mean output over a
+        training batch is the same for every batch, whatever structures it holds. With ``"layer"``,
+        hidden layers have a layer norm and the last layer has no norm, so that an atom's curve
         never depends on the rest of the batch.
 
     Shapes
@@ -105,7 +107,7 @@ class CurveHead(nn.Module):
     Raises
     ------
     ConfigError
-        Sizes that make no head.
+        A size or the norm is not allowed.
 
     Examples
     --------
@@ -125,9 +127,9 @@ class CurveHead(nn.Module):
         super().__init__()
         _check_widths(hidden, dropout)
         if bins < 2:
-            raise ConfigError(f"a curve of {bins} bins is none: at least 2 are needed")
+            raise ConfigError(f"bins is {bins}, but a curve needs at least 2")
         if norm not in ("batch", "layer"):
-            raise ConfigError(f"norm must be 'batch' or 'layer', not {norm!r}")
+            raise ConfigError(f"norm is {norm!r}, but it must be 'batch' or 'layer'")
         self.bins = bins
         layers: list[nn.Module] = []
         width = features
@@ -151,16 +153,16 @@ class CurveHead(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, curves: Tensor) -> None:
-        """Let an untrained head give curves of the right kind: a start, not a constraint.
+        """Initialise the last layer so that an untrained head gives curves like the training data.
 
         The last layer's weights become a random mix of the principal components of the training
-        curves, each in proportion to its spread, around their mean. So bins vary together from the
-        beginning as they do in the data, and what varies most is learned first.
+        curves, each weighed by its standard deviation, and its bias their mean. So bins are
+        correlated from the start as in the data, and the largest variations are learned first.
 
         Parameters
         ----------
         curves
-            Training curves, of atoms where they are known, shape ``(n, bins)``; NaN where a bin is
+            Training curves, if possible of single atoms, shape ``(n, bins)``; NaN where a bin is
             not defined.
         """
         mean = curves.nanmean(dim=0).nan_to_num()
@@ -177,7 +179,8 @@ class CurveHead(nn.Module):
             norm.weight.copy_(covariance.diagonal().sqrt())
         else:
             linear.bias.copy_(mean)
-        # Three kernels that differ, so that they learn apart, and keep a smooth curve as it is.
+        # The three kernels differ, so that they learn different things. None changes a smooth curve
+        # much.
         kernels = [[0.0, 1.0, 0.0], [0.25, 0.5, 0.25], [0.1, 0.8, 0.1]]
         self.smooth.weight.copy_(torch.tensor(kernels)[:, None])
         assert self.smooth.bias is not None

@@ -1,7 +1,7 @@
-"""Options of models (hypers). Free of torch: the command line starts fast.
+"""Options of models (hypers). Does not import torch, so that commands start fast.
 
-A model's own options are a class beside its network. Those of CSGNN stand here, since they are
-flags of ``csgnn-dgl train``.
+The options of a model are a class beside its network. Those of CSGNN are in this module, because
+they are flags of ``csgnn-dgl train``.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Widths = tuple[tuple[int, ...], ...]
 
 
 class Hypers(Options):
-    """Base of the options of a model: what is written into the header of its weights.
+    """Base of the options of a model, which are saved in the header of its weights.
 
-    A subclass lists them as fields with a type and a default, and may name ``presets``: values for
-    a purpose, of its own options and of the training's, together. A target's recipe of the same
-    name, where there is one, supplies the training's other options.
+    A subclass lists its options as fields with a type and a default. It may have ``presets``, which
+    set options of the model and of the training. If a target has a recipe of the same name, the
+    recipe sets further options of the training.
 
     Examples
     --------
@@ -41,8 +41,12 @@ class Hypers(Options):
 
 class _CSGNNHypers(Hypers):
     level: int = option(4, "Icosahedral level L of the finest spheres.", "Network", ge=0)
-    n_spheres: int = option(16, "Spheres kept as space, R.", "Network", ge=1)
-    channels: int = option(8, "Spheres grouped to channels, C.", "Network", ge=1)
+    n_spheres: int = option(
+        16, "Spheres of the grid, along which radial convolutions run, R.", "Network", ge=1
+    )
+    channels: int = option(
+        8, "Neighbouring spheres that form the channels of one sphere, C.", "Network", ge=1
+    )
     base_width: int = option(
         32, "Channels after the first convolution; they double at each level.", "Network", ge=1
     )
@@ -97,32 +101,41 @@ class ShapeCSGNNHypers(_CSGNNHypers):
     }
 
     global_pooling: Pooling = option("max", "Pooling of all sites of a level.", "Network")
-    self_loop: bool = option(True, "Count a vertex among its own neighbours.", "Network")
+    self_loop: bool = option(True, "Treat a vertex as its own neighbour.", "Network")
     residual: bool = option(True, "Add the input of an intra block to its output.", "Network")
     concatenate: bool = option(
-        True, "Classify from the features of all levels, not of the coarsest alone.", "Network"
+        True, "Classify from the features of all levels, not only of the coarsest.", "Network"
     )
     radial: Literal["shell", "bracket"] = option(
-        "shell", "Spheres a point contributes to: its whole shell, or the two around it.", "Network"
+        "shell",
+        "Spheres a point contributes to: all those of its group of C, or the two around it.",
+        "Network",
     )
     bandwidth: Literal["squared", "paper"] = option(
-        "squared", "Formula of the radial basis: the released code's, or as printed.", "Network"
+        "squared",
+        "Formula of the radial basis: that of the paper's released code, or that in the paper.",
+        "Network",
     )
     threshold: float = option(
         0.01, "Value T of the radial basis at the largest distance.", "Network", gt=0, le=1
     )
     intra_widths: Widths | None = option(
         None,
-        "Output channels of the intra convolutions, level by level, finest first. Default: the "
+        "Output channels of the intra convolutions at each level, finest first. Default: the "
         "paper's pattern for base_width.",
         "Network",
     )
-    radial_widths: Widths | None = option(None, "The same of the radial convolutions.", "Network")
+    radial_widths: Widths | None = option(
+        None, "Output channels of the radial convolutions at each level.", "Network"
+    )
 
     @model_validator(mode="after")
     def _both_widths(self) -> Self:
         if (self.intra_widths is None) != (self.radial_widths is None):
-            raise ConfigError("intra_widths and radial_widths are given together or not at all")
+            raise ConfigError(
+                "only one of intra_widths and radial_widths is given; they must be given together "
+                "or not at all"
+            )
         return self
 
 
@@ -146,8 +159,8 @@ class AtomCSGNNHypers(_CSGNNHypers):
             {"level": 1, "assignment": "smooth", "features": 256},
         ),
         "crystals": Preset(
-            "a small network at level 1 for crystals of many elements, held back from learning "
-            "few data by heart",
+            "a small network at level 1 for crystals of many elements, with measures against "
+            "overfitting on few data",
             {
                 "level": 1,
                 "channels": 24,
@@ -157,17 +170,21 @@ class AtomCSGNNHypers(_CSGNNHypers):
                 "features": 256,
             },
         ),
-        "paper": Preset("the paper's network and training (level 3): wants a GPU", {}),
+        "paper": Preset("the paper's network and training (level 3): needs a GPU", {}),
     }
 
     level: int = option(3, "Icosahedral level L of the finest spheres.", "Network", ge=0)
-    n_spheres: int = option(1, "Spheres kept as space, R.", "Network", ge=1)
-    channels: int = option(32, "Shells grouped to channels, C.", "Network", ge=1)
+    n_spheres: int = option(
+        1, "Spheres of the grid, along which radial convolutions run, R.", "Network", ge=1
+    )
+    channels: int = option(
+        32, "Neighbouring shells that form the channels of one sphere, C.", "Network", ge=1
+    )
     r_min: float = option(1.0, "Inner radius of the first shell [Å].", "Network", ge=0)
     cutoff: float = option(7.0, "Outer radius of the last shell [Å].", "Network", gt=0)
     assignment: Literal["nearest", "smooth"] = option(
         "nearest",
-        "A neighbour's site: the nearest one, or shared so that the result is continuous.",
+        "Sites of a neighbour: the nearest one, or several, so that the result is continuous.",
         "Network",
     )
     pooling: Pooling = option("mean", "Pooling between levels.", "Network")
@@ -179,11 +196,12 @@ class AtomCSGNNHypers(_CSGNNHypers):
         default = type(self).model_fields["kernel_size"].default
         if self.n_spheres == 1 and self.kernel_size != default:
             raise ConfigError(
-                f"kernel_size is {self.kernel_size}, but means nothing with one sphere: there is "
-                f"nothing to convolve along. Leave it out, or set n_spheres"
+                f"kernel_size is {self.kernel_size}, but with one sphere there are no radial "
+                f"convolutions. Leave it out, or set n_spheres"
             )
         if self.r_min >= self.cutoff:
             raise ConfigError(
-                f"no shells between r_min = {self.r_min} Å and cutoff = {self.cutoff} Å"
+                f"there are no shells between r_min = {self.r_min} Å and cutoff = {self.cutoff} Å; "
+                f"r_min must be smaller"
             )
         return self

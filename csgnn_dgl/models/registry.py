@@ -1,7 +1,8 @@
-"""Models by name: the package's own, and a user's as ``module:Class``. Free of torch.
+"""Find models by name: the package's own, and a user's as ``module:Class``.
 
-Modules are imported when a model is asked for. A name that comes from a file of weights or a
-configuration never imports anything but this package: a user's module has to be named by the user.
+This module does not import torch: models are imported when they are asked for. A name in a file of
+weights or a configuration never causes an import from outside this package. A user's module is
+imported only if the user names it.
 """
 
 from __future__ import annotations
@@ -44,12 +45,12 @@ class Entry:
     Parameters
     ----------
     path
-        ``module:Class``.
+        ``module:Class`` of the model.
     summary
-        What it is, in a line.
+        Description in a line.
     hypers
-        ``module:Class`` of its options, where these can be had without torch; otherwise they are
-        the class's own ``Hypers``.
+        ``module:Class`` of its options, if these can be imported without torch. Otherwise the
+        options are the model's own ``Hypers``.
     """
 
     path: str
@@ -92,17 +93,17 @@ def is_users_own(name: str) -> bool:
 
 
 def name_of(model: Any) -> str:
-    """The name that a header records for ``model``: a string as it is, a class by its place.
+    """The name of ``model`` in a header: a string unchanged, a class as ``module:Class``.
 
     Raises
     ------
     ConfigError
-        Neither a string nor a class that a module holds.
+        ``model`` is neither a string nor a class at the top of a module.
     """
     if isinstance(model, str):
         return model
     if not inspect.isclass(model):
-        raise ConfigError(f"a model is named by a string or a class, not {model!r}")
+        raise ConfigError(f"the model is {model!r}, but it must be a name or a class")
     place = f"{model.__module__}:{model.__qualname__}"
     for entries in MODELS.values():
         for name, entry in entries.items():
@@ -110,35 +111,37 @@ def name_of(model: Any) -> str:
                 return name
     if "<locals>" in place:
         raise ConfigError(
-            f"the class {model.__qualname__} stands inside a function, so that it cannot be found "
-            f"again by name; move it to the top of its module"
+            f"the class {model.__qualname__} is defined inside a function, so it cannot be found "
+            f"by name later; move it to the top of its module"
         )
     return place
 
 
 def permitted_name(name: str, domain: Domain, named: Any, source: str) -> str:
-    """``name``, found in the file ``source``, if it may be imported.
+    """Check that the model ``name`` from the file ``source`` may be imported, and return the name.
 
     Parameters
     ----------
     name
-        As the file has it.
+        Name in the file.
     domain
-        What the model is for.
+        Kind of input of the model.
     named
-        What the user said, or none.
+        The model that the user named, or None.
     source
         The file, for messages.
 
     Raises
     ------
     CheckpointError
-        A user's own model that the user did not name; a model that is not part of this version;
-        or another model than the one named.
+        The model is a user's own and the user did not name it; it is not part of this version; or
+        the user named another model.
     """
     said = None if named is None else name_of(named)
     if said is not None and said != name:
-        raise CheckpointError(f"{source} holds the model {name!r}, but {said!r} was named")
+        raise CheckpointError(
+            f"{source} holds the model {name!r}, but {said!r} was named; name {name!r} instead"
+        )
     if is_users_own(name):
         if said is None:
             raise CheckpointError(
@@ -154,12 +157,12 @@ def permitted_name(name: str, domain: Domain, named: Any, source: str) -> str:
 
 
 def find_hypers(domain: Domain, model: Any) -> type[Hypers]:
-    """The class of the options of a model.
+    """Find the class of the options of a model.
 
     Raises
     ------
     ConfigError
-        As :func:`find_class`.
+        As in :func:`find_class`.
     """
     entry = MODELS[domain].get(model) if isinstance(model, str) else None
     if entry is not None and entry.hypers is not None:
@@ -170,12 +173,12 @@ def find_hypers(domain: Domain, model: Any) -> type[Hypers]:
 
 
 def find_class(domain: Domain, model: Any) -> Any:
-    """The class of a model, imported now, and checked against the contract.
+    """Import the class of a model, and check it against the contract.
 
     Parameters
     ----------
     domain
-        What it is for.
+        Kind of input of the model.
     model
         A registered name, ``module:Class``, or a class.
 
@@ -187,8 +190,8 @@ def find_class(domain: Domain, model: Any) -> Any:
     Raises
     ------
     ConfigError
-        An unknown name (naming the nearest), a module that cannot be imported, no such class, or a
-        class that breaks the contract (says which clause).
+        The name is unknown (the message names the nearest one), the module cannot be imported or
+        has no such class, or the class breaks the contract (the message names the clause).
     """
     from csgnn_dgl.models.contract import check_class
 
@@ -210,7 +213,7 @@ def find_class(domain: Domain, model: Any) -> Any:
 def _load(path: str) -> Any:
     module_name, _, attribute = path.partition(":")
     if not module_name or not attribute or ":" in attribute:
-        raise ConfigError(f"a model of your own is named module:Class, not {path!r}")
+        raise ConfigError(f"the model is {path!r}, but your own must be named module:Class")
     try:
         found = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -222,12 +225,12 @@ def _load(path: str) -> Any:
         here = Path(*module_name.split("."))
         near = here.with_suffix(".py").is_file() or here.is_dir()
         hint = (
-            "it lies in this folder, which is not on Python's path: set PYTHONPATH=."
+            "it is in this folder, which is not on Python's path; set PYTHONPATH=."
             if near
             else "install it, or put its folder on PYTHONPATH"
         )
         raise ConfigError(f"there is no module {module_name!r}: {hint}") from error
-    # Whatever a user's module does when it is imported, such as a script's sys.exit.
+    # A user's module may raise anything when it is imported; a script may call sys.exit.
     except (Exception, SystemExit) as error:
         raise ConfigError(
             f"the module {module_name} cannot be imported ({type(error).__name__}: {error}); "

@@ -1,1 +1,1 @@
-"""Structures of atoms: reading files, making the carbon set."""
+"""Structures of atoms: readers of files, and the carbon set."""

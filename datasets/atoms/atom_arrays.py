@@ -1,4 +1,4 @@
-"""Arrays over atoms in a ``.npz`` beside a file of structures."""
+"""Read arrays over atoms from a ``.npz`` beside a file of structures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["AtomArrays"]
 
 Array = npt.NDArray[np.generic]
 
-# Positions that differ by more belong to other atoms [Å].
+# Largest difference between positions of the same atom [Å].
 _SAME_PLACE = 0.05
 _CHECKS = dict.fromkeys(
     ("numbers", "positions", "scaled_positions"), "checked against the structure"
@@ -25,25 +25,25 @@ _CHECKS = dict.fromkeys(
 
 
 class AtomArrays:
-    """The arrays of a ``.npz``, a row for each atom of the structures beside it.
+    """The arrays of a ``.npz``, with a row for each atom of the structures in the file beside it.
 
-    ``train.npz`` belongs to ``train.extxyz``, and holds the atoms of all its frames one after the
-    other; ``diamond.npz`` belongs to ``diamond.cif``. Arrays ``numbers``, ``positions`` [Å] and
-    ``scaled_positions`` (in units of the cell) are compared with the structures, if they are there.
+    ``train.npz`` belongs to ``train.extxyz``, and holds the atoms of all frames in order;
+    ``diamond.npz`` belongs to ``diamond.cif``. If the arrays ``numbers``, ``positions`` [Å] or
+    ``scaled_positions`` (in units of the cell) exist, they are compared with the structures.
 
     Parameters
     ----------
     file
         The archive.
     wanted
-        Arrays to read, if they are there.
+        Arrays to read, if they exist.
     n_atoms
-        Atoms of all structures.
+        Number of atoms of all structures.
 
     Raises
     ------
     DataError
-        It cannot be read, or an array has another number of rows.
+        The archive cannot be read, or an array has another number of rows.
     """
 
     def __init__(self, file: Path, wanted: Iterable[str], n_atoms: int) -> None:
@@ -65,32 +65,32 @@ class AtomArrays:
 
     @staticmethod
     def beside(structures: Path) -> Path | None:
-        """The archive that belongs to a file of structures, if there is one."""
+        """Find the archive that belongs to a file of structures; None if there is none."""
         file = structures.with_name(f"{structures.stem}.npz")
         return file if file.is_file() else None
 
     @property
     def meanings(self) -> Mapping[str, str | None]:
-        """All arrays; with what they are used as, of those that no target takes."""
+        """All arrays, with the uses of those that no target uses."""
         return {name: _CHECKS.get(name) for name in self.names}
 
     def of(self, atoms: Atoms, first: int = 0, *, ordered: bool = True) -> dict[str, Array]:
-        """The rows of a structure.
+        """Get the rows of a structure.
 
         Parameters
         ----------
         atoms
             The structure.
         first
-            Number of its first atom.
+            Index of its first atom.
         ordered
-            Whether the file of structures says in which order its atoms are. Symmetry makes atoms
-            of a CIF that it does not list, so there ``scaled_positions`` must be given.
+            Whether the file of structures fixes the order of the atoms. A CIF does not, because
+            symmetry makes atoms that it does not list. Then ``scaled_positions`` must exist.
 
         Raises
         ------
         DataError
-            Positions are needed and absent, or the rows belong to other atoms.
+            Positions are required and absent, or the rows belong to other atoms.
         """
         rows = slice(first, first + len(atoms))
         found = {name: array[rows] for name, array in self._arrays.items()}
@@ -98,10 +98,10 @@ class AtomArrays:
         if scaled is None and not ordered and found:
             raise DataError(
                 f"{self.file.name} needs an array 'scaled_positions' (N, 3) as well: symmetry "
-                f"makes the atoms of a CIF, so their order must be checked"
+                f"makes atoms of a CIF, so their order must be checked"
             )
         if numbers is not None and not np.array_equal(numbers, atoms.numbers):
-            raise DataError(f"{self.file.name}: the numbers are not those of the structure")
+            raise DataError(f"{self.file.name}: the atomic numbers are not those of the structure")
         if positions is not None and not _same_places(positions, atoms, False):
             raise DataError(f"{self.file.name}: the positions are not those of the structure")
         if scaled is not None and not _same_places(scaled, atoms, True):

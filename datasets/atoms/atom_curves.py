@@ -1,8 +1,8 @@
-"""Curves of single atoms in users' files: whether they can be labels, beside the density of states.
+"""Check curves of single atoms in users' files, and scale them to fit the density of states.
 
-The mean of the curves over the atoms of a structure must be its density of states, since that is
-what a model makes of them. Projections onto spheres around the atoms leave out what lies between
-the spheres, so they hold less than the whole.
+The mean of the curves over the atoms of a structure must be its density of states, because a model
+computes it as that mean. Projections onto spheres around the atoms lack the density between the
+spheres, so their mean is too small.
 """
 
 from __future__ import annotations
@@ -16,42 +16,44 @@ __all__ = ["fitted_curves"]
 
 Floats = npt.NDArray[np.float64]
 
-# How far the mean of the curves may differ from the density of states, as a share of it: to count
-# as equal, and to be scaled.
+# Largest relative difference between the mean of the curves and the density of states: for curves
+# to be used unchanged, and for curves to be scaled.
 _EQUAL = 0.01
 _SCALED = 2 / 3
-# A curve that dips further below zero than this share of the maximum is refused, as a density of
-# states is.
+# A curve is refused if it falls below zero by more than this share of the maximum. The same limit
+# holds for densities of states.
 _DIP = 0.05
 
 
 def fitted_curves(curves: npt.ArrayLike, dos: Floats, n_atoms: int) -> tuple[Floats, float | None]:
-    """Curves of atoms whose mean is the density of states.
+    """Check curves of atoms, and scale them so that their mean is the density of states.
 
-    Curves that differ from it by up to 1 % are taken as they are. Up to two thirds they are scaled,
-    energy by energy, so that their mean is the density of states; where all of them are zero each
-    atom gets the same share. The difference is :math:`\\sum|\\bar p - g| / \\sum g`.
+    If the mean differs from the density of states by up to 1 %, the curves are used unchanged. If
+    it differs by up to two thirds, they are scaled, energy by energy, so that the mean is the
+    density of states; where all curves are zero, each atom gets the same value. The difference is
+    :math:`\\sum|\\bar p - g| / \\sum g`.
 
     Parameters
     ----------
     curves
-        Shape ``(N, E)``.
+        Curves of the atoms, shape ``(N, E)``.
     dos
         Density of states per atom, shape ``(E,)``; NaN where it is not defined.
     n_atoms
-        ``N``.
+        ``N``, the number of atoms.
 
     Returns
     -------
     tuple
-        The curves, shape ``(N, E)``, NaN where ``dos`` is; and the difference before scaling, None
-        if they were not scaled.
+        The curves, shape ``(N, E)``, NaN where ``dos`` is NaN; and the difference before scaling,
+        None if they were not scaled.
 
     Raises
     ------
     DataError
-        Another shape; infinite or clearly negative values; NaN where the density of states is
-        defined; a difference of more than two thirds. The message says why the curves are left out.
+        The curves have another shape, infinite or clearly negative values, or NaN where the density
+        of states is defined; or the difference is more than two thirds. The message is a reason for
+        leaving the curves out.
 
     Examples
     --------
@@ -101,6 +103,6 @@ def _too_far(inside: Floats, whole: Floats, difference: float) -> str:
     if summed < _EQUAL and len(inside) > 1:
         hint = (
             "; their sum is the dos per atom, so multiply them by the number of atoms: each curve "
-            "is that of one atom"
+            "must be that of one atom"
         )
     return f"their mean differs from dos by {100 * difference:.0f} %{hint}"

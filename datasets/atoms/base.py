@@ -1,8 +1,8 @@
-"""Structures with targets, and their splits: what is true of any data on atoms.
+"""Structures with targets, and their splits: the base of all data on atoms.
 
-A *target* is what is to be learned of a structure: a density of states
-(:mod:`csgnn_dgl.datasets.atoms.dos`), charges of its atoms, a number. A record holds a structure
-and the values of its targets; a data set says by a :class:`Target` what each value is.
+A *target* is a quantity to be learned: a density of states
+(:mod:`csgnn_dgl.datasets.atoms.dos`), the charges of atoms, a number. A record holds a structure
+and the values of its targets. A data set has a :class:`Target` that describes each value.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class RecordError(DataError):
     name
         Name of the record.
     problem
-        What is wrong, as a sentence without its end.
+        What is wrong, as a sentence without a full stop.
     """
 
     def __init__(self, name: str, problem: str) -> None:
@@ -49,7 +49,7 @@ class RecordError(DataError):
 
 @dataclass(frozen=True)
 class Target:
-    """What is to be learned: its name, its unit, and whether atoms or structures have it.
+    """Description of a quantity to be learned: name, unit, and whether atoms or structures have it.
 
     Parameters
     ----------
@@ -62,9 +62,9 @@ class Target:
     shape
         Shape of one value; ``()`` for a number.
     description
-        What it is, in a few words for users.
+        Description for users, in a few words.
     required
-        Whether every record has it.
+        Whether every record must have it.
 
     Examples
     --------
@@ -84,12 +84,12 @@ class Target:
         return (n_atoms, *self.shape) if self.per == "atom" else self.shape
 
     def check(self, record: AtomRecord) -> None:
-        """Refuse a record whose values have another shape, are missing or are infinite.
+        """Refuse a record whose values are missing, infinite, or of another shape.
 
         Raises
         ------
         RecordError
-            As above. NaN is allowed, but for values that are NaN throughout.
+            The values are missing, infinite, of another shape, or all NaN. Some NaN are allowed.
         """
         value = record.targets.get(self.name)
         if value is None:
@@ -103,7 +103,7 @@ class Target:
                 record.name, f"{self.name} has shape {array.shape}, but {expected} is expected"
             )
         if np.isinf(array).any() or (array.size and np.isnan(array).all()):
-            raise RecordError(record.name, f"{self.name} is infinite, or NaN throughout")
+            raise RecordError(record.name, f"{self.name} has infinite values, or only NaN")
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,16 +115,16 @@ class AtomRecord:
     atoms
         The structure.
     name
-        File, or number within a file.
+        File, or index within a file.
     group
         Type of structure; results are listed by it.
     targets
-        Values by the name of their target: arrays whose shape the target gives.
+        Values by the name of their target; the target gives the shape of each array.
 
     Raises
     ------
     RecordError
-        A structure without atoms.
+        The structure has no atoms.
 
     Examples
     --------
@@ -140,15 +140,15 @@ class AtomRecord:
 
     def __post_init__(self) -> None:
         if len(self.atoms) == 0:
-            raise RecordError(self.name, "a structure without atoms")
+            raise RecordError(self.name, "it has no atoms")
 
     @property
     def labels(self) -> tuple[npt.NDArray[Any], ...]:
-        """The values that tell this record from others of the same structure."""
+        """The values that distinguish this record from others of the same structure."""
         return tuple(np.asarray(self.targets[name]) for name in sorted(self.targets))
 
     def content(self) -> bytes:
-        """Structure and labels as bytes: equal for records that hold the same."""
+        """Structure and labels as bytes, which are equal for equal records."""
         atoms = self.atoms
         parts = (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, *self.labels)
         return b"".join(np.ascontiguousarray(part, dtype=np.float64).tobytes() for part in parts)
@@ -156,7 +156,7 @@ class AtomRecord:
 
 @dataclass(frozen=True)
 class Rejected:
-    """Something that was found but could not be used, and why."""
+    """A structure or file that cannot be used, and the reason."""
 
     name: str
     reason: str
@@ -172,24 +172,24 @@ class AtomDataset(Generic[Record]):
     Parameters
     ----------
     name, source
-        What it is called, and where it came from, in a line.
+        Its name, and its origin in a line.
     train
-        Structures to learn from.
+        Training structures.
     validation
         A given validation split; empty to hold out a part of ``train``.
     test
-        May be empty.
+        Test structures; may be empty.
     rejected, warnings
-        What could not be used, and what a user should know.
+        Structures that cannot be used, and warnings for the user.
     columns
-        What was found in the files, and what became of it.
+        Columns of the files, and their uses.
     targets
-        What the values of the records are.
+        Descriptions of the values of the records.
 
     Raises
     ------
     RecordError
-        A value that does not fit its target.
+        A value does not fit its target.
 
     Examples
     --------
@@ -232,7 +232,7 @@ class AtomDataset(Generic[Record]):
 
     @property
     def identity(self) -> str:
-        """What the labels are, as text for ``fingerprint``."""
+        """Description of the labels, as text for ``fingerprint``."""
         return repr(self.targets)
 
     @cached_property
@@ -248,14 +248,17 @@ class AtomDataset(Generic[Record]):
     def split_validation(
         self, fraction: float, seed: int
     ) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
-        """The given validation split, or a part of the training structures of each group.
+        """Return training and validation structures.
+
+        If there is no validation split, a part of the training structures of each group is held
+        out.
 
         Raises
         ------
         ConfigError
             The fraction is not between 0 and 1.
         DataError
-            Fewer than two structures.
+            There are fewer than two structures.
         """
         if self.validation:
             return self.train, self.validation
@@ -263,18 +266,18 @@ class AtomDataset(Generic[Record]):
         if len(self.train) < 2:
             raise DataError(
                 f"{self.source} has {len(self.train)} training structures; at least two are "
-                f"needed, one to learn from and one to hold out for validation"
+                f"needed, one for training and one for validation"
             )
         groups = [record.group for record in self.train]
         stream = (seed, _VALIDATION)
         held = hold_out(groups, fraction, stream, at_least=1, leave=1)
         if not held:
-            # Every group has a single structure: groups cannot matter.
+            # Every group has a single structure, so groups are ignored.
             held = hold_out([0] * len(groups), fraction, stream, at_least=1, leave=1)
         return parted(self.train, held)
 
     def summary(self) -> str:
-        """What it holds, for people."""
+        """Description of the content, in lines to print."""
         sizes = [len(record.atoms) for record in self.records]
         symbols = " ".join(chemical_symbols[number] for number in self.elements)
         lines = [
@@ -298,7 +301,7 @@ class AtomDataset(Generic[Record]):
         return "\n".join(lines)
 
     def target_lines(self) -> list[str]:
-        """What the targets are, a line each, for ``summary``."""
+        """Descriptions of the targets, one line each, for ``summary``."""
         lines = []
         for target in self.targets:
             count = sum(record.targets.get(target.name) is not None for record in self.records)
@@ -311,7 +314,7 @@ class AtomDataset(Generic[Record]):
 def parted(
     records: Sequence[Record], held: Sequence[int]
 ) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
-    """Records that stay, and those that are held out."""
+    """Split records into those that stay and those that are held out."""
     out = set(held)
     return (
         tuple(record for index, record in enumerate(records) if index not in out),

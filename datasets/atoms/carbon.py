@@ -22,13 +22,13 @@ _CAP_AND_RINGS = {"C20": 1, "C40": 3}
 
 
 def capped_tube(rings: int) -> nx.Graph:
-    """The bonds of a fullerene: two halves of a dodecahedron with a (5,0) tube between.
+    """Make the bonds of a fullerene: two halves of a dodecahedron with a (5,0) tube between them.
 
     Parameters
     ----------
     rings
-        Rings of ten atoms between the two capping pentagons: one makes the dodecahedron C20,
-        each further one adds ten atoms and five hexagons.
+        Number of rings of ten atoms between the two capping pentagons. One ring gives the
+        dodecahedron C20; each further ring adds ten atoms and five hexagons.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def capped_tube(rings: int) -> nx.Graph:
     Raises
     ------
     ConfigError
-        No rings.
+        ``rings`` is less than 1.
 
     Examples
     --------
@@ -46,14 +46,14 @@ def capped_tube(rings: int) -> nx.Graph:
     (40, 60)
     """
     if rings < 1:
-        raise ConfigError(f"a capped tube has at least one ring, not {rings}")
+        raise ConfigError(f"rings is {rings}, but a capped tube needs at least 1")
     import networkx as nx  # slow to import, as ase.build and ase.optimize are
 
     bonds = nx.Graph()
     for cap in ("top", "bottom"):
         bonds.add_edges_from(((cap, i), (cap, (i + 1) % 5)) for i in range(5))
     for ring in range(rings):
-        # Atoms of a ring alternate: the even ones are bonded upwards, the odd ones downwards.
+        # In a ring, atoms with an even index are bonded upwards, the others downwards.
         bonds.add_edges_from(((ring, i), (ring, (i + 1) % 10)) for i in range(10))
         above = [("top", i) if ring == 0 else (ring - 1, 2 * i + 1) for i in range(5)]
         bonds.add_edges_from(((ring, 2 * i), above[i]) for i in range(5))
@@ -62,7 +62,7 @@ def capped_tube(rings: int) -> nx.Graph:
 
 
 def _embedded(bonds: nx.Graph) -> Atoms:
-    """A cage with these bonds, from the three slowest vibrations of the graph."""
+    """Place the atoms of a cage by the three lowest nonconstant eigenvectors of its bonds."""
     import networkx as nx
 
     laplacian = nx.laplacian_matrix(bonds).toarray().astype(float)
@@ -79,7 +79,7 @@ def _fullerene(name: str) -> Atoms:
 
 
 def _buckyball() -> Atoms:
-    # A truncated icosahedron: each edge of the icosahedron is cut at a third from either end.
+    # Atoms of a truncated icosahedron are at one and two thirds of each edge of the icosahedron.
     sphere = Icosphere.get(0)
     first, second = sphere.vertices[sphere.edges].transpose(1, 0, 2)
     corners = np.concatenate([(2 * first + second) / 3, (first + 2 * second) / 3])
@@ -110,7 +110,7 @@ def _tube(n: int, m: int, length: int) -> Atoms:
     return tube
 
 
-#: Name → how it is built, before relaxing.
+#: Functions that build the structures, before relaxation.
 _BUILDERS: dict[str, Callable[[], Atoms]] = {
     "graphene": _graphene,
     "graphite": _graphite,
@@ -125,28 +125,28 @@ ALLOTROPES = tuple(_BUILDERS)
 
 
 def allotrope(name: str, *, relax: bool = True, largest_force: float = 0.01) -> Atoms:
-    """One of the paper's eight carbon structures, with as many atoms as in its Table 5.
+    """Build one of the paper's eight carbon structures, with as many atoms as in its Table 5.
 
     Parameters
     ----------
     name
         One of :data:`ALLOTROPES`.
     relax
-        Move the atoms to a minimum of the tight-binding energy; the cell stays.
+        Move the atoms to a minimum of the tight-binding energy; the cell is not changed.
     largest_force
-        Where to stop [eV/Å].
+        The relaxation stops when no force is larger [eV/Å].
 
     Returns
     -------
     ase.Atoms
-        With the tight-binding calculator attached.
+        The structure with the tight-binding calculator attached.
 
     Raises
     ------
     ConfigError
-        Unknown name.
+        The name is unknown.
     DataError
-        The relaxation does not settle.
+        The relaxation does not converge.
 
     Examples
     --------
@@ -161,5 +161,7 @@ def allotrope(name: str, *, relax: bool = True, largest_force: float = 0.01) -> 
     atoms.calc = CarbonTightBinding()
     atoms.info["structure"] = name
     if relax and not FIRE(atoms, logfile=None).run(fmax=largest_force, steps=500):
-        raise DataError(f"{name} did not settle: a force above {largest_force} eV/Å remains")
+        raise DataError(
+            f"the relaxation of {name} did not converge: a force above {largest_force} eV/Å remains"
+        )
     return atoms

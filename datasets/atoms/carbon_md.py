@@ -1,4 +1,4 @@
-"""The tight-binding carbon data set: snapshots of molecular dynamics, with densities of states."""
+"""Make the tight-binding carbon data: snapshots of molecular dynamics with densities of states."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 
-# 310 bins of 0.1 eV, as the paper's, from below the lowest band of this model.
+# 310 bins of 0.1 eV, as in the paper, starting below the lowest band of this model.
 CARBON_GRID = EnergyGrid(-26.0, 0.1, 310, "eV", "tight-binding reference")
 SMEARING = 0.2
 
 
 @dataclass(frozen=True)
 class CarbonRecipe:
-    """How the data set is made; the defaults are the paper's counts.
+    """Settings for making the data set. The default counts are the paper's.
 
     Parameters
     ----------
@@ -53,10 +53,10 @@ class CarbonRecipe:
     snapshots
         Snapshots for training and validation, per structure and temperature.
     test_snapshots
-        Snapshots for testing, per structure, shared among the temperatures; their trajectories are
-        others.
+        Snapshots for testing, per structure, divided evenly among the temperatures. They come from
+        separate trajectories.
     interval, equilibration
-        Steps between snapshots, and before the first.
+        Steps between snapshots, and steps before the first.
     timestep
         Time step of the dynamics [fs].
     friction
@@ -85,7 +85,7 @@ class CarbonRecipe:
             raise ConfigError("snapshots, test snapshots and interval must be at least 1")
         if self.test_snapshots % len(self.temperatures):
             raise ConfigError(
-                f"{self.test_snapshots} test snapshots cannot be shared evenly among "
+                f"{self.test_snapshots} test snapshots cannot be divided evenly among "
                 f"{len(self.temperatures)} temperatures"
             )
 
@@ -107,15 +107,15 @@ class Trajectory:
     structure, temperature, split
         Name, temperature [K], ``"train"`` or ``"test"``.
     positions
-        Shape ``(n, N, 3)``, float32 [Å].
+        Positions, shape ``(n, N, 3)``, float32 [Å].
     cell, pbc
-        Shapes ``(3, 3)`` [Å] and ``(3,)``.
+        Cell and periodicity, shapes ``(3, 3)`` [Å] and ``(3,)``.
     dos
-        Shape ``(n, 310)`` on :data:`CARBON_GRID`, float32 [states/eV/atom].
+        Densities of states on :data:`CARBON_GRID`, shape ``(n, 310)``, float32 [states/eV/atom].
     band_energy
         Sum of filled eigenvalues, shape ``(n,)`` [eV/atom].
     fermi_level
-        Middle of the highest filled and the lowest empty level, shape ``(n,)`` [eV].
+        Midpoint between the highest filled and the lowest empty level, shape ``(n,)`` [eV].
     """
 
     structure: str
@@ -147,10 +147,10 @@ _ARRAYS = ("positions", "cell", "pbc", "dos", "band_energy", "fermi_level")
 def simulate(
     recipe: CarbonRecipe, name: str, temperature: float, split: str, count: int
 ) -> Trajectory:
-    """One trajectory: relax, heat, equilibrate, then a snapshot every few steps.
+    """Make one trajectory: relax, heat, equilibrate, then take a snapshot every few steps.
 
-    The random stream belongs to the structure, the temperature and the split, so trajectories do
-    not depend on each other, nor on the order in which they are made.
+    Each structure, temperature and split has its own random stream, so a trajectory does not depend
+    on the others or on the order in which they are made.
     """
     from ase.md.langevin import Langevin  # slow to import
 
@@ -159,7 +159,7 @@ def simulate(
     atoms = allotrope(name)
     calculator = atoms.calc
     assert isinstance(calculator, CarbonTightBinding)
-    # Twice the temperature: half of it goes into the potential energy at once.
+    # Start at twice the temperature, because half of it soon becomes potential energy.
     spread = np.sqrt(2 * units.kB * temperature * atoms.get_masses())
     atoms.set_momenta(rng.normal(size=(len(atoms), 3)) * spread[:, None])
     dynamics = Langevin(
@@ -168,13 +168,13 @@ def simulate(
         temperature_K=temperature,
         friction=recipe.friction / units.fs,
         rng=rng,
-        fixcm=False,  # the drift of the whole matters to nothing here
+        fixcm=False,  # a drift of the whole structure does not change its density of states
     )
     dynamics.run(recipe.equilibration)
     positions, curves, energies, levels = [], [], [], []
     for _ in range(count):
         dynamics.run(recipe.interval)
-        # Labels of the positions as they are stored, in single precision.
+        # Compute labels for the stored positions, which are in single precision.
         atoms.positions = atoms.positions.astype(np.float32)
         atoms.get_potential_energy()
         spectrum = calculator.spectrum
@@ -211,7 +211,7 @@ def read_trajectory(path: Path) -> Trajectory:
     Raises
     ------
     DataError
-        Missing, damaged, or another kind of file.
+        The file is missing, damaged, or of another kind.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
@@ -232,7 +232,7 @@ def _job(recipe: CarbonRecipe, path: Path, job: tuple[str, float, str, int]) -> 
 
 
 def _single_threaded() -> None:
-    # One process per core: more threads than that only wait for each other.
+    # There is one process per core, so more threads would only compete.
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
@@ -244,33 +244,33 @@ def make_carbon(
     processes: int | None = None,
     progress: Callable[[Path], object] = lambda path: None,
 ) -> list[Path]:
-    """Make the data set, or what is missing of it.
+    """Make the trajectories of the data set that do not exist yet.
 
-    Each trajectory is a file of its own, whole or not there: a run that was stopped goes on with
-    what is missing.
+    Each trajectory is a separate file, which is complete or absent. So after an interruption, the
+    same call makes the missing ones.
 
     Parameters
     ----------
     recipe
-        What to make.
+        Settings of the data set.
     destination
-        Folder; made if absent. ``recipe.json`` in it says how it was made.
+        Folder; made if absent. The settings are saved in its ``recipe.json``.
     processes
-        How many at a time; as many as there are cores by default.
+        Number of processes; one per core by default.
     progress
-        Called with the path of each trajectory as it is finished.
+        Called with the path of each finished trajectory.
 
     Returns
     -------
     list of Path
-        All files, those that were there included.
+        All files, including those that existed.
 
     Raises
     ------
     DataError
-        The folder holds a data set of another recipe.
+        The folder holds a data set with other settings.
     ResourceError
-        It cannot be written there.
+        The folder cannot be written to.
     """
     try:
         destination.mkdir(parents=True, exist_ok=True)
@@ -300,9 +300,10 @@ def run_in_processes(
     Parameters
     ----------
     calls
-        A function of a module, and its arguments; it gives the path of what it made.
+        A function at the top of a module and its arguments; it returns the path of the file it
+        made.
     processes
-        How many at a time; as many as there are cores by default.
+        Number of processes; one per core by default.
     progress
         Called with each path.
     """
@@ -311,7 +312,7 @@ def run_in_processes(
         for function, *arguments in calls:
             progress(function(*arguments))
         return
-    # Not forked: this process may hold threads, whose locks a fork would copy.
+    # Not forked: this process may have threads, and a fork would copy their locks.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, context, initializer=_single_threaded) as pool:
         pending = [pool.submit(function, *arguments) for function, *arguments in calls]
@@ -336,7 +337,9 @@ def _check_recipe(recipe: CarbonRecipe, destination: Path) -> None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read ({error})") from error
+        raise DataError(
+            f"{path} cannot be read ({error}); restore it, or name another folder"
+        ) from error
     if found != wanted:
         differing = sorted(k for k in wanted if found.get(k) != wanted[k])
         raise DataError(
@@ -346,6 +349,6 @@ def _check_recipe(recipe: CarbonRecipe, destination: Path) -> None:
 
 
 def trajectories(folder: Path, split: str | None = None) -> Sequence[Trajectory]:
-    """All trajectories in a folder, or those of a split, sorted by name."""
+    """Read all trajectories in a folder, or those of a split, sorted by name."""
     found = [read_trajectory(path) for path in sorted(folder.glob("*.npz"))]
     return [t for t in found if split in (None, t.split)]

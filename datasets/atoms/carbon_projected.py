@@ -1,4 +1,4 @@
-"""Densities of states of every atom of the carbon trajectories."""
+"""Compute the density of states of every atom in the carbon trajectories."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ __all__ = ["project", "project_all", "projected_path", "read_projected", "write_
 
 
 def projected_path(trajectory: Path) -> Path:
-    """Where the curves of the atoms of a trajectory's file are kept."""
+    """Path of the file with the atoms' curves of a trajectory."""
     return trajectory.parent / "projected" / trajectory.name
 
 
 def project(trajectory: Trajectory) -> npt.NDArray[np.float16]:
-    """Share of every atom in the density of states of every snapshot.
+    """Compute the curve of every atom in every snapshot.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def project(trajectory: Trajectory) -> npt.NDArray[np.float16]:
 
 
 def write_projected(trajectory: Path) -> Path:
-    """Compute and keep the curves of the atoms of a trajectory's file, unless they are there."""
+    """Compute and write the atoms' curves of a trajectory, unless their file exists."""
     path = projected_path(trajectory)
     if not path.is_file():
         curves = project(read_trajectory(trajectory))
@@ -67,7 +67,7 @@ def project_all(
     processes: int | None = None,
     progress: Callable[[Path], object] = lambda path: None,
 ) -> None:
-    """:func:`write_projected` for many files, as :func:`make_carbon` makes them."""
+    """Call :func:`write_projected` for many files, in several processes."""
     missing = [path for path in trajectories if not projected_path(path).is_file()]
     for path in set(trajectories) - set(missing):
         progress(path)
@@ -75,12 +75,12 @@ def project_all(
 
 
 def read_projected(path: Path, trajectory: Trajectory) -> npt.NDArray[np.float16]:
-    """Read what :func:`write_projected` wrote for ``trajectory``.
+    """Read the file that :func:`write_projected` wrote for ``trajectory``.
 
     Raises
     ------
     DataError
-        Damaged, or of another trajectory.
+        The file is damaged, or belongs to another trajectory.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
@@ -92,7 +92,7 @@ def read_projected(path: Path, trajectory: Trajectory) -> npt.NDArray[np.float16
         ) from error
     expected = (*trajectory.positions.shape[:2], CARBON_GRID.size)
     mean = curves.mean(axis=1, dtype=np.float32) if curves.shape == expected else None
-    # Half precision keeps three digits.
+    # Half precision keeps only three digits.
     if mean is None or np.abs(mean - trajectory.dos).max() > 2e-3:
         raise DataError(
             f"{path} does not belong to {path.parent.parent / path.name}; "

@@ -1,4 +1,4 @@
-"""Crystallographic information files → structures, by gemmi."""
+"""Read structures from crystallographic information files, with gemmi."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["read_cif"]
 
 Floats = npt.NDArray[np.float64]
 
-# Sites nearer than this are one position [Å].
+# Sites that are closer count as one position [Å].
 _SAME_PLACE = 0.1
 _FULL = 0.999
 _QUOTES = ("'", '"')
@@ -27,7 +27,7 @@ _QUOTES = ("'", '"')
 def read_cif(
     path: Path, occupancy: Occupancy, otherwise: Callable[[Path], Sequence[Atoms]]
 ) -> list[Structure]:
-    """The structures of a CIF.
+    """Read the structures of a CIF.
 
     Parameters
     ----------
@@ -36,12 +36,13 @@ def read_cif(
     occupancy
         See :func:`~csgnn_dgl.datasets.atoms.structures.read_structures`.
     otherwise
-        A more forgiving reader, for what gemmi cannot parse even when common slips are mended.
+        A less strict reader, for files that gemmi cannot parse even after common errors are
+        corrected.
 
     Raises
     ------
     DataError
-        It cannot be used; says why.
+        The file cannot be used; the message gives the reason.
     """
     notes: tuple[str, ...] = ()
     try:
@@ -53,7 +54,7 @@ def read_cif(
             document = gemmi.cif.read_string(_mended(text))
         except (ValueError, RuntimeError, OSError):
             return _read_otherwise(path, occupancy, otherwise, strict, error)
-        notes = (f"not strictly CIF ({strict}); mended: values of several words",)
+        notes = (f"not strictly CIF ({strict}); corrected: values of several words",)
     blocks = [block for block in document if block.find_loop("_atom_site_fract_x")]
     blocks = blocks or [b for b in document if b.find_pair("_atom_site_fract_x")]
     if not blocks:
@@ -68,7 +69,7 @@ def read_cif(
 
 
 def _mended(text: str) -> str:
-    """Values of several words that lack quotes, or whose quotes span lines, as text fields."""
+    """Turn values of several words without quotes, or with quotes over lines, into text fields."""
     out: list[str] = []
     field: list[str] = []  # lines of a value whose quote is still open
     quote, in_text = "", False
@@ -98,7 +99,7 @@ def _mended(text: str) -> str:
         else:
             out.append(line)
     out += field
-    # A tag at the very end has no value.
+    # Remove tags at the end of the file, which have no value.
     while out and (not out[-1].strip() or out[-1].startswith(("#", "_"))):
         out.pop()
     return "\n".join(out) + "\n"
@@ -168,11 +169,11 @@ def _from_block(
             raise DataError(
                 f"{where}: site {site.label} is of no known element ({site.type_symbol})"
             )
-    # gemmi takes an unknown occupancy for 1; absent and inapplicable ones do mean that.
+    # gemmi reads an unknown occupancy ("?") as 1, which only absent and inapplicable ones mean.
     for site, text in zip(crystal.sites, block.find_values("_atom_site_occupancy"), strict=False):
         if text == "?":
             site.occ = float("nan")
-    # Zero is an occupancy that leaves nothing to choose.
+    # Sites of occupancy 0 are left out whatever the user chose.
     empty = [site.label for site in sites if site.occ == 0]
     if empty:
         notes.append(f"{len(empty)} sites of occupancy 0 left out: {', '.join(sorted(set(empty)))}")
@@ -199,7 +200,7 @@ def _about_cell(block: gemmi.cif.Block, where: str) -> str:
     if missing:
         return f"{where} gives no cell ({missing[0]} is missing)"
     sides = " × ".join(str(given[tag]) for tag in tags[:3])
-    return f"{where}: a cell of {sides} holds no crystal: a placeholder, singular, or not in Å"
+    return f"{where}: a cell of {sides} is a placeholder, singular, or not in Å"
 
 
 def _occupancy(value: float) -> str:
@@ -209,7 +210,7 @@ def _occupancy(value: float) -> str:
 def _check_symmetry(
     crystal: gemmi.SmallStructure, block: gemmi.cif.Block, where: str, notes: list[str]
 ) -> None:
-    """Space group by operations, else by name; a name that says nothing is refused."""
+    """Find the space group by operations, name or number; refuse a name that is not known."""
     tags = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz")
     if any(len(block.find_values(tag)) for tag in tags):
         return
@@ -221,14 +222,14 @@ def _check_symmetry(
         crystal.spacegroup_hm = gemmi.find_spacegroup_by_number(number).xhm()
         crystal.determine_and_set_spacegroup("h")
         notes.append(
-            f"space group {name!r} is not known; number {number} in its usual setting taken"
+            f"space group {name!r} is not known; number {number} in its usual setting was assumed"
         )
         return
     if name.strip(" ?.'\""):
         raise DataError(
             f"{where}: space group {name!r} is not known, and no symmetry operations are given"
         )
-    notes.append("no space group is given; P 1 assumed")
+    notes.append("no space group is given; P 1 was assumed")
 
 
 def _one_per_place(
@@ -241,7 +242,7 @@ def _one_per_place(
     occupancy: Occupancy,
     notes: list[str],
 ) -> list[int]:
-    """Sites to keep: one for each position."""
+    """Choose the sites to keep: one for each position."""
     kept: list[int] = []
     for group in _groups(fractions, cell):
         known = np.nan_to_num(shares[group], nan=1.0)
@@ -263,13 +264,13 @@ def _one_per_place(
         kept.append(first)
     if not kept:
         raise DataError(f"{where}: no position is occupied by half or more")
-    # One note for all sites alike that symmetry made.
+    # Symmetry makes equivalent sites, which would all give the same note.
     notes[:] = dict.fromkeys(notes)
     return sorted(kept)
 
 
 def _groups(fractions: Floats, cell: Floats) -> list[list[int]]:
-    """Sites by position, under periodic boundaries; the first site of a group leads it."""
+    """Group sites that are at one position under periodic boundaries, in order of their indices."""
     i, j = NeighborList(cutoff=_SAME_PLACE, full_list=True).compute(
         points=fractions @ cell, box=cell, periodic=[True] * 3, quantities="ij"
     )

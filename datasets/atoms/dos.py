@@ -27,26 +27,26 @@ class DOSRecord(AtomRecord):
     atoms
         The structure.
     dos
-        Shape ``(E,)`` on the data set's grid, in its unit; NaN where it is not defined.
+        The curve on the data set's grid, in its unit, shape ``(E,)``; NaN where it is not defined.
     name
-        File, or number within a file.
+        File, or index within a file.
     group
         Type of structure; results are listed by it.
     electrons
         Electrons that the curve holds up to the Fermi level [1/atom]; None if unknown.
     band_energy
-        :math:`\\int^{E_F} \\varepsilon g` [unit of energy per atom], where known better than from
-        the curve.
+        :math:`\\int^{E_F} \\varepsilon g` [unit of energy per atom], if it is known more precisely
+        than from the curve.
     fermi_level
-        Fermi level [unit of energy], where known.
+        Fermi level [unit of energy], if known.
     atom_dos
-        Curves of the single atoms, shape ``(N, E)``, whose mean is ``dos``: a projected density of
-        states, where known. Any floating type; it may be large.
+        Curves of the single atoms (projected density of states), if known, shape ``(N, E)``. Their
+        mean is ``dos``. Any floating type, since the array may be large.
 
     Raises
     ------
     RecordError
-        A curve of another shape, infinite values, or nothing but NaN.
+        A curve has another shape, infinite values, or only NaN.
 
     Examples
     --------
@@ -76,9 +76,11 @@ class DOSRecord(AtomRecord):
         targets = {key: value for key, value in given.items() if value is not None}
         super().__init__(atoms, name, group, targets)
         if dos.ndim != 1:
-            raise RecordError(name, f"a density of states has shape {dos.shape}")
+            raise RecordError(
+                name, f"the density of states has shape {dos.shape}, but (E,) is expected"
+            )
         if np.isinf(dos).any() or np.isnan(dos).all():
-            raise RecordError(name, "the density of states is infinite or NaN throughout")
+            raise RecordError(name, "the density of states has infinite values, or only NaN")
         shape = (len(atoms), len(dos))
         if atom_dos is not None and atom_dos.shape != shape:
             raise RecordError(
@@ -114,7 +116,7 @@ class DOSRecord(AtomRecord):
 
     @property
     def labels(self) -> tuple[npt.NDArray[Any], ...]:
-        # The other values belong to the curve; two data sets with the same curves are the same.
+        # The other values follow from the curve, so data sets with the same curves are the same.
         return (self.dos,)
 
 
@@ -122,7 +124,7 @@ class DOSRecord(AtomRecord):
 class DOSDataset(AtomDataset[DOSRecord]):
     """Structures with densities of states on one grid.
 
-    Its further parameters are those of :class:`~csgnn_dgl.datasets.atoms.base.AtomDataset`.
+    The other parameters are those of :class:`~csgnn_dgl.datasets.atoms.base.AtomDataset`.
 
     Parameters
     ----------
@@ -136,7 +138,7 @@ class DOSDataset(AtomDataset[DOSRecord]):
     Raises
     ------
     RecordError
-        A curve that is not on the grid.
+        A curve has another number of values than the grid.
     """
 
     grid: EnergyGrid
@@ -154,7 +156,7 @@ class DOSDataset(AtomDataset[DOSRecord]):
             Target("fermi_level", energy, description="Fermi level", required=False),
             Target("atom_dos", self.dos_unit, "atom", (size,), "curves of atoms", required=False),
         )
-        # Frozen: this is the way in which data classes themselves set their fields.
+        # The class is frozen, so the field must be set in the way that dataclasses do it.
         object.__setattr__(self, "targets", targets)
         for record in self.records:
             if len(record.dos) != size:
@@ -166,9 +168,9 @@ class DOSDataset(AtomDataset[DOSRecord]):
 
     @cached_property
     def electrons_per_element(self) -> dict[int, float] | None:
-        """Electrons that an atom of each element brings, if that explains every structure.
+        """Electrons per atom of each element.
 
-        None if counts are unknown, or are not a sum over atoms (to 0.01 per atom).
+        None if counts are unknown, or if they are not sums over atoms (to 0.01 per atom).
         """
         records = [r for r in self.train if r.electrons is not None]
         if not records or len(records) < len(self.train):

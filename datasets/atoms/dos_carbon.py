@@ -1,4 +1,4 @@
-"""Carbon trajectories with tight-binding densities of states: a folder, or the built-in ones."""
+"""Load tight-binding carbon trajectories with densities of states, from a folder or built in."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from csgnn_dgl.physics.carbon_tb import VALENCE_ELECTRONS
 
 __all__ = ["BUILT_IN", "RECIPE", "load_built_in_carbon", "load_carbon_folder"]
 
-#: Says how trajectories were made, and marks their folder.
+#: Holds the settings of the trajectories, and marks their folder.
 RECIPE = "recipe.json"
 #: The built-in set; made by ``csgnn-dgl data make carbon-tb --snapshots 20 --test-snapshots 10``.
 BUILT_IN = Path(__file__).parent / "files" / "carbon-tb-small"
@@ -44,7 +44,7 @@ _SPLITS: dict[str, Split] = {"train": "train", "test": "test"}
 
 
 def load_built_in_carbon() -> DOSDataset:
-    """The small carbon set that comes with the package.
+    """Load the small carbon set that comes with the package.
 
     Raises
     ------
@@ -66,10 +66,10 @@ def load_built_in_carbon() -> DOSDataset:
 
 
 def load_carbon_folder(path: Path) -> DOSDataset:
-    """Trajectories that ``csgnn-dgl data make carbon-tb`` wrote.
+    """Load trajectories that ``csgnn-dgl data make carbon-tb`` wrote.
 
-    Training and test structures come from trajectories of their own. The band energies are the
-    exact sums of filled eigenvalues, and the Fermi levels lie between the exact levels.
+    Training and test structures come from separate trajectories. The band energies are the exact
+    sums of filled eigenvalues, and the Fermi levels lie midway between the exact levels.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def _load(path: Path, name: str, source: str) -> DOSDataset:
     missing = sorted(expected - {file.name for file in path.glob("*.npz")})
     if missing:
         gathering.remark(
-            f"{len(missing)} of the {len(expected)} trajectories of recipe.json are not there; "
+            f"{len(missing)} of the {len(expected)} trajectories of recipe.json are missing; "
             f"make them by running csgnn-dgl data make carbon-tb again",
             missing[0],
         )
@@ -112,7 +112,7 @@ def _load(path: Path, name: str, source: str) -> DOSDataset:
 
 
 def _arrays(file: Path, meanings: Mapping[str, str]) -> dict[str, str | None]:
-    """The arrays of an archive that has been read, with what they are used as."""
+    """The arrays of an archive, with their uses."""
     with file.open("rb") as opened, np.load(opened, allow_pickle=False) as content:
         return {name: meanings.get(name) for name in content.files}
 
@@ -137,7 +137,7 @@ def _add(
         if not np.isfinite(values).all():
             raise DataError(f"{key} holds values that are NaN or infinite")
     if trajectory.split not in _SPLITS:
-        raise DataError(f"its split is {trajectory.split!r}, neither train nor test")
+        raise DataError(f"its split is {trajectory.split!r}, but it must be train or test")
     for index in range(count):
         record = DOSRecord(
             trajectory.atoms(index),
@@ -153,7 +153,7 @@ def _add(
 
 
 def _read_recipe(path: Path) -> tuple[dict[str, Any], set[str]]:
-    """What the recipe says, and the file names that it asks for."""
+    """The content of the recipe, and the names of the files that belong to it."""
     try:
         recipe: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         kinds = product(recipe["structures"], recipe["temperatures"], _SPLITS)

@@ -1,4 +1,4 @@
-"""Folders with ``grid.json``: densities of states in extxyz files, or in a table."""
+"""Load folders with ``grid.json``: densities of states in extxyz files, or in a table."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["load_extxyz_folder", "load_table_folder"]
 
 
 def load_extxyz_folder(path: Path) -> DOSDataset:
-    """Structures of ``train.extxyz``, ``validation.extxyz`` and ``test.extxyz``.
+    """Load the structures of ``train.extxyz``, ``validation.extxyz`` and ``test.extxyz``.
 
-    The header of a frame gives ``dos``, one value for each energy of ``grid.json`` (nan where it
-    is not defined). It may give ``name`` or ``id``; ``group``; ``electrons`` of the structure or
+    The header of a frame has ``dos``, one value for each energy of ``grid.json`` (nan where it is
+    not defined). It may have ``name`` or ``id``; ``group``; ``electrons`` of the structure or
     ``electrons_per_atom``; ``band_energy_per_atom`` and ``fermi_level`` [unit of the energies].
     Columns ``pdos`` of the atoms, or an array ``pdos`` in ``train.npz`` and so on, are the curves
     of the atoms (:class:`~csgnn_dgl.datasets.atoms.dos_labels.DOSLabels`).
@@ -34,16 +34,16 @@ def load_extxyz_folder(path: Path) -> DOSDataset:
     Raises
     ------
     DataError
-        No training file, no usable ``grid.json``, or no usable frame.
+        There is no training file, or no ``grid.json`` or frame that can be used.
     """
-    extxyz_files(path)  # two files for one split are told before a grid.json that is missing
+    extxyz_files(path)  # raises if a split has two files, before grid.json is read
     return _load(path, gather_extxyz, f"extxyz files in {path}")
 
 
 def load_table_folder(path: Path) -> DOSDataset:
-    """Structure files with a table of their curves.
+    """Load structure files with a table of their curves.
 
-    A row is the name of a structure's file, then one value for each energy of ``grid.json``, nan
+    A row has the name of a structure's file and one value for each energy of ``grid.json``, nan
     where it is not defined (:func:`~csgnn_dgl.datasets.atoms.table_folder.gather_table`). An array
     ``pdos`` in a ``.npz`` beside a structure's file holds the curves of its atoms.
 
@@ -55,10 +55,10 @@ def load_table_folder(path: Path) -> DOSDataset:
     Raises
     ------
     DataError
-        No table for training, no usable ``grid.json``, or no usable row.
+        There is no table for training, or no ``grid.json`` or row that can be used.
     """
     tables, files = table_files(path), extxyz_files(path)
-    # A structure file that is alone beside a table is one of its rows.
+    # A single extxyz file of another name beside a table is a structure of one of its rows.
     if "train" in tables and "train" in files and files["train"].stem.lower() == "train":
         raise DataError(
             f"{path} has both {tables['train'].name} and {files['train'].name} for training; keep "

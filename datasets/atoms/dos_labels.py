@@ -1,4 +1,4 @@
-"""Densities of states made of the columns of users' files, and what is asked of a curve."""
+"""Make densities of states from the columns of users' files, and check curves."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ __all__ = ["DOSLabels", "checked_curve"]
 
 Floats = npt.NDArray[np.float64]
 
-# Smearing of higher order makes curves dip below zero; a curve that dips
-# further than this share of the maximum is refused.
+# Some smearings make curves fall below zero. A curve is refused if it does so by more than this
+# share of its maximum.
 _DIP = 0.05
-# Share of the electrons that a curve may lack, by rounding and broadening, before its labels
-# contradict each other.
+# Share of the electrons that a curve may lack because of rounding and broadening.
 _LACK = 0.005
 
 _COLUMNS = {
@@ -41,7 +40,7 @@ _ATOM_COLUMNS = {"pdos": "curves of single atoms"}
 
 
 def checked_curve(values: npt.ArrayLike, grid: EnergyGrid) -> tuple[Floats, bool]:
-    """A curve that fits its grid and could be a density of states.
+    """Check that a curve fits its grid and can be a density of states, and return it.
 
     Parameters
     ----------
@@ -53,12 +52,14 @@ def checked_curve(values: npt.ArrayLike, grid: EnergyGrid) -> tuple[Floats, bool
     Returns
     -------
     tuple
-        Shape ``(E,)``, never negative, and whether small negative values were set to zero.
+        The curve without negative values, shape ``(E,)``, and whether small negative values were
+        set to zero.
 
     Raises
     ------
     DataError
-        Another number of values; infinite, clearly negative, zero throughout or NaN throughout.
+        The number of values is wrong; a value is infinite or clearly negative; or all values are
+        zero or NaN.
 
     Examples
     --------
@@ -67,7 +68,7 @@ def checked_curve(values: npt.ArrayLike, grid: EnergyGrid) -> tuple[Floats, bool
     """
     curve = np.array(values, dtype=np.float64)
     if curve.ndim != 1 or len(curve) != grid.size:
-        raise DataError(f"{curve.size} values, but the grid has {grid.size} energies")
+        raise DataError(f"it has {curve.size} values, but the grid has {grid.size} energies")
     if np.isinf(curve).any():
         raise DataError(f"value {int(np.isinf(curve).argmax()) + 1} is infinite")
     defined = curve[~np.isnan(curve)]
@@ -83,12 +84,12 @@ def checked_curve(values: npt.ArrayLike, grid: EnergyGrid) -> tuple[Floats, bool
 
 
 class DOSLabels:
-    """Labels of densities of states.
+    """Labels that make records of densities of states from columns.
 
     Columns of structures are ``dos`` (one value for each energy, NaN where it is not defined);
     ``name`` or ``id``; ``group``; ``electrons`` of the structure or ``electrons_per_atom``;
-    ``band_energy_per_atom`` and ``fermi_level`` [unit of the energies]. A column of atoms is
-    ``pdos``: the curve of each, with one value for each energy.
+    ``band_energy_per_atom`` and ``fermi_level`` [unit of the energies]. The column of atoms is
+    ``pdos``, the curve of each atom with one value for each energy.
 
     Parameters
     ----------
@@ -112,12 +113,12 @@ class DOSLabels:
         return "dos", self.about.grid.size
 
     def record(self, entry: Entry, remark: Remark) -> DOSRecord:
-        """The record of an entry.
+        """Make the record of an entry.
 
         Raises
         ------
         DataError
-            No curve, a curve that cannot be a density of states, or numbers that contradict it.
+            There is no curve, it cannot be a density of states, or other values contradict it.
         """
         values, atoms = entry.values, entry.atoms
         if len(atoms) == 0:
@@ -125,7 +126,7 @@ class DOSLabels:
         curve = _curve(values)
         if self.about.per_cell:
             curve = curve / len(atoms)
-        curve, mended = checked_curve(curve, self.about.grid)
+        curve, corrected = checked_curve(curve, self.about.grid)
         electrons = self._electrons(entry)
         if electrons is not None:
             electrons = self._checked_electrons(curve, electrons, entry.name, remark)
@@ -139,19 +140,19 @@ class DOSLabels:
             parse_number(values, "fermi_level"),
             self._atom_dos(entry, curve, remark),
         )
-        if mended:
+        if corrected:
             remark("small negative values were set to zero", entry.name)
         return record
 
     def dataset(self, **parts: Any) -> DOSDataset:
-        """The data set of what was gathered."""
+        """Make the data set of the gathered records."""
         about = self.about
         records = (*parts["train"], *parts["validation"], *parts["test"])
         without = [record.name for record in records if record.atom_dos is None]
         if 0 < len(without) < len(records):
-            # Those whose curves were refused have been named with the reason.
+            # Other warnings name those whose curves were refused, with the reason.
             parts["warnings"] += (
-                f"{len(without)} of {len(records)} structures have no curves of their atoms, the "
+                f"{len(without)} of {len(records)} structures have no curves of their atoms; the "
                 f"first is {without[0]}",
             )
         return DOSDataset(
@@ -178,12 +179,12 @@ class DOSLabels:
             raise DataError(
                 f"the curve holds {states:.4g} states per atom up to {grid.stop:g} {grid.unit}, "
                 f"but there are {electrons:.4g} electrons: the Fermi level lies above the "
-                f"energies, or the curve is in another unit"
+                f"energies, or the curve has another unit"
             )
         if states < electrons * (1 - 1e-6):
             remark(
-                "the curve ends a little short of its number of electrons, which was lowered to "
-                "what it holds",
+                "the curve holds slightly fewer states than electrons; the number of electrons was "
+                "lowered accordingly",
                 name,
             )
         return min(states, electrons)
@@ -201,9 +202,9 @@ class DOSLabels:
             return None
         if difference is not None:
             remark(
-                "the mean of pdos over the atoms differs from dos by more than 1 %, as projections "
-                "do that leave out what lies between the atoms; pdos was scaled, energy by energy, "
-                "so that its mean is dos",
+                "the mean of pdos over the atoms differs from dos by more than 1 %, as in "
+                "projections that lack the density between the atoms; pdos was scaled, energy by "
+                "energy, so that its mean is dos",
                 f"{entry.name}: {100 * difference:.0f} %",
             )
         return fitted.astype(np.float32)

@@ -1,4 +1,4 @@
-"""The layout of the paper's carbon data: folders with a ``POSCAR`` and a ``doscar_s``."""
+"""Load the layout of the paper's carbon data: folders with a ``POSCAR`` and a ``doscar_s``."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ Floats = npt.NDArray[np.float64]
 PAPER_GRID = EnergyGrid(-30.0, 0.1, 310, "eV", "vacuum level")
 _CURVE, _STRUCTURE = "doscar_s", "POSCAR"
 _CARBON, _ELECTRONS = 6, 4.0
-# Splits by the name of any folder on the way.
+# The split follows from the name of any folder in the path.
 _SPLITS: dict[str, Split] = {
     **dict.fromkeys(("test", "tests", "test_set", "testing"), "test"),
     **dict.fromkeys(("validation", "val", "valid"), "validation"),
     **dict.fromkeys(("train", "training"), "train"),
 }
-# Energies in the first column may be the centres of bins, half a step from their edges.
+# Largest difference of energies in the first column. They may be the centres of bins, which differ
+# from the edges by half a step.
 _OFF = 0.6 * PAPER_GRID.step
-# A window holds all electrons but for what its broadening loses.
+# Smallest share of the electrons that a complete curve holds; broadening loses the rest.
 _WHOLE = 0.98
 
 
@@ -48,25 +49,25 @@ class _Snapshot:
 
     @property
     def states(self) -> float:
-        """In the whole window, as the file has it."""
+        """Integral of the curve in the file."""
         return float(np.nansum(self.curve) * PAPER_GRID.step)
 
 
 def is_paper_folder(path: Path) -> bool:
-    """Whether a ``doscar_s`` lies somewhere below."""
+    """Whether a folder, or one below it, has a ``doscar_s``."""
     return next(path.rglob(_CURVE), None) is not None
 
 
 def load_paper_folder(path: Path) -> DOSDataset:
-    """Carbon snapshots as ``<structure>/<T>K/<name>/POSCAR`` with ``doscar_s`` beside it.
+    """Load carbon snapshots: ``<structure>/<T>K/<name>/POSCAR`` with ``doscar_s`` beside it.
 
-    A ``doscar_s`` has 311 rows of columns: energy, total density of states, and whatever more. The
-    last row is dropped, which leaves 310 values in steps of 0.1 eV from −30 eV, zero at the vacuum
-    level (Section 4.3 of the paper). Whether they are per atom or of the whole structure is not
-    documented, so it is found out: curves that hold four electrons for each atom belong to
-    the whole structure, and are divided by their atoms. The warnings say which it was.
+    A ``doscar_s`` has 311 rows with energy, total density of states, and further columns. The last
+    row is dropped, which leaves 310 values in steps of 0.1 eV from −30 eV, with zero at the vacuum
+    level (Section 4.3 of the paper). It is not documented whether curves are per atom or of the
+    whole structure. If a curve holds four electrons for each atom, it is of the whole structure and
+    is divided by the number of atoms. A warning says which it was.
 
-    A folder ``test`` (or ``validation``) anywhere on the way marks the split.
+    A folder ``test`` (or ``validation``) anywhere in the path determines the split.
 
     Parameters
     ----------
@@ -76,7 +77,7 @@ def load_paper_folder(path: Path) -> DOSDataset:
     Raises
     ------
     DataError
-        Nothing usable, or some curves per atom and others of whole structures.
+        No snapshot can be used, or some curves are per atom and others of whole structures.
     """
     gathering = Gathering(DOSLabels(GridFile(PAPER_GRID, "electronic", "states/eV/atom")))
     found = []
@@ -92,7 +93,7 @@ def load_paper_folder(path: Path) -> DOSDataset:
         carbon = bool((atoms.numbers == _CARBON).all())
         if not carbon:
             gathering.remark(
-                "electrons are known for carbon alone (4 per atom); not given for others",
+                "electrons are known only for carbon (4 per atom), not for other elements",
                 snapshot.name,
             )
         values: dict[str, Any] = {
@@ -133,7 +134,7 @@ def _meanings(columns: int) -> dict[str, str | None]:
 
 
 def _read_curve(path: Path) -> tuple[Floats, int]:
-    """The curve of a file, and how many columns the file has."""
+    """Read the curve of a file, and count the columns of the file."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -162,7 +163,7 @@ def _read_curve(path: Path) -> tuple[Floats, int]:
             f"from -30 to 1 eV"
         )
     energies, values = np.array(rows[:size]).T
-    # The layout has no way to say that a value is not defined, so this is damage.
+    # In this layout every value is defined, so a NaN means that the file is damaged.
     if not np.isfinite(values).all():
         bad = int((~np.isfinite(values)).argmax())
         raise DataError(f"{path.name} has {values[bad]} at {PAPER_GRID.energies[bad]:.1f} eV")
@@ -177,7 +178,7 @@ def _read_curve(path: Path) -> tuple[Floats, int]:
 
 
 def _per_structure(path: Path, found: list[_Snapshot], gathering: Gathering[DOSRecord]) -> bool:
-    """Whether curves are of whole structures, by the electrons that they hold."""
+    """Determine from the electrons of the curves whether they are of whole structures."""
     verdicts: dict[bool, str] = {}
     for snapshot in found:
         needed = _WHOLE * _ELECTRONS
@@ -187,14 +188,14 @@ def _per_structure(path: Path, found: list[_Snapshot], gathering: Gathering[DOSR
     if len(verdicts) > 1:
         raise DataError(
             f"{path}: the curve of {verdicts[True]} holds the electrons of its whole structure, "
-            f"that of {verdicts[False]} those of an atom; all must be alike"
+            f"but that of {verdicts[False]} holds those of one atom; all must be of one kind"
         )
     per_structure = verdicts.get(True) is not None
     if verdicts:
         gathering.remark(
             "curves hold four electrons for each atom, so they are of whole structures, and were "
-            "divided by their atoms"
+            "divided by the number of atoms"
             if per_structure
-            else "curves hold the electrons of one atom, and were taken as they are"
+            else "curves hold the electrons of one atom, so they are per atom and were not changed"
         )
     return per_structure

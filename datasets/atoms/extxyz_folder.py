@@ -1,4 +1,4 @@
-"""Folders with extxyz files that carry labels in each frame."""
+"""Read folders with extxyz files that have labels in each frame."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NAMES: dict[str, Split] = {
 }
 _STRUCTURE = "the structure"
 _COLUMNS = dict.fromkeys(("species", "Z", "pos"), _STRUCTURE)
-# What ASE calls a column, and what the file calls it.
+# ASE's name of a column, and its name in the file.
 _RENAMED = {"charges": "charge"}
 _PROPERTIES = re.compile(r'\bProperties\s*=\s*"?([^"\s]+)')
 
@@ -40,12 +40,12 @@ def has_extxyz(path: Path) -> bool:
 
 
 def extxyz_files(path: Path) -> dict[Split, Path]:
-    """The files of each split in a folder; a file that is alone is for training.
+    """Find the file of each split in a folder; a single file is for training.
 
     Raises
     ------
     DataError
-        Two files for one split.
+        There are two files for one split.
     """
     found: dict[Split, Path] = {}
     there = sorted(p for p in path.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file())
@@ -62,23 +62,23 @@ def extxyz_files(path: Path) -> dict[Split, Path]:
 
 
 def gather_extxyz(path: Path, gathering: Gathering[Any]) -> None:
-    """Structures of ``train.extxyz``, ``validation.extxyz`` and ``test.extxyz``.
+    """Gather the structures of ``train.extxyz``, ``validation.extxyz`` and ``test.extxyz``.
 
-    What the header of a frame and its columns are used as is up to the labels of ``gathering``;
-    ``name`` or ``id`` in a header names the frame. Arrays over atoms may also lie in
-    ``train.npz`` and so on: the atoms of all frames one after the other.
+    The labels of ``gathering`` determine how the header of a frame and its columns are used.
+    ``name`` or ``id`` in a header names the frame. Arrays over atoms may also be in ``train.npz``
+    and so on, with the atoms of all frames in order.
 
     Parameters
     ----------
     path
         The folder.
     gathering
-        Takes what is found.
+        Collects the structures.
 
     Raises
     ------
     DataError
-        No training file, or a file that cannot be read.
+        There is no training file, or a file cannot be read.
 
     Examples
     --------
@@ -164,7 +164,7 @@ def _with_arrays(
 
 
 def _frames(file: Path) -> Iterator[tuple[str, int, str | DataError]]:
-    """Place, number of atoms, and text of each frame, or why there is none."""
+    """Yield name, number of atoms and text of each frame, or an error in place of the text."""
     index, number = 0, 0
     try:
         with file.open(encoding="utf-8") as lines:
@@ -197,27 +197,27 @@ def _frames(file: Path) -> Iterator[tuple[str, int, str | DataError]]:
 
 
 def _column_names(frame: str) -> list[str]:
-    """The names of the columns of atoms, as the header of a frame gives them."""
+    """Names of the columns of atoms in the header of a frame."""
     found = _PROPERTIES.search(frame.split("\n", 2)[1])
     return found[1].split(":")[::3] if found else ["species", "pos"]
 
 
 def _entry(place: str, text: str) -> Entry:
-    import ase.io  # it costs half a second, which readers of other formats need not spend
+    import ase.io  # takes half a second, and readers of other formats do not need it
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             read = ase.io.read(io.StringIO(text), format="extxyz")
-    # ASE's reader raises whatever comes up in it.
+    # ASE's reader may raise any exception.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"not an extxyz frame: {reason}") from error
+        raise DataError(f"it is not an extxyz frame: {reason}") from error
     assert isinstance(read, Atoms)
     values = dict(read.info)
     arrays = {k: v for k, v in read.arrays.items() if k not in ("numbers", "positions")}
     columns = _column_names(text)
-    # ASE sets aside what a calculator would compute: energy, forces, charges and so on.
+    # ASE stores results of calculators separately: energy, forces, charges and so on.
     for name, value in ({} if read.calc is None else read.calc.results).items():
         own = _RENAMED.get(name, name)
         if own in columns or name in columns:

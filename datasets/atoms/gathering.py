@@ -1,4 +1,4 @@
-"""What a reader of structures collects: usable records, rejected ones, remarks, columns."""
+"""Collect what a reader of structures finds: records, rejected structures, remarks, columns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Split = Literal["train", "validation", "test"]
 #: A remark on a structure: the text, and the structure's name.
 Remark = Callable[[str, str], None]
 
-# Far enough to find atoms at one place, and nothing else [Å].
+# Cutoff of a search for neighbours that only detects atoms at one place [Å].
 _NEAR = 0.2
 _EXAMPLES = 3
 
@@ -32,16 +32,16 @@ RecordOut = TypeVar("RecordOut", bound=AtomRecord, covariant=True)
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """A structure and all that a file says of it, before anything is made of that.
+    """A structure with all values of its file, before they are used.
 
     Parameters
     ----------
     name
         Where it was found.
     atoms
-        The structure, without what it is labelled with.
+        The structure, without labels.
     values
-        What is said of the structure, by column: header keys of extxyz, columns of a table.
+        Values of the structure, by column: header keys of extxyz, columns of a table.
     atom_values
         Arrays over the atoms, by column.
     """
@@ -53,26 +53,26 @@ class Entry:
 
 
 class Labels(Protocol[RecordOut]):
-    """What a reader makes of the columns that it finds: the side of the target.
+    """Makes records of a target from the columns that a reader finds.
 
-    Readers know formats and no target; labels know a target and no format. Labels for densities of
-    states are :class:`~csgnn_dgl.datasets.atoms.dos_labels.DOSLabels`; :class:`PlainLabels` take
-    columns as they are.
+    Readers know formats but no targets; labels know a target but no formats. Labels for densities
+    of states are :class:`~csgnn_dgl.datasets.atoms.dos_labels.DOSLabels`. :class:`PlainLabels` use
+    columns unchanged.
     """
 
     @property
     def columns(self) -> Mapping[str, str]:
-        """Columns of structures that are used, and as what."""
+        """Columns of structures that are used, with their uses."""
         ...
 
     @property
     def atom_columns(self) -> Mapping[str, str]:
-        """Columns of atoms that are used, and as what."""
+        """Columns of atoms that are used, with their uses."""
         ...
 
     @property
     def series(self) -> tuple[str, int] | None:
-        """The column whose values may fill many columns of a table, and how many values it has."""
+        """The column that may fill many columns of a table, and its number of values."""
         ...
 
     def record(self, entry: Entry, remark: Remark) -> RecordOut:
@@ -80,12 +80,12 @@ class Labels(Protocol[RecordOut]):
         ...
 
     def dataset(self, **parts: Any) -> AtomDataset[Any]:
-        """The data set of the parts that :class:`AtomDataset` takes, without targets."""
+        """Make a data set from the arguments of :class:`AtomDataset` other than ``targets``."""
         ...
 
 
 class PlainLabels:
-    """Targets that stand in columns of their names, and are taken as they are.
+    """Labels that use the columns named like the targets, unchanged.
 
     Parameters
     ----------
@@ -140,12 +140,12 @@ def _floats(name: str, value: Any) -> npt.NDArray[np.float64]:
 
 
 def parse_number(values: Mapping[str, Any], key: str) -> float | None:
-    """A finite number of a column; None if the column is absent or empty.
+    """Read a finite number from a column; None if the column is absent or empty.
 
     Raises
     ------
     DataError
-        It is not a finite number.
+        The value is not a finite number.
 
     Examples
     --------
@@ -160,17 +160,17 @@ def parse_number(values: Mapping[str, Any], key: str) -> float | None:
     except (TypeError, ValueError):
         number = np.nan
     if not np.isfinite(number):
-        raise DataError(f"{key} is {value!r}; leave it out where it is not known")
+        raise DataError(f"{key} is {value!r}, not a number; leave it out where it is not known")
     return number
 
 
 class Gathering(Generic[Record]):
-    """Collects the structures of a data set; what cannot be used is set aside with its reason.
+    """Collects the structures of a data set, and the reasons why some cannot be used.
 
     Parameters
     ----------
     labels
-        Makes records of what is found.
+        Makes records from entries.
     """
 
     def __init__(self, labels: Labels[Record]) -> None:
@@ -181,24 +181,24 @@ class Gathering(Generic[Record]):
         self.columns = ColumnCount()
 
     def remark(self, text: str, name: str | None = None) -> None:
-        """Note what a user should know; the same remark on several structures is told once."""
+        """Add a warning for the user; the same remark on several structures gives one warning."""
         names = self._remarks.setdefault(text, [])
         if name is not None:
             names.append(name)
 
     def reject(self, name: str, reason: object) -> None:
-        """Set something aside."""
+        """Add a structure or file that cannot be used, with the reason."""
         self._rejected.append(Rejected(name, str(reason)))
 
     def note_columns(self, place: str, found: Mapping[str, str | None], of_atoms: bool) -> None:
-        """Count columns of one entry, and warn of names that look misspelled.
+        """Count columns of one entry, and warn about names that look misspelled.
 
         Parameters
         ----------
         place
             Where they were found.
         found
-            Their names; with what they are used as, where that is not up to the labels.
+            Their names, with their uses where the labels do not determine these.
         of_atoms
             Whether they hold a value for each atom, or one for the structure.
         """
@@ -213,20 +213,20 @@ class Gathering(Generic[Record]):
         self.columns.add(place, meanings, notes=notes)
 
     def take(self, split: Split, entry: Entry) -> None:
-        """Make a record of an entry, or set it aside if it cannot be used.
+        """Make a record of an entry, or reject the entry if it cannot be used.
 
         Parameters
         ----------
         split
-            Where it belongs.
+            Split of the record.
         entry
-            What was found.
+            The structure with its values.
         """
         try:
             record = self.labels.record(entry, self.remark)
             find_neighbors([entry.atoms], _NEAR)
         except (RecordError, StructureError) as error:
-            # The entry's own name is said beside the reason.
+            # The reason only, because the entry's name is listed beside it.
             self.reject(entry.name, error.problem)
         except DataError as error:
             self.reject(entry.name, error)
@@ -234,7 +234,7 @@ class Gathering(Generic[Record]):
             self.add(split, record)
 
     def add(self, split: Split, record: Record) -> None:
-        """Take a record that is known to be good."""
+        """Add a record without further checks."""
         self._records[split].append(record)
 
     def dataset(
@@ -245,27 +245,27 @@ class Gathering(Generic[Record]):
         warnings: tuple[str, ...] = (),
         columns: tuple[Column, ...] = (),
     ) -> AtomDataset[Record]:
-        """All that was gathered.
+        """Make the data set of all gathered records.
 
         Parameters
         ----------
         name, source
-            What the data set is called, and where it came from.
+            Name and origin of the data set.
         warnings, columns
-            Some that are known already; those of the structures follow.
+            Warnings and columns that come before those of the structures.
 
         Raises
         ------
         DataError
-            There is nothing to learn from; the first reasons are given.
+            There are no training structures; the message gives the first reasons.
         """
         if not self._records["train"]:
             raise DataError(self._nothing(source))
         repeated = self._repeated()
         if repeated:
             self.remark(
-                f"{repeated} validation or test structures, with their labels, are training "
-                f"structures too: figures on them are too good"
+                f"{repeated} validation or test structures, with their labels, are also training "
+                f"structures, so errors on them will be too small"
             )
         remarks = (_sentence(text, names) for text, names in self._remarks.items())
         return self.labels.dataset(

@@ -1,4 +1,4 @@
-"""``grid.json``: energies, unit and meaning of the curves that lie beside it."""
+"""Read and write ``grid.json``: energies, unit and meaning of the curves in its folder."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _PER_CELL = ("/cell", "/unit cell", "/structure", " per cell", " per unit cell",
 
 @dataclass(frozen=True)
 class GridFile:
-    """What a ``grid.json`` says.
+    """Content of a ``grid.json``.
 
     Parameters
     ----------
@@ -55,16 +55,16 @@ class GridFile:
     dos_unit
         Unit of the curves per atom, after division by :attr:`per_cell`.
     per_cell
-        Whether the curves in the files are those of whole cells; they are divided by the number of
-        atoms.
+        Whether the curves in the files are those of whole cells. If so, they are divided by the
+        number of atoms.
     electrons
-        Electrons that an atom of each element brings, by symbol.
+        Electrons per atom of each element, by symbol.
     name, source
-        What the data set is called, and where it came from, if given.
+        Name and origin of the data set, if given.
     warnings
-        What was not said, and taken how.
+        Missing entries, and what was assumed.
     columns
-        What the file said, and what becomes of it.
+        Entries of the file, and their uses.
     """
 
     grid: EnergyGrid
@@ -78,7 +78,7 @@ class GridFile:
     columns: tuple[Column, ...] = field(default=(), compare=False)
 
     def electrons_of(self, atoms: Atoms) -> float | None:
-        """Electrons per atom by the elements' shares; None if an element is not listed."""
+        """Mean electrons per atom of a structure; None if an element is not listed."""
         if self.electrons is None:
             return None
         counts = [self.electrons.get(symbol) for symbol in atoms.symbols]
@@ -92,15 +92,15 @@ def read_grid_file(path: Path) -> GridFile:
     Parameters
     ----------
     path
-        The file. Needed in it: ``energies``, or ``start``, ``step`` and ``size``. What else it may
-        say (``quantity``, ``unit``, ``zero``, ``dos_unit``, ``normalisation``, ``electrons``,
-        ``name``, ``source``) is warned of if it matters and is absent.
+        The file. It must have ``energies``, or ``start``, ``step`` and ``size``. It may have
+        ``quantity``, ``unit``, ``zero``, ``dos_unit``, ``normalisation``, ``electrons``, ``name``
+        and ``source``; if an important one is missing, there is a warning.
 
     Raises
     ------
     DataError
-        Missing, not JSON, without energies, energies that are not even, a quantity that is neither
-        electronic nor phonon, electrons that are not numbers by element.
+        The file is missing, is not JSON, or has no evenly spaced energies; the quantity is neither
+        electronic nor phonon; or the electrons are not numbers by element.
 
     Examples
     --------
@@ -112,14 +112,14 @@ def read_grid_file(path: Path) -> GridFile:
     >>> found.quantity, found.grid.unit
     ('phonon', 'THz')
     >>> found.warnings[0]
-    'grid.json gives no quantity; phonon taken, because energies are in THz'
+    'grid.json gives no quantity; phonon was assumed, because energies are in THz'
     """
     said = _read(path)
     notes: list[str] = []
     columns: list[Column] = []
     for key in said:
         if key in _KEYS:
-            remark = "" if key != "note" else "for people"
+            remark = "" if key != "note" else "for readers"
             columns.append(Column(path.name, key, _meaning(key), remark))
             continue
         nearest = nearest_name(key, _KEYS)
@@ -138,7 +138,7 @@ def read_grid_file(path: Path) -> GridFile:
     if zero is None:
         zero = "zero frequency" if quantity == "phonon" else "unspecified"
         if quantity == "electronic":
-            notes.append(f"{path.name} does not say where the zero of energy is")
+            notes.append(f"{path.name} gives no zero of energy")
     dos_unit, per_cell = _dos_unit(said, path, notes)
     return GridFile(
         _grid(said, path, unit or "unspecified", zero),
@@ -158,12 +158,12 @@ def _meaning(key: str) -> str | None:
 
 
 def write_grid_file(path: Path, content: GridFile) -> None:
-    """Write ``grid.json`` so that :func:`read_grid_file` gives the same.
+    """Write ``grid.json``, so that :func:`read_grid_file` returns the same content.
 
     Raises
     ------
     ResourceError
-        It cannot be written.
+        The file cannot be written.
     """
     grid = content.grid
     said: dict[str, Any] = {
@@ -219,14 +219,16 @@ def _quantity(said: dict[str, Any], unit: str | None, path: Path, notes: list[st
     guess = by_unit.get((unit or "").lower())
     if guess is None:
         raise DataError(f'{path} gives no quantity; say "electronic" or "phonon"')
-    notes.append(f"{path.name} gives no quantity; {guess} taken, because energies are in {unit}")
+    notes.append(
+        f"{path.name} gives no quantity; {guess} was assumed, because energies are in {unit}"
+    )
     return guess
 
 
 def _dos_unit(said: dict[str, Any], path: Path, notes: list[str]) -> tuple[str, bool]:
     unit, scale = _text(said, "dos_unit", path), _text(said, "normalisation", path)
     if unit is None and scale is None:
-        notes.append(f"{path.name} gives no dos_unit; curves are taken to be per atom")
+        notes.append(f"{path.name} gives no dos_unit; curves are assumed to be per atom")
         return "unspecified, per atom", False
     if unit is None:
         return f"arbitrary: {scale}", False
@@ -234,7 +236,7 @@ def _dos_unit(said: dict[str, Any], path: Path, notes: list[str]) -> tuple[str, 
         if unit.lower().endswith(ending):
             return unit[: -len(ending)] + "/atom", True
     if not unit.lower().endswith(("/atom", " per atom")) and "arb" not in unit.lower():
-        notes.append(f"dos_unit is {unit!r}, neither per atom nor per cell; per atom was taken")
+        notes.append(f"dos_unit is {unit!r}, neither per atom nor per cell; per atom was assumed")
     return unit, False
 
 
@@ -253,8 +255,8 @@ def _grid(said: dict[str, Any], path: Path, unit: str, zero: str) -> EnergyGrid:
         missing = [key for key in _ENERGIES[1:] if key not in said]
         if missing:
             raise DataError(
-                f"it gives no energies: neither a list of them, nor start, step and size "
-                f"(without {', '.join(missing)})"
+                f"it gives no energies: it has neither a list of energies nor all of start, step "
+                f"and size ({', '.join(missing)} missing)"
             )
         start, step, size = (_number(said, key) for key in _ENERGIES[1:])
         if size != int(size):
@@ -277,7 +279,7 @@ def _electrons(said: dict[str, Any], path: Path) -> dict[str, float] | None:
         return None
     if not isinstance(given, dict):
         raise DataError(
-            f'{path}: electrons is {given!r}; give those of an atom by element, as {{"C": 4}}'
+            f'{path}: electrons is {given!r}; give electrons per atom by element, as {{"C": 4}}'
         )
     for symbol in given:
         if symbol not in atomic_numbers or symbol == "X":

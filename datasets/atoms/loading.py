@@ -1,4 +1,4 @@
-"""Find out what densities of states lie at a path, and read them."""
+"""Recognise the layout of densities of states at a path, and read them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ DOS_READERS = (
 
 
 def is_dos_folder(path: Path) -> bool:
-    """Whether densities of states lie there, rather than shapes.
+    """Whether a folder holds densities of states, rather than shapes.
 
     Parameters
     ----------
@@ -84,10 +84,10 @@ def is_dos_folder(path: Path) -> bool:
 
 
 def load_dos_dataset(path: Path | None, *, seed: int = 0) -> DOSDataset:
-    """Structures with densities of states from a folder, or the built-in carbon set.
+    """Load structures with densities of states from a folder, or the built-in carbon set.
 
-    A set that comes without validation and test structures has a tenth of each group held out for
-    testing, which the warnings say.
+    If a set has neither validation nor test structures, a tenth of each group is held out for
+    testing, with a warning.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def load_dos_dataset(path: Path | None, *, seed: int = 0) -> DOSDataset:
     Raises
     ------
     DataError
-        Nothing usable is there; the message says what was found.
+        The path holds no data that can be used; the message says what was found.
 
     Examples
     --------
@@ -124,7 +124,9 @@ def load_dos_dataset(path: Path | None, *, seed: int = 0) -> DOSDataset:
         raise DataError(f"{path} is a file; --data takes the folder that holds it and {GRID_FILE}")
     there = ", ".join(sorted(p.name for p in path.iterdir())[:8]) or "nothing"
     known = "; ".join(reader.layout for reader in table)
-    raise DataError(f"{path} holds no densities of states, but {there}. Known are: {known}")
+    raise DataError(
+        f"{path} holds no densities of states, but {there}. Layouts that can be read: {known}"
+    )
 
 
 def hold_out_test(dataset: Data, seed: int) -> Data:
@@ -143,7 +145,10 @@ def hold_out_test(dataset: Data, seed: int) -> Data:
     if not held:
         return replace(
             dataset,
-            warnings=(*dataset.warnings, "there are too few structures to hold some out for tests"),
+            warnings=(
+                *dataset.warnings,
+                "there are too few structures to hold some out for testing",
+            ),
         )
     train, test = parted(dataset.train, held)
     return replace(

@@ -1,4 +1,4 @@
-"""Numbers as Fortran programs print them."""
+"""Parse numbers as Fortran programs print them."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from csgnn_dgl.errors import DataError
 
 __all__ = ["parse_numbers"]
 
-# An exponent of three digits pushes the letter out of Fortran's field: 1.0-103 is 1.0E-103.
+# With an exponent of three digits, Fortran omits the letter: 1.0-103 is 1.0E-103.
 _LETTERLESS = re.compile(r"^([+-]?\d*\.?\d+|[+-]?\d+\.)([+-]\d{2,3})$")
 
 
 def parse_numbers(words: list[str]) -> npt.NDArray[np.float64]:
-    """Words → numbers, Fortran's ways of writing exponents included.
+    """Convert words to numbers, including Fortran's forms of exponents.
 
     Parameters
     ----------
     words
-        Such as ``["0.1E+01", "1.0D-5", "0.4-103", "nan"]``.
+        The words, such as ``["0.1E+01", "1.0D-5", "0.4-103", "nan"]``.
 
     Raises
     ------
     DataError
-        A word that is not a number; asterisks are explained.
+        A word is not a number.
 
     Examples
     --------
@@ -51,5 +51,5 @@ def _number(word: str) -> float:
     except ValueError:
         pass
     if "*" in word:
-        raise DataError(f"{word!r} stands where a number was too large for Fortran's field")
+        raise DataError(f"{word!r} is not a number: Fortran prints it for one that is too large")
     raise DataError(f"{word!r} is not a number")

@@ -1,4 +1,4 @@
-"""Recognising a POSCAR, and checking its counts, which readers of it do not do."""
+"""Recognise a POSCAR, and check its counts, which ASE's reader does not check."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from csgnn_dgl.errors import DataError
 
 __all__ = ["check_poscar", "is_poscar"]
 
-_FLAGS = 3  # of selective dynamics, after the three coordinates
+_FLAGS = 3  # columns of selective dynamics after the three coordinates
 
 
 def is_poscar(path: Path) -> bool:
-    """Whether ASE would read a file as a POSCAR, compressed ones included."""
+    """Whether ASE would read a file as a POSCAR; it may be compressed."""
     import ase.io.formats  # slow to import
 
     try:
         return bool(ase.io.formats.filetype(str(path), guess=True) == "vasp")
-    # ASE may open and parse the file to find out.
+    # ASE may open and parse the file, which may raise any exception.
     except Exception:
         return False
 
@@ -28,7 +28,7 @@ def check_poscar(path: Path) -> None:
     Raises
     ------
     DataError
-        They disagree, there are no counts, or a row of selective dynamics is too short.
+        The counts disagree or are missing, or a row of selective dynamics is too short.
     """
     from ase.io.formats import open_with_compression  # slow to import
 
@@ -70,7 +70,7 @@ def check_poscar(path: Path) -> None:
     if rows != sum(counts):
         raise DataError(
             f"{path}: line {number + 1} counts {sum(counts)} atoms ({' '.join(map(str, counts))}), "
-            f"but {rows} rows of positions follow; mend the counts or the rows"
+            f"but {rows} rows of positions follow; correct the counts or the rows"
         )
 
 

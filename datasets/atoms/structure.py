@@ -14,18 +14,18 @@ Occupancy = Literal["refuse", "majority", "full"]
 
 @dataclass(frozen=True, eq=False)
 class Structure:
-    """A structure as it was read.
+    """A structure with its origin and warnings.
 
     Parameters
     ----------
     atoms
         The atoms.
     source
-        File, and number or name within it if it holds several.
+        File, with the index or name in the file if it holds several structures.
     reader
-        Library that understood it.
+        Library that read it.
     warnings
-        What was assumed or mended, a sentence each.
+        Assumptions and corrections, in sentences.
     """
 
     atoms: Atoms

@@ -1,4 +1,4 @@
-"""Structure files → atoms: CIF by gemmi, with ASE where gemmi is too strict; the rest by ASE."""
+"""Read structure files: CIF with gemmi (ASE where gemmi is too strict), others with ASE."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from csgnn_dgl.errors import ConfigError, DataError, suggest
 
 __all__ = ["STRUCTURE_READERS", "Occupancy", "Structure", "is_cif", "read_structures"]
 
-# No two nuclei stand closer in any structure that is not a mistake [Å].
+# Distance below which two atoms are considered a mistake [Å].
 _TOUCHING = 0.05
 
 
 def read_structures(path: Path, *, occupancy: Occupancy = "refuse") -> list[Structure]:
-    """All structures of a file: CIF, POSCAR, extxyz, xyz and whatever else ASE reads.
+    """Read all structures of a file: CIF, POSCAR, extxyz, xyz and other formats that ASE reads.
 
     Parameters
     ----------
@@ -32,18 +32,18 @@ def read_structures(path: Path, *, occupancy: Occupancy = "refuse") -> list[Stru
         The file, in a format of :data:`STRUCTURE_READERS` or of a reader that was registered
         (:func:`csgnn_dgl.datasets.readers.register`).
     occupancy
-        What to do with sites of a CIF that are not fully occupied: ``"refuse"`` the file, naming
-        them; keep the ``"majority"`` species of each position, and none where the position is
-        empty more often than not; or take every site as ``"full"``.
+        Treatment of sites of a CIF that are not fully occupied. ``"refuse"`` raises an error that
+        names them; ``"majority"`` keeps the likelier species of each position, or none where the
+        position is empty more often than not; ``"full"`` treats every site as fully occupied.
 
     Raises
     ------
     DataError
-        Missing or unreadable file, no sites, unknown space group, partial or unknown occupancies,
-        a singular cell, positions that are not finite, two atoms at one place, or a POSCAR whose
-        counts disagree with its lines. The message says which.
+        The file is missing or unreadable; it has no sites, an unknown space group, partial or
+        unknown occupancies, a singular cell, positions that are not finite, or two atoms at one
+        place; or the counts of a POSCAR disagree with its lines. The message says which.
     ConfigError
-        Unknown ``occupancy``.
+        ``occupancy`` is unknown.
     """
     if occupancy not in get_args(Occupancy):
         raise ConfigError(
@@ -131,20 +131,20 @@ def _load_by_ase(path: Path, occupancy: Occupancy) -> list[Structure]:
 
 
 def _read_by_ase(path: Path, format: str | None = None) -> Sequence[Atoms]:
-    import ase.io  # it costs half a second, which CIFs need not spend
+    import ase.io  # takes half a second, and CIFs do not need it
 
     try:
         with warnings.catch_warnings():
-            # ASE's remarks on settings of space groups and the like.
+            # ASE warns about settings of space groups and other details.
             warnings.simplefilter("ignore")
             found = ase.io.read(path, index=":", format=format)
-    # ASE's readers raise whatever comes up in them.
+    # ASE's readers may raise any exception.
     except Exception as error:
         reason = " ".join(str(error).split())
         if isinstance(error, KeyError):
             reason = f"{reason} is not known"
         elif not reason or isinstance(error, IndexError):
-            reason = "it ends too early, or its lines are not those of its format"
+            reason = "it ends too early, or its lines do not follow its format"
         short = reason if len(reason) <= 200 else f"{reason[:200]} …"
         raise DataError(f"{path} cannot be read: {short}") from error
     return [found] if isinstance(found, Atoms) else list(found)
@@ -154,5 +154,5 @@ def _read_by_ase(path: Path, format: str | None = None) -> Sequence[Atoms]:
 STRUCTURE_READERS = (
     Reader("structure file", "CIF", ".cif .mcif, by gemmi", is_cif, _load_cif),
     Reader("structure file", "POSCAR", "POSCAR CONTCAR .vasp, by ASE", is_poscar, _load_poscar),
-    Reader("structure file", "others", "what ASE reads", lambda path: True, _load_by_ase),
+    Reader("structure file", "others", "formats of ASE", lambda path: True, _load_by_ase),
 )

@@ -1,4 +1,4 @@
-"""A table ``file,value,value,…`` beside structure files, as CGCNN and ALIGNN users have it."""
+"""Read a table ``file,value,value,…`` beside structure files, as CGCNN and ALIGNN use it."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ _NAMES: dict[str, Split] = {
     "test": "test",
 }
 _COLUMN_NAMES = ("file", "filename", "file_name", "id", "name", "structure")
-# What a name in the table may lack.
+# Endings that a file name in the table may lack.
 _ENDINGS = ("", ".cif", ".vasp", ".poscar", ".POSCAR", ".extxyz", ".xyz")
-# A name that ends in a number, as e0, dos_12 or -3.5 do.
+# Matches names that end in a number, such as e0, dos_12 or -3.5.
 _NUMBERED = re.compile(r"\d(\.\d*)?$")
 
 
 def table_files(path: Path) -> dict[Split, Path]:
-    """The tables of each split in a folder: ``id_prop.csv`` or ``train.csv``, and so on.
+    """Find the table of each split in a folder: ``id_prop.csv`` or ``train.csv``, and so on.
 
     Raises
     ------
     DataError
-        Two tables for one split.
+        There are two tables for one split.
     """
     found: dict[Split, Path] = {}
     for file in sorted(path.glob("*.csv")):
@@ -53,30 +53,30 @@ def table_files(path: Path) -> dict[Split, Path]:
 
 
 def has_training_table(path: Path) -> bool:
-    """Whether one of the tables in a folder is for training."""
+    """Whether a folder has a table for training."""
     return any(_NAMES.get(file.stem.lower()) == "train" for file in path.glob("*.csv"))
 
 
 def gather_table(path: Path, gathering: Gathering[Any]) -> None:
-    """Structure files with a table of their labels.
+    """Gather structure files with a table of their labels.
 
-    ``id_prop.csv`` (or ``train.csv``) and, if there are any, ``validation.csv`` and ``test.csv``
-    have a row for each structure: the name of its file (``.cif``, ``.vasp`` and the like may be
-    left out), then values. A first row may name the columns; those that the labels know by name
-    are taken by name, and the rest are the values of the curve. Arrays over the atoms of a
-    structure may lie beside its file, in a ``.npz`` of the same name.
+    ``id_prop.csv`` (or ``train.csv``), ``validation.csv`` and ``test.csv`` have a row for each
+    structure: the name of its file (``.cif``, ``.vasp`` and others may be left out), then values.
+    The first row may name the columns. Columns that the labels know by name are used by name; the
+    other columns are the values of the curve. Arrays over the atoms of a structure may be in a
+    ``.npz`` of the same name beside its file.
 
     Parameters
     ----------
     path
         The folder.
     gathering
-        Takes what is found.
+        Collects the structures.
 
     Raises
     ------
     DataError
-        No table for training, or a file that cannot be read.
+        There is no table for training, or a file cannot be read.
     """
     files = table_files(path)
     if "train" not in files:
@@ -112,18 +112,18 @@ def _gather_file(path: Path, file: Path, split: Split, gathering: Gathering[Any]
 
 @dataclass(frozen=True)
 class _Layout:
-    """Which columns of a table are what.
+    """Meaning of the columns of a table.
 
     Parameters
     ----------
     named
         Whether the first row holds names.
     single
-        Columns with a value of their own, by the name of what it is.
+        Indices of columns with a single value, by name.
     series
-        Name of the curve, and its columns; None for all after the first.
+        Name of the curve, and indices of its columns; None for all columns after the first.
     columns
-        What was found, and what becomes of it.
+        All columns, and their uses.
     """
 
     named: bool
@@ -132,7 +132,7 @@ class _Layout:
     columns: Mapping[str, str | None]
 
     def label(self, words: Sequence[str]) -> list[str]:
-        """What a column of names calls a row, if there is one."""
+        """Name of a row in a column of names, if there is such a column."""
         places = [self.single[name] for name in ("name", "id") if name in self.single]
         return [words[place] for place in places[:1] if place < len(words) and words[place]]
 
@@ -146,7 +146,7 @@ class _Layout:
             name, places = self.series
             places = range(1, len(words)) if places is None else places
             own = [words[place] for place in places if place < len(words)]
-            # Values may also stand in one cell, apart by spaces.
+            # All values may also be in one cell, separated by spaces.
             found[name] = _curve(own[0].split() if len(own) == 1 and own[0] else own)
         return found
 
@@ -178,7 +178,7 @@ def _layout(first: Sequence[str], gathering: Gathering[Any]) -> _Layout:
 
 
 def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
-    """Number and cells of each row that holds anything."""
+    """Yield number and cells of each row that is not empty."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             for number, cells in enumerate(csv.reader(lines), start=1):
@@ -190,7 +190,7 @@ def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _is_header(name: str, values: Sequence[str]) -> bool:
-    """Whether a row of names, such as ``file,e0,e1``, rather than one of damaged values."""
+    """Whether a row holds names, such as ``file,e0,e1``, rather than values that are damaged."""
     if name.lower() in _COLUMN_NAMES:
         return True
     return bool(values) and all(_is_word(value) for value in values)
@@ -227,7 +227,7 @@ def _structure(folder: Path, name: str) -> tuple[Structure, Path]:
 def _arrays(
     structure: Structure, file: Path, where: str, gathering: Gathering[Any]
 ) -> dict[str, npt.NDArray[Any]]:
-    """Arrays over the atoms, of the ``.npz`` beside the structure's file."""
+    """Read arrays over the atoms from the ``.npz`` beside the structure's file."""
     beside = AtomArrays.beside(file)
     if beside is None:
         return {}

@@ -1,7 +1,7 @@
-"""Results of VASP: structure and density of states of ``vasprun.xml``, or ``POSCAR`` + ``DOSCAR``.
+"""Read structure and density of states from VASP's ``vasprun.xml``, or ``POSCAR`` and ``DOSCAR``.
 
-Structures are read by ASE. The curves are read here: ASE leaves them out of ``vasprun.xml``, and
-pymatgen, which has them, would bring thirteen packages for this.
+ASE reads the structures. This module reads the curves, because ASE does not read those in
+``vasprun.xml``, and pymatgen would require thirteen more packages.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ Floats = npt.NDArray[np.float64]
 
 _XML = ("vasprun.xml", "vasprun.xml.gz")
 _DOSCAR = ("DOSCAR", "DOSCAR.gz")
-# VASP prints energies with four decimals in vasprun.xml, and with three in DOSCAR.
+# Rounding error of energies: VASP prints four decimals in vasprun.xml, and three in DOSCAR.
 _ROUNDING = 1.1e-3
-# Parts of a vasprun.xml that are large, and of no use here.
+# Large parts of a vasprun.xml that are not needed here.
 _LARGE = ("eigenvalues", "projected", "scstep", "kpoints")
-# Columns of a projected block without spin-orbit coupling, and with it: four for each orbital.
+# Numbers of columns of a projected block with spin-orbit coupling, four for each orbital. With 16,
+# it may also be without spin-orbit coupling.
 _FOUR_EACH = (12, 36, 64)
 _EITHER = 16
 _NELECT = re.compile(r"NELECT\s*=\s*([\d.]+)")
@@ -42,27 +43,27 @@ _NELECT = re.compile(r"NELECT\s*=\s*([\d.]+)")
 
 @dataclass(frozen=True, eq=False)
 class VaspRun:
-    """One calculation.
+    """Structure and curves of one calculation.
 
     Parameters
     ----------
     atoms
-        The structure that the curve is of.
+        The structure.
     grid
-        Energies as VASP counts them [eV].
+        Energies with VASP's zero [eV].
     dos
-        Total, both spins, shape ``(E,)`` [states/eV/cell].
+        Total density of states of both spins, shape ``(E,)`` [states/eV/cell].
     integrated
         States up to each energy, shape ``(E,)``.
     fermi_level
-        [eV]
+        Fermi level [eV].
     electrons
         ``NELECT`` of the cell, if it was found.
     pdos
-        Curve of each atom, all orbitals and both spins, shape ``(N, E)`` [states/eV]; None if
+        Curve of each atom, summed over orbitals and spins, shape ``(N, E)`` [states/eV]; None if
         there is none.
     notes
-        What a user should know.
+        Warnings for the user.
     """
 
     atoms: Atoms
@@ -76,7 +77,7 @@ class VaspRun:
 
 
 def find_runs(path: Path) -> list[Path]:
-    """Files with results: of the folder itself, or else of those below it.
+    """Find the file with results in a folder, or else the files in the folders below it.
 
     Parameters
     ----------
@@ -86,7 +87,7 @@ def find_runs(path: Path) -> list[Path]:
     Raises
     ------
     DataError
-        No results are there.
+        There are no results.
     """
     if path.is_file():
         if path.name.startswith(("vasprun", "DOSCAR")):
@@ -131,8 +132,8 @@ def read_run(file: Path) -> VaspRun:
     Raises
     ------
     DataError
-        Cut off, without a density of states, words in place of numbers, rows or atoms that do not
-        match.
+        The file is incomplete, has no density of states, or has words in place of numbers; or rows
+        or atoms do not match.
     """
     try:
         run = _from_doscar(file) if file.name.startswith("DOSCAR") else _from_xml(file)
@@ -181,7 +182,7 @@ def _from_xml(file: Path) -> VaspRun:
         curves = []
         for ion in ions:
             spins = [_xml_rows(part, file)[:, 1:].sum(axis=1) for part in ion.findall("set")]
-            # With spin-orbit coupling the further sets are components of the magnetisation.
+            # With spin-orbit coupling, all sets but the first are components of the magnetisation.
             curves.append(spins[0] if noncollinear else np.sum(spins, axis=0))
         pdos = _matching(curves, len(atoms), total.shape[1], notes)
     return VaspRun(
@@ -213,7 +214,7 @@ def _xml_structure(file: Path) -> Atoms:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             atoms = ase.io.read(file, index=-1, format="vasp-xml")
-    # ASE's reader raises whatever comes up in it.
+    # ASE's reader may raise any exception.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{file.name}: the structure cannot be read ({reason})") from error
@@ -268,7 +269,7 @@ def _from_doscar(file: Path) -> VaspRun:
 def _doscar_header(line: str, file: Path) -> tuple[float, float, int, float]:
     words = line.split()
     if len(words) < 4 or not words[2].isdigit():
-        # Fields of fixed width that left no space between them.
+        # Fields have fixed widths, and there may be no space between them.
         words = [line[a:b] for a, b in ((0, 16), (16, 32), (32, 37), (37, 53))]
     try:
         highest, lowest, size, fermi = parse_numbers([word.strip() for word in words[:4]])
@@ -306,7 +307,7 @@ def _doscar_projected(
     for index in range(n_atoms):
         first = 6 + (index + 1) * (size + 1)
         if len(lines) < first + size:
-            notes.append("projected curves are not there for every atom, and were left out")
+            notes.append("projected curves are missing for some atoms, and were left out")
             return None
         rows = _doscar_rows(lines, first, size, file)
         columns = rows.shape[1] - 1

@@ -1,4 +1,4 @@
-"""Results of VASP → a folder of extxyz with ``grid.json``, as the other tools here read it."""
+"""Convert results of VASP into a folder with ``train.extxyz`` and ``grid.json``."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ Floats = npt.NDArray[np.float64]
 Zero = Literal["fermi", "as-given"]
 
 _ZEROS = {"fermi": "Fermi level", "as-given": "VASP's own zero, the mean potential of the cell"}
-# States that a curve may hold at its ends and still count as whole.
+# Number of states that is treated as zero.
 _FEW = 1e-3
-# How far the count of electrons and the curve may differ.
+# Largest relative difference between the number of electrons and the states of the curve.
 _CLOSE = 0.02
 
 
 @dataclass(frozen=True)
 class VaspImport:
-    """What came of an import.
+    """Result of an import.
 
     Parameters
     ----------
     folder
-        What was written.
+        The folder that was written.
     imported
         Names of the calculations in it.
     rejected
-        What could not be used, and why.
+        Calculations that cannot be used, with the reasons.
     notes
-        What a user should know.
+        Warnings for the user.
     """
 
     folder: Path
@@ -56,12 +56,12 @@ class VaspImport:
 
 
 def energy_window(start: float | None, stop: float | None, step: float | None) -> EnergyGrid | None:
-    """The energies asked for, all three or none [eV].
+    """Make a grid from ``start``, ``stop`` and ``step`` [eV]; None if none of them is given.
 
     Raises
     ------
     ConfigError
-        Some are missing, or no whole number of steps lies between them.
+        Only some are given, or the range is not a whole number of steps.
 
     Examples
     --------
@@ -73,7 +73,9 @@ def energy_window(start: float | None, stop: float | None, step: float | None) -
     if start is None and stop is None and step is None:
         return None
     if start is None or stop is None or step is None:
-        raise ConfigError("of --start, --stop and --step all three are needed, or none")
+        raise ConfigError(
+            "only some of --start, --stop and --step are given; all three are needed, or none"
+        )
     if not (np.isfinite([start, stop, step]).all() and step > 0 and stop > start):
         raise ConfigError(f"there are no energies from {start} to {stop} in steps of {step}")
     steps = (stop - start) / step
@@ -97,9 +99,9 @@ def import_vasp(
 ) -> VaspImport:
     """Read calculations, and write ``train.extxyz`` and ``grid.json`` for them.
 
-    On other energies each value is the mean of the curve over its bin, so that states are neither
-    lost nor made. Bins beyond the energies of a calculation are nan; below them they are zero if
-    the curve begins with none.
+    With a ``window``, each value is the mean of the curve over its bin, so that the number of
+    states stays the same. Bins outside the energies of a calculation are nan, but bins below them
+    are zero if the curve begins with zero.
 
     Parameters
     ----------
@@ -109,8 +111,8 @@ def import_vasp(
     destination
         Folder to make; an existing one must be empty.
     window
-        Common energies [eV, from the zero chosen]; None to keep those of the calculations, which
-        must then be alike.
+        Common energies [eV, from the zero chosen]. With None, the energies of the calculations are
+        kept, and must all be equal.
     zero
         The ``"fermi"`` level of each calculation, or ``"as-given"``.
     width
@@ -123,12 +125,12 @@ def import_vasp(
     Raises
     ------
     DataError
-        Nothing usable, energies that differ, an existing folder, or with ``strict`` anything that
-        cannot be used. Nothing is written.
+        No calculation can be used, energies differ, or the folder exists; or, with ``strict``, a
+        calculation cannot be used. Nothing is written.
     ConfigError
-        Unknown ``zero``, or a negative width.
+        ``zero`` is unknown, or ``width`` is negative.
     ResourceError
-        It cannot be written.
+        The folder cannot be written.
     """
     if zero not in get_args(Zero):
         raise ConfigError(f"unknown zero {zero!r}: {suggest(zero, get_args(Zero))}")
@@ -169,11 +171,13 @@ def _check_absent(destination: Path) -> None:
     if destination.is_dir() and not any(destination.iterdir()):
         return
     if destination.exists() or destination.is_symlink():
-        raise DataError(f"{destination} exists already; remove it, or name another place with --to")
+        raise DataError(
+            f"{destination} exists already; remove it, or name another folder with --to"
+        )
 
 
 def _listed(paths: Sequence[Path], rejected: list[Rejected]) -> list[tuple[str, Path | DataError]]:
-    """Name and file of each calculation, each once; or why a path has none."""
+    """Name and file of each calculation without repetition, or an error in place of the file."""
     found: list[tuple[str, Path | DataError]] = []
     seen: set[Path] = set()
     for path in paths:
@@ -185,7 +189,7 @@ def _listed(paths: Sequence[Path], rejected: list[Rejected]) -> list[tuple[str, 
         for file in files:
             if file.resolve() not in seen:
                 seen.add(file.resolve())
-                # The folder says more than the name that all files have.
+                # All files have the same name, so the folder names the calculation.
                 found.append((str(file if path.is_file() else file.parent), file))
     return found
 
@@ -250,14 +254,14 @@ def _smoothed(dos: Floats, grid: EnergyGrid, width: float) -> Floats:
 
 
 def _differences(run: VaspRun) -> Floats:
-    """The curve by its integral, which is right where a sharp peak falls between energies."""
+    """The curve from its integral, which is correct for sharp peaks between two energies, too."""
     return np.diff(run.integrated, prepend=run.integrated[0] - run.dos[0] * run.grid.step) / (
         run.grid.step
     )
 
 
 def _rebinned(dos: Floats, run: VaspRun, grid: EnergyGrid, width: float) -> Floats:
-    """Means over the bins of a grid."""
+    """Average a curve over the bins of a grid."""
     own, half = run.grid, grid.step / 2
     # VASP's value at an energy is the mean over the interval that ends there.
     edges = np.concatenate([[own.start - own.step], own.energies])
@@ -288,7 +292,7 @@ def _electrons(run: VaspRun, grid: EnergyGrid, notes: list[str]) -> float | None
     elif abs(filled - total) > _CLOSE * total:
         notes.append(
             f"NELECT is {total:g}, but its curve holds {filled:.2f} states up to the Fermi level; "
-            f"the latter was taken"
+            f"the latter was used"
         )
         total = filled
     below = float(np.interp(grid.start - grid.step / 2, own.energies, run.integrated, left=0.0))

@@ -35,16 +35,16 @@ class ShapeSplit:
     Parameters
     ----------
     points
-        Shape ``(n, P, 3)``, float32: a pool of ``P`` points of each shape.
+        A pool of ``P`` points of each shape, shape ``(n, P, 3)``, float32.
     labels
         Class of each shape, shape ``(n,)``, int64.
     names
-        Where each shape came from: a file's path, or its number in a file.
+        Origin of each shape: a file's path, or a file and an index in it.
 
     Raises
     ------
     DataError
-        Their array shapes do not go together.
+        The shapes of the arrays do not fit together.
     """
 
     points: Tensor
@@ -60,7 +60,8 @@ class ShapeSplit:
             )
         if not len(self.points) == len(self.labels) == n:
             raise DataError(
-                f"there are {len(self.points)} clouds, {len(self.labels)} labels and {n} names"
+                f"there are {len(self.points)} clouds, {len(self.labels)} labels and {n} names, "
+                f"but their numbers must be equal"
             )
 
     def __len__(self) -> int:
@@ -81,17 +82,17 @@ class ShapeDataset:
     Parameters
     ----------
     name, source
-        What it is called, and where it came from, in a line.
+        Its name, and its origin in a line.
     class_names
         Name of each class; labels index them.
     up_axis
-        The axis that points up; rotations ``z`` turn about it.
+        The axis that points up, for rotations ``z``.
     train, test
         The split. ``test`` may be empty.
     warnings
-        What a user should know about it, a sentence each.
+        Warnings for the user, in sentences.
     columns
-        What was found in the files, and what becomes of it.
+        Columns of the files, and their uses.
     """
 
     name: str
@@ -124,19 +125,19 @@ class ShapeDataset:
         return digest.hexdigest()
 
     def split_validation(self, fraction: float, seed: int) -> tuple[ShapeSplit, ShapeSplit]:
-        """Hold a part of the training shapes out for validation, class by class.
+        """Hold out a part of the training shapes for validation, class by class.
 
         Parameters
         ----------
         fraction
-            Share of each class to hold out: at least one shape of it, and never all.
+            Share of each class to hold out. At least one shape is held out, and never all.
         seed
             Random seed for the choice.
 
         Returns
         -------
         tuple
-            What is left for training, and the validation split.
+            The remaining training split, and the validation split.
 
         Raises
         ------
@@ -151,9 +152,9 @@ class ShapeDataset:
             name = self.class_names[counts.index(1)]
             raise DataError(
                 f"{self.source}: class {name!r} has one training shape only; at least two are "
-                f"needed, one to learn from and one to hold out for validation"
+                f"needed, one for training and one for validation"
             )
-        # Class after class, as the choice is made.
+        # hold_out processes class after class.
         order = torch.argsort(self.train.labels, stable=True).tolist()
         labels = [int(self.train.labels[i]) for i in order]
         held = hold_out(labels, fraction, (seed, _VALIDATION), at_least=1, leave=1)
@@ -162,7 +163,7 @@ class ShapeDataset:
         return self.train.select(training), self.train.select(sorted(chosen))
 
     def summary(self) -> str:
-        """What it holds, for people."""
+        """Description of the content, in lines to print."""
         pool = self.train.points.shape[1]
         lines = [
             f"{self.name}: {self.source}",
@@ -180,7 +181,7 @@ class ShapeDataset:
 
 
 def overlap_warnings(train: ShapeSplit, test: ShapeSplit) -> list[str]:
-    """A warning if test shapes are also training shapes, point by point."""
+    """Warn if test shapes have exactly the points of training shapes."""
 
     def digests(split: ShapeSplit) -> list[bytes]:
         return [hashlib.sha256(cloud.numpy().tobytes()).digest() for cloud in split.points]
@@ -191,7 +192,7 @@ def overlap_warnings(train: ShapeSplit, test: ShapeSplit) -> list[str]:
         return []
     return [
         f"{len(same)} test shapes are identical to training shapes ({', '.join(same[:3])}"
-        f"{', …' if len(same) > 3 else ''}): test accuracy will look better than it is"
+        f"{', …' if len(same) > 3 else ''}), so the test accuracy will be too high"
     ]
 
 
@@ -203,24 +204,24 @@ def check_points(points: np.ndarray, where: str) -> None:
     points
         Shape ``(..., N, 3)``.
     where
-        Named in the message.
+        Origin of the points, for the message.
 
     Raises
     ------
     DataError
-        As above.
+        Points are NaN or infinite, or all are equal.
     """
     if not np.isfinite(points).all():
         bad = int((~np.isfinite(points)).any(axis=-1).sum())
         raise DataError(f"{where}: {bad} points have NaN or infinite coordinates; repair the file")
     if points.ndim == 2 and np.ptp(points, axis=0).max() == 0:
-        raise DataError(f"{where}: all {len(points)} points are equal: there is no shape to see")
+        raise DataError(f"{where}: all {len(points)} points are equal, so they show no shape")
 
 
 def as_split(
     points: list[np.ndarray], labels: list[int], names: list[str], pool: int
 ) -> ShapeSplit:
-    """A split from clouds of ``pool`` points each."""
+    """Make a split from clouds of ``pool`` points each."""
     stacked = np.stack(points) if points else np.zeros((0, pool, 3))
     return ShapeSplit(
         torch.from_numpy(np.ascontiguousarray(stacked, dtype=np.float32)),

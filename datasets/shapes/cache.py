@@ -1,4 +1,4 @@
-"""Sampled points on disk: kept by what they were made of, and never trusted without a checksum."""
+"""Cache of sampled points on disk, with a checksum for each file."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from csgnn_dgl.errors import ResourceError
 
 __all__ = ["PointCache", "default_cache_dir"]
 
-# Part of every key: raise it when the sampling changes.
+# Part of every key. Increase it when the sampling changes.
 _VERSION = "1"
 _DIGEST_BYTES = 32
 
 
 def default_cache_dir() -> Path:
-    """``$CSGNN_CACHE``, or the system's place for caches."""
+    """``$CSGNN_CACHE``, or else the system's folder for caches."""
     chosen = os.environ.get("CSGNN_CACHE")
     return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("csgnn-dgl"))
 
@@ -28,13 +28,13 @@ def default_cache_dir() -> Path:
 class PointCache:
     """Clouds on disk, each in a file named after its key.
 
-    A file holds the SHA-256 of its content, then the points; one that is damaged counts as absent
-    and is written anew. A cache that cannot be written (read-only, full disk) is left out.
+    A file holds the SHA-256 of the points, then the points. A damaged file is treated as absent and
+    written again. If the cache cannot be written to (read-only, full disk), it is not used.
 
     Parameters
     ----------
     folder
-        Where; :func:`default_cache_dir` by default.
+        Folder of the cache; :func:`default_cache_dir` by default.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -42,7 +42,7 @@ class PointCache:
 
     @staticmethod
     def key(content: bytes, **parameters: object) -> str:
-        """The key of points made from a file's bytes with some parameters."""
+        """Key of the points that are made from a file's bytes with some parameters."""
         digest = hashlib.sha256(hashlib.sha256(content).digest())
         digest.update(f"{_VERSION} {sorted(parameters.items())!r}".encode())
         return digest.hexdigest()
@@ -52,7 +52,7 @@ class PointCache:
         return self.folder / "points" / key[:2] / f"{key}.points"
 
     def read(self, key: str) -> np.ndarray | None:
-        """The points ``(P, 3)``, float32; None if absent or damaged."""
+        """Read the points ``(P, 3)``, float32; None if they are absent or damaged."""
         try:
             content = self.path(key).read_bytes()
         except OSError:
@@ -63,7 +63,7 @@ class PointCache:
         return np.frombuffer(data, dtype="<f4").reshape(-1, 3)
 
     def write(self, key: str, points: np.ndarray) -> None:
-        """Keep points ``(P, 3)``."""
+        """Write points ``(P, 3)``."""
         data = np.ascontiguousarray(points, dtype="<f4").tobytes()
         path = self.path(key)
         try:
@@ -71,4 +71,4 @@ class PointCache:
             with atomic_write(path, "wb") as file:
                 file.write(hashlib.sha256(data).digest() + data)
         except (OSError, ResourceError):
-            return  # a cache is a convenience: without it the points are made again
+            return  # without a cache, the points are made again when they are needed

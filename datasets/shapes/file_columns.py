@@ -1,4 +1,4 @@
-"""What a mesh or cloud file holds, and which of it is used."""
+"""List the content of a mesh or cloud file, and what is used of it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _POINTS, _SURFACE = "points", "surface"
 
 
 def file_columns(file: Path, content: bytes) -> dict[str, str | None]:
-    """Arrays, columns or properties of a file, with what they are used as; None if not used.
+    """List arrays, columns or properties of a file with their uses; None if not used.
 
     Parameters
     ----------
     file
-        Its name tells the format.
+        The file; its suffix determines the format.
     content
-        Its bytes; damaged ones give what can be made out.
+        Its bytes. If they are damaged, the readable part is listed.
 
     Examples
     --------
@@ -69,7 +69,7 @@ def _npy_columns(content: bytes) -> int:
 
 
 def _table_columns(content: bytes) -> int:
-    """Columns of the second row that holds anything: the first may be a count."""
+    """Count the columns of the second row that is not empty; the first row may be a count."""
     rows = []
     for line in io.BytesIO(content[: 1 << 16]):
         words = line.replace(b",", b" ").split()

@@ -1,4 +1,4 @@
-"""A folder of classes, holding meshes or clouds."""
+"""Read a folder of classes with meshes or clouds."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def load_shape_folder(
     Parameters
     ----------
     path
-        The folder. Class names are the names of its folders, sorted.
+        The folder. Class names are the names of its subfolders, sorted.
     points
-        Points per cloud that will be asked for.
+        Points per cloud that will be used.
     pool
         Points to keep per shape. Default: ``4 · points`` for surfaces (``points`` if clouds are
         among the files), ``points`` for clouds.
@@ -72,21 +72,21 @@ def load_shape_folder(
     seed
         Random seed for the sampling and the split.
     test_fraction
-        Share of each class that becomes the test split where the folders make none.
+        Share of each class that becomes the test split, if the folders do not define one.
     cache_dir
-        Where sampled points are kept; the user's cache by default.
+        Folder for sampled points; the user's cache by default.
 
     Raises
     ------
     DataError
-        No classes, a class without files, a class of one shape where a split must be made, or files
-        that cannot be used (all of them are listed).
+        There are no classes; a class has no files; a class has too few shapes for a split; or files
+        cannot be used (all of them are listed).
     """
     classes = _class_folders(path)
     splits = _find_files(path, classes, seed, test_fraction)
     files = [file for split in splits.values() for file in split.paths]
     if pool is None:
-        # A .ply may be either; only reading it tells, so it counts as the smaller.
+        # A .ply may be a surface or a cloud. Only its content tells, so it counts as a cloud.
         surfaces = all(
             f.suffix.lower() in MESH_SUFFIXES and f.suffix.lower() != ".ply" for f in files
         )
@@ -98,11 +98,9 @@ def load_shape_folder(
     warnings = overlap_warnings(loaded["train"], loaded["test"])
     others = _other_files(classes)
     if others:
-        warnings.append(
-            f"{len(others)} files are of other kinds and were left out ({others[0]}, …)"
-        )
+        warnings.append(f"{len(others)} files of other kinds were left out ({others[0]}, …)")
     if missing:
-        warnings.append(f"no test shapes in: {', '.join(missing)}")
+        warnings.append(f"these classes have no test shapes: {', '.join(missing)}")
     return ShapeDataset(
         name=path.resolve().name,
         source=str(path),
@@ -116,7 +114,7 @@ def load_shape_folder(
 
 
 def _kinds(files: list[Path], meaning: str | None) -> list[Column]:
-    """Files by their suffix, with how many there are."""
+    """Count the files of each suffix."""
     counts = Counter(file.suffix.lower() or file.name for file in files)
     return [Column("files", kind, meaning, f"{count} files") for kind, count in counts.items()]
 
@@ -125,8 +123,8 @@ def _class_folders(path: Path) -> list[Path]:
     folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
     if {folder.name for folder in folders} <= {*_SPLITS} and len(folders) == 2:
         raise DataError(
-            f"{path} holds train and test; classes come first here: move the files to "
-            f"CLASS/train and CLASS/test"
+            f"{path} holds the folders train and test, but a folder for each class is needed: move "
+            f"the files to CLASS/train and CLASS/test"
         )
     if len(folders) >= 2:
         return folders
@@ -146,12 +144,12 @@ def _shape_files(folder: Path) -> list[Path]:
 
 
 def _visible_files(folder: Path) -> list[Path]:
-    # Hidden ones are the system's: .DS_Store, and ._chair.off beside chair.off.
+    # Systems make hidden files, such as .DS_Store, and ._chair.off beside chair.off.
     return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
 
 
 def _other_files(classes: list[Path]) -> list[Path]:
-    """Files that are not of a kind that is read."""
+    """Files of kinds that are not read."""
     folders = [f for c in classes for f in (c, *(c / which for which in _SPLITS)) if f.is_dir()]
     return [
         file for folder in folders for file in _visible_files(folder) if not is_shape_file(file)
@@ -185,13 +183,13 @@ def _find_files(
 def split_by_seed(
     folder: Path, files: list[Path], seed: int, label: int, test_fraction: float
 ) -> dict[str, list[Path]]:
-    """Training and test files of a class: at least one to test, and two to train and validate."""
+    """Divide the files of a class: at least one for testing, two for training and validation."""
     if not files:
         raise DataError(f"{folder} holds no shapes ({known_shape_files()})")
     if len(files) < 3:
         raise DataError(
             f"class {folder.name!r} has {len(files)} shape{'s' * (len(files) > 1)} ({folder}); at "
-            f"least three are needed: to train, to validate and to test"
+            f"least three are needed, for training, validation and testing"
         )
     stream = (seed, label, _TEST)
     held = set(hold_out([label] * len(files), test_fraction, stream, at_least=1, leave=2))
@@ -242,7 +240,7 @@ def _pool_of(
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror or error}") from error
     columns.add(f"*{file.suffix.lower()}", file_columns(file, content))
-    # The suffix decides how the bytes are read, so it is part of what the points are made of.
+    # The suffix decides how the bytes are read, so it is part of the key.
     key = cache.key(content, suffix=file.suffix.lower(), pool=pool, seed=seed)
     points = cache.read(key)
     if points is None or len(points) != pool:

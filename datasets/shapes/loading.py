@@ -1,4 +1,4 @@
-"""Find out what lies at a path, and read it."""
+"""Recognise the layout of shapes at a path, and read them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["SHAPE_READERS", "ShapeOptions", "load_dataset"]
 
 @dataclass(frozen=True)
 class ShapeOptions:
-    """What a reader of shapes is asked for; see :func:`load_dataset`.
+    """Options for a reader of shapes; see :func:`load_dataset`.
 
     Parameters
     ----------
     points
-        Points per cloud that will be asked for.
+        Points per cloud that will be used.
     pool
         Points to keep per shape; None for the reader's default.
     up_axis
@@ -31,7 +31,7 @@ class ShapeOptions:
     seed
         Random seed for sampling and splits.
     cache_dir
-        Where sampled points are kept; None for the user's cache.
+        Folder for sampled points; None for the user's cache.
     """
 
     points: int
@@ -73,7 +73,7 @@ def load_dataset(
     seed: int = 0,
     cache_dir: Path | None = None,
 ) -> ShapeDataset:
-    """Shapes from a folder, or the built-in solids.
+    """Load shapes from a folder, or the built-in solids.
 
     Parameters
     ----------
@@ -81,22 +81,22 @@ def load_dataset(
         None for the solids; or a folder in one of the layouts of :data:`SHAPE_READERS`, or of a
         reader that was registered (:func:`csgnn_dgl.datasets.readers.register`).
     points
-        Points per cloud that will be asked for.
+        Points per cloud that will be used.
     pool
-        Points to keep per shape; see the loaders for their defaults.
+        Points to keep per shape; the default depends on the layout.
     up_axis
-        The axis that points up, if the loader's default is wrong.
+        The axis that points up; the default depends on the layout.
     seed
         Random seed for sampling and splits.
     cache_dir
-        Where sampled points are kept.
+        Folder for sampled points.
 
     Raises
     ------
     ConfigError
         ``pool`` is below ``points``.
     DataError
-        Nothing usable is there; the message says what was found.
+        The path holds no data that can be used; the message says what was found.
 
     Examples
     --------
@@ -125,5 +125,5 @@ def load_dataset(
         return loaded
     except PermissionError as error:
         raise DataError(
-            f"{error.filename or path} may not be read: change its permissions"
+            f"there is no permission to read {error.filename or path}; change its permissions"
         ) from error

@@ -1,4 +1,4 @@
-"""Triangle meshes: reading them, and sampling their surface."""
+"""Read triangle meshes, and sample their surfaces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from csgnn_dgl.errors import DataError
 __all__ = ["MESH_SUFFIXES", "Mesh", "read_mesh", "sample_surface"]
 
 MESH_SUFFIXES = (".off", ".obj", ".ply", ".stl")
-# open3d has one random generator for the whole process.
+# Guards open3d's random generator, of which there is one for the whole process.
 _SAMPLING = threading.Lock()
 
 
@@ -36,23 +36,27 @@ class Mesh:
 
 
 def read_mesh(path: Path) -> Mesh | np.ndarray:
-    """The mesh in a file, or the points ``(M, 3)`` of a .ply file that has no faces.
+    """Read the mesh in a file, or the points ``(M, 3)`` of a .ply file that has no faces.
 
     Raises
     ------
     DataError
-        Unreadable, truncated or empty, or faces index past the vertices.
+        The file is unreadable, truncated or empty, or a face refers to a vertex that does not
+        exist.
     MissingDependencyError
         open3d is not installed and the file is not .off.
     """
-    # Some of ModelNet's headers are glued to their counts, which general readers refuse.
+    # Some of ModelNet's headers have no space before the counts, which open3d refuses.
     mesh = _read_off(path) if path.suffix.lower() == ".off" else _read_by_open3d(path)
     if len(mesh.vertices) == 0:
         raise DataError(f"{path} holds no vertices; it may be empty, truncated or another format")
     if len(mesh.faces) == 0:
         if path.suffix.lower() == ".ply":
             return mesh.vertices
-        raise DataError(f"{path} holds {len(mesh.vertices)} vertices but no faces: no surface")
+        raise DataError(
+            f"{path} holds {len(mesh.vertices)} vertices but no faces, so it has no surface; save "
+            f"points as .ply, .xyz or .npy"
+        )
     low, high = int(mesh.faces.min()), int(mesh.faces.max())
     if low < 0 or high >= len(mesh.vertices):
         raise DataError(
@@ -63,18 +67,18 @@ def read_mesh(path: Path) -> Mesh | np.ndarray:
 
 
 def sample_surface(mesh: Mesh, count: int, seed: int, where: str) -> np.ndarray:
-    """Points spread evenly by area, by open3d.
+    """Sample points uniformly by area, with open3d.
 
     Parameters
     ----------
     mesh
         The surface.
     count
-        How many points.
+        Number of points.
     seed
         Random seed for the sampling, 32 bits.
     where
-        Named in messages.
+        Origin of the mesh, for messages.
 
     Returns
     -------
@@ -84,15 +88,15 @@ def sample_surface(mesh: Mesh, count: int, seed: int, where: str) -> np.ndarray:
     Raises
     ------
     DataError
-        NaN or infinite coordinates, or no area.
+        Coordinates are NaN or infinite, or the surface has no area.
     """
     used = mesh.vertices[np.unique(mesh.faces)]
     if not np.isfinite(used).all():
         raise DataError(f"{where}: vertices have NaN or infinite coordinates; repair the mesh")
-    # Around the origin and of size one, so that neither tiny nor distant meshes lose digits.
+    # Centre the mesh and scale it to size one, so that tiny or distant meshes do not lose digits.
     centre, size = used.mean(axis=0), float(np.ptp(used, axis=0).max())
     if size == 0:
-        raise DataError(f"{where}: all {len(used)} vertices are equal: there is no surface")
+        raise DataError(f"{where}: all {len(used)} vertices are equal, so there is no surface")
     vertices = (mesh.vertices - centre) / size
     corners = vertices[mesh.faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -115,7 +119,7 @@ def _read_by_open3d(path: Path) -> Mesh:
     suffix = path.suffix.lower()
     if suffix == ".stl":
         _check_stl(path)
-    # What open3d gives back of a truncated .ply looks like a smaller mesh.
+    # open3d reads a truncated .ply as a smaller mesh without an error.
     announced = _ply_counts(path) if suffix == ".ply" else (0, 0)
     read = import_open3d().io.read_triangle_mesh(str(path))
     faces = np.asarray(read.triangles).astype(np.int64).reshape(-1, 3)
@@ -123,13 +127,13 @@ def _read_by_open3d(path: Path) -> Mesh:
     if len(mesh.vertices) < announced[0] or len(mesh.faces) < announced[1]:
         raise DataError(
             f"{path} announces {announced[0]} vertices and {announced[1]} faces, but "
-            f"{len(mesh.vertices)} and {len(mesh.faces)} can be read: truncated or damaged"
+            f"{len(mesh.vertices)} and {len(mesh.faces)} can be read: it is truncated or damaged"
         )
     return mesh
 
 
 def _ply_counts(path: Path) -> tuple[int, int]:
-    """Vertices and faces that the header of a .ply file announces."""
+    """Numbers of vertices and faces in the header of a .ply file."""
     counts = {"vertex": 0, "face": 0}
     with path.open("rb") as file:
         for line in file:
@@ -142,7 +146,7 @@ def _ply_counts(path: Path) -> tuple[int, int]:
 
 
 def _check_stl(path: Path) -> None:
-    """Refuse a binary .stl file that is shorter than it announces."""
+    """Refuse an .stl file that is truncated."""
     content = path.read_bytes()
     if content.lstrip()[:5].lower() == b"solid" and b"facet" in content[:1024]:
         if b"endsolid" not in content:
@@ -157,7 +161,7 @@ def _check_stl(path: Path) -> None:
 
 
 def _read_off(path: Path) -> Mesh:
-    """OFF as ModelNet has it: a line per vertex and face, polygons cut into fans of triangles."""
+    """Read an OFF file with a line per vertex and face; polygons become fans of triangles."""
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -166,8 +170,8 @@ def _read_off(path: Path) -> Mesh:
     if not lines or not lines[0].upper().startswith("OFF"):
         start = lines[0][:20] if lines else ""
         raise DataError(f"{path} does not begin with 'OFF' but with {start!r}: not an OFF file")
-    glued = lines[0][3:].strip()
-    lines = ([glued] if glued else []) + lines[1:]
+    counts = lines[0][3:].strip()  # in ModelNet's files, counts may follow OFF on the same line
+    lines = ([counts] if counts else []) + lines[1:]
     try:
         n_vertices, n_faces = (int(word) for word in lines[0].split()[:2])
     except (IndexError, ValueError) as error:
@@ -176,7 +180,7 @@ def _read_off(path: Path) -> Mesh:
     if min(n_vertices, n_faces) < 0 or len(body) < n_vertices + n_faces:
         raise DataError(
             f"{path} announces {n_vertices} vertices and {n_faces} faces, but {len(body)} lines "
-            f"follow: truncated"
+            f"follow: it is truncated"
         )
     if n_vertices == 0:
         return Mesh(np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int64))
@@ -189,7 +193,7 @@ def _read_off(path: Path) -> Mesh:
 
 
 def _triangles(lines: list[str]) -> np.ndarray:
-    """Triangles of lines ``sides corner corner … [colour]``; ValueError if one is short."""
+    """Make triangles of lines ``sides corner corner … [colour]``; ValueError if one is short."""
     if not lines:
         return np.zeros((0, 3), dtype=np.int64)
     if all(line.startswith("3 ") for line in lines):

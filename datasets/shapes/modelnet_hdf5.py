@@ -1,4 +1,4 @@
-"""The HDF5 layout of ModelNet40 (``modelnet40_ply_hdf5_2048``) and data sets that follow it."""
+"""Read the HDF5 layout of ModelNet40 (``modelnet40_ply_hdf5_2048``)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ARRAYS = {"data": "points", "label": "classes"}
 
 
 def is_modelnet_hdf5(path: Path) -> bool:
-    """Whether the folder has one of the lists of HDF5 files."""
+    """Whether a folder has one of the lists of HDF5 files."""
     return any((path / name).is_file() for name in _LISTS.values())
 
 
@@ -34,25 +34,26 @@ def load_modelnet_hdf5(
 ) -> ShapeDataset:
     """Read a folder with ``train_files.txt``, ``test_files.txt`` and ``shape_names.txt``.
 
-    Each HDF5 file holds ``data`` ``(n, P, 3)`` and ``label`` ``(n, 1)`` or ``(n,)``. Lists name
-    files as they were on the author's machine; only the last part of each line is used. Clouds are
-    taken as they are: of their rows the first ``pool``.
+    Each HDF5 file holds ``data`` ``(n, P, 3)`` and ``label`` ``(n, 1)`` or ``(n,)``. The lists hold
+    paths on the author's machine, so only the file name in each line is used. The first ``pool``
+    rows of each cloud are used, without centring or scaling.
 
     Parameters
     ----------
     path
         The folder.
     points
-        Points per cloud that will be asked for.
+        Points per cloud that will be used.
     pool
         Rows to keep of each cloud; ``points`` by default.
     up_axis
-        ``"y"`` by default, which is right for ModelNet40 in this layout.
+        ``"y"`` by default, as in ModelNet40 in this layout.
 
     Raises
     ------
     DataError
-        A missing or unreadable file, no ``data``, labels outside the names, too few points, NaN.
+        A file is missing or unreadable, has no ``data`` or too few points, has NaN, or has labels
+        without a class name.
     """
     names_file = path / _NAMES
     class_names: tuple[str, ...] = ()
@@ -64,7 +65,10 @@ def load_modelnet_hdf5(
         for which, list_name in _LISTS.items()
     }
     if len(splits["train"]) == 0:
-        raise DataError(f"{path / _LISTS['train']} lists no files: there is nothing to train on")
+        raise DataError(
+            f"{path / _LISTS['train']} lists no shapes, so there is nothing to train on; list the "
+            f"HDF5 files of the training split in it"
+        )
     if not class_names:
         highest = max(int(s.labels.max()) for s in splits.values() if len(s))
         class_names = tuple(str(label) for label in range(highest + 1))
@@ -81,7 +85,7 @@ def load_modelnet_hdf5(
 
 
 def _files(path: Path) -> list[Column]:
-    """The files of the folder, and what becomes of them."""
+    """The files of the folder, and their uses."""
     lists = {name: f"list for {which}" for which, name in _LISTS.items()}
     listed = {Path(line).name for name in _LISTS.values() for line in _lines(path / name)}
     meanings = {**lists, _NAMES: "class names", **dict.fromkeys(listed, "shapes")}
@@ -90,7 +94,7 @@ def _files(path: Path) -> list[Column]:
 
 
 def _lines(file: Path) -> list[str]:
-    """The lines of a text file that are not blank, without the blanks around them."""
+    """Lines of a text file, stripped, without empty ones."""
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -116,7 +120,7 @@ def _read_split(folder: Path, list_file: Path, pool: int, arrays: ColumnCount) -
 
 
 def _read_file(path: Path, pool: int, arrays: ColumnCount) -> tuple[np.ndarray, np.ndarray]:
-    import h5py  # other layouts do without
+    import h5py  # slow to import, and not needed for other layouts
 
     try:
         with h5py.File(path, "r") as file:

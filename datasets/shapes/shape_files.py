@@ -1,4 +1,4 @@
-"""One mesh or cloud file → points."""
+"""Read the points of a single mesh or cloud file."""
 
 from __future__ import annotations
 
@@ -48,22 +48,23 @@ def center_and_scale(points: np.ndarray) -> np.ndarray:
 
 
 def load_shape(path: Path, *, points: int, seed: int = 0, pool: int | None = None) -> Tensor:
-    """Points of one file, centred and scaled.
+    """Read the points of one file, centred and scaled.
 
-    A surface is sampled evenly by area; of a cloud with more than ``points`` points a random part
-    is kept.
+    A surface is sampled uniformly by area. If a cloud has more than ``points`` points, a random
+    part is kept.
 
     Parameters
     ----------
     path
         A mesh (.off .obj .ply .stl) or a cloud (.npy .npz .ply .xyz .pts .txt).
     points
-        How many to return.
+        Number of points to return.
     seed
         Random seed for the sampling.
     pool
-        Points of each shape in a data set: of so many the first ``points`` are returned, so that
-        the file gives the very points it has there. A cloud with fewer points has no pool.
+        Number of points to sample, of which the first ``points`` are returned. With the pool size
+        of a data set, the points are the same as in the data set. It is ignored for a cloud with
+        fewer points.
 
     Returns
     -------
@@ -83,7 +84,7 @@ def load_shape(path: Path, *, points: int, seed: int = 0, pool: int | None = Non
 
 
 def read_shape(path: Path) -> Mesh | np.ndarray:
-    """A mesh, or a cloud of shape ``(M, 3)``, by the file's suffix and content.
+    """Read a mesh, or a cloud of shape ``(M, 3)``, by the file's suffix and content.
 
     Parameters
     ----------
@@ -105,7 +106,7 @@ def read_shape(path: Path) -> Mesh | np.ndarray:
             f"{path} is not a mesh or cloud file that can be read; suffixes: {known_shape_files()}"
         )
     if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty (0 bytes)")
+        raise DataError(f"{path} is empty (0 bytes); get it again")
     try:
         shape: Mesh | np.ndarray = reader.load(path)
     except OSError as error:
@@ -114,7 +115,7 @@ def read_shape(path: Path) -> Mesh | np.ndarray:
 
 
 def is_shape_file(path: Path) -> bool:
-    """Whether there is a reader for a file of this name.
+    """Whether there is a reader for a file with this name.
 
     Examples
     --------
@@ -125,7 +126,7 @@ def is_shape_file(path: Path) -> bool:
 
 
 def known_shape_files() -> str:
-    """The suffixes of files that are read, in a line."""
+    """Suffixes of the files that can be read, in a line."""
     return " ".join(reader.layout for reader in readers("shape file", SHAPE_FILE_READERS))
 
 
@@ -134,9 +135,9 @@ def _reader(path: Path) -> Reader | None:
 
 
 def shape_points(path: Path, shape: Mesh | np.ndarray, count: int, seed: int) -> np.ndarray:
-    """``count`` points of what was read from ``path``, centred and scaled.
+    """Choose ``count`` points of the shape read from ``path``, centred and scaled.
 
-    The sampling depends on the seed and the shape, not on the place or the order of files.
+    The sampling depends on the seed and the shape, not on the path or the order of files.
 
     Returns
     -------
@@ -146,7 +147,7 @@ def shape_points(path: Path, shape: Mesh | np.ndarray, count: int, seed: int) ->
     Raises
     ------
     DataError
-        As :func:`load_shape`.
+        As in :func:`load_shape`.
     """
     arrays = (shape.vertices, shape.faces) if isinstance(shape, Mesh) else (shape,)
     digest = hashlib.sha256(str(seed).encode())
@@ -174,14 +175,14 @@ def _checked_cloud(path: Path, array: np.ndarray) -> np.ndarray:
             f"needed"
         )
     if len(array) == 0:
-        raise DataError(f"{path} holds no points")
-    # Further columns are normals or colours.
+        raise DataError(f"{path} holds no points; it may be truncated")
+    # Further columns are normals or colours, which are not used.
     return np.ascontiguousarray(array[:, :3], dtype=np.float64)
 
 
 def _read_numpy(path: Path) -> np.ndarray:
     try:
-        # Opened here: numpy leaves a file open that turns out not to be an archive.
+        # Opened here, because numpy does not close a file that turns out not to be an archive.
         with path.open("rb") as file:
             content = np.load(file, allow_pickle=False)
             if isinstance(content, np.ndarray):
@@ -198,7 +199,7 @@ def _read_numpy(path: Path) -> np.ndarray:
 
 
 def _read_table(path: Path) -> np.ndarray:
-    """Rows of numbers, separated by blanks or commas; a first line with a count is skipped."""
+    """Read rows of numbers, separated by blanks or commas; a first line with a count is skipped."""
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -209,7 +210,7 @@ def _read_table(path: Path) -> np.ndarray:
         count, lines = int(lines[0]), lines[1:]
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # numpy's word for an empty file
+            warnings.simplefilter("ignore", UserWarning)  # numpy warns about an empty file
             table = np.loadtxt(io.StringIO("\n".join(lines)), ndmin=2, comments=("#", "//"))
     except ValueError as error:
         raise DataError(f"{path} is not a table of numbers ({error})") from error

@@ -1,8 +1,8 @@
-"""The built-in data set: families of solids that need more than size and proportions to tell apart.
+"""The built-in data set: families of solids that cannot be told apart by size and proportions.
 
-Each member is drawn from its family's range of shapes, stretched along its own principal axes so
-that the spread along them follows one distribution for all families, and scaled to the unit ball.
-What is left to tell families apart is shape itself.
+Each member is drawn at random from its family. It is stretched along its own principal axes so that
+the spread along them follows the same distribution in all families, and scaled to the unit ball. So
+families differ in their shapes, hardly in sizes and proportions.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ __all__ = ["FAMILIES", "load_solids", "solid_points"]
 
 Floats = npt.NDArray[np.float64]
 
-# Of stretching and measuring again; leaves proportions off by less than 0.001.
+# Number of times that a solid is measured and stretched; the error of proportions is then < 0.001.
 _ROUNDS = 6
 
 
 @dataclass(frozen=True)
 class _Surface:
-    """Triangles: vertices ``(n, 3)`` and faces ``(m, 3)``."""
+    """A surface of triangles: vertices ``(n, 3)`` and faces ``(m, 3)``."""
 
     vertices: Floats
     faces: npt.NDArray[np.int64]
 
 
 def _grid(rows: int, columns: int, wrap_rows: bool, wrap_columns: bool) -> npt.NDArray[np.int64]:
-    """Two triangles for each cell of a grid of ``rows · columns`` vertices."""
+    """Make two triangles for each cell of a grid of ``rows · columns`` vertices."""
     i, j = np.meshgrid(
         np.arange(rows - (not wrap_rows)), np.arange(columns - (not wrap_columns)), indexing="ij"
     )
@@ -48,7 +48,7 @@ def _grid(rows: int, columns: int, wrap_rows: bool, wrap_columns: bool) -> npt.N
 
 
 def _revolved(profile: Floats, *, closed: bool, sides: int = 32) -> _Surface:
-    """A profile of ``(distance from the axis, height)`` turned about z."""
+    """Surface of revolution about z of a profile of ``(distance from the axis, height)``."""
     angle = 2 * np.pi * np.arange(sides) / sides
     ring = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
     radius, height = profile[:, 0], profile[:, 1]
@@ -59,7 +59,7 @@ def _revolved(profile: Floats, *, closed: bool, sides: int = 32) -> _Surface:
 
 
 def _extruded(outline: Floats, height: float) -> _Surface:
-    """A prism over an outline ``(k, 2)`` that can be seen whole from the origin."""
+    """Prism over an outline ``(k, 2)``, every point of which is visible from the origin."""
     k = len(outline)
     levels = [np.column_stack([outline, np.full(k, z)]) for z in (0.0, height)]
     centres = np.array([[0, 0, 0], [0, 0, height]], dtype=float)
@@ -73,13 +73,13 @@ def _extruded(outline: Floats, height: float) -> _Surface:
 
 
 def _swept(curve: Floats, radius: float, *, closed: bool, sides: int = 12) -> _Surface:
-    """A tube of a radius around a curve ``(k, 3)``."""
+    """Tube with a given radius around a curve ``(k, 3)``."""
     if closed:
         tangent = np.roll(curve, -1, axis=0) - np.roll(curve, 1, axis=0)
     else:
         tangent = np.gradient(curve, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
-    # Any frame does: none of the curves runs along this direction.
+    # Any direction to which no curve is parallel gives a frame.
     across = np.cross(tangent, [0.1, 0.2, 1.0])
     across /= np.linalg.norm(across, axis=1, keepdims=True)
     along = np.cross(tangent, across)
@@ -117,7 +117,7 @@ def _bowl(rng: np.random.Generator) -> _Surface:
 
 
 def _box(rng: np.random.Generator) -> _Surface:
-    # Not square: the principal axes, along which it is stretched, are to be those of the edges.
+    # Not square, so that the principal axes, along which it is stretched, are along the edges.
     corners = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * [1, rng.uniform(0.6, 0.8)]
     return _extruded(corners, rng.uniform(2.5, 3.5))
 
@@ -228,16 +228,16 @@ FAMILIES = tuple(_MAKERS)
 
 
 def solid_points(family: str, count: int, seed: int | tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """Points on one member of a family, evenly by area.
+    """Sample points on one member of a family, uniformly by area.
 
     Parameters
     ----------
     family
         One of :data:`FAMILIES`.
     count
-        How many points.
+        Number of points.
     seed
-        Decides both the member and its points.
+        Random seed for the member and for its points.
 
     Returns
     -------
@@ -247,7 +247,7 @@ def solid_points(family: str, count: int, seed: int | tuple[int, ...]) -> npt.ND
     Raises
     ------
     ConfigError
-        Unknown family, or fewer than two points.
+        The family is unknown, or ``count`` is less than 2.
 
     Examples
     --------
@@ -258,7 +258,7 @@ def solid_points(family: str, count: int, seed: int | tuple[int, ...]) -> npt.ND
         raise ConfigError(f"unknown solid {family!r}: {suggest(family, FAMILIES)}")
     # A single point has no extent to scale by.
     if count < 2:
-        raise ConfigError(f"{count} points of a solid asked for, but at least 2 are needed")
+        raise ConfigError(f"{count} points of a solid are asked for, but at least 2 are needed")
     rng = np.random.default_rng(seed)
     surface = _proportioned(_MAKERS[family](rng), rng)
     return center_and_scale(_sampled(surface, count, rng)).astype(np.float32)
@@ -277,7 +277,8 @@ def _moments(surface: _Surface) -> tuple[Floats, Floats]:
     share = area / area.sum()
     centroid = corners.mean(axis=1)
     mean = share @ centroid
-    # Second moments of a triangle: a twelfth of nine times its centroid's and its corners'.
+    # The second moment of a triangle with centroid m and corners a, b, c is
+    # (9 mmᵀ + aaᵀ + bbᵀ + ccᵀ) / 12 times its area.
     second = 9 * (centroid.T * share) @ centroid
     for corner in corners.transpose(1, 0, 2):
         second += (corner.T * share) @ corner
@@ -285,16 +286,16 @@ def _moments(surface: _Surface) -> tuple[Floats, Floats]:
 
 
 def _proportioned(surface: _Surface, rng: np.random.Generator) -> _Surface:
-    """Stretched along its principal axes to proportions drawn alike for every family."""
+    """Stretch a surface along its principal axes to random proportions, as in every family."""
     spread = np.array([1.0, rng.uniform(0.75, 1.0), rng.uniform(0.55, 1.0)])
     spread.sort()
     vertices = surface.vertices
-    # Areas change with the stretch, and so do the moments: a few rounds settle them.
+    # Stretching changes areas and thereby moments, so it takes a few rounds.
     for round_ in range(_ROUNDS):
         mean, covariance = _moments(_Surface(vertices, surface.faces))
         if round_ == 0:
-            # Symmetric shapes have equal variances, and rounding, which differs between
-            # processors, would choose their axes. This chooses the coordinate axes instead.
+            # Symmetric shapes have equal variances, so rounding, which differs between processors,
+            # would determine their axes. The tie break makes them the coordinate axes.
             tie_break = 0.01 * np.trace(covariance) * np.diag([0.0, 1.0, 2.0])
             axes = np.linalg.eigh(covariance + tie_break)[1]
             variance = np.einsum("ji,jk,ki->i", axes, covariance, axes)
@@ -322,9 +323,9 @@ def load_solids(
     test_per_class: int = 20,
     up_axis: UpAxis = "z",
 ) -> ShapeDataset:
-    """Members of every family, train and test.
+    """Make training and test members of every family.
 
-    Each member has a random stream of its own: asking for more leaves the others as they were.
+    Each member has its own random stream, so larger splits contain the same first members.
 
     Parameters
     ----------
@@ -335,15 +336,18 @@ def load_solids(
     train_per_class, test_per_class
         Members per family.
     up_axis
-        Axis that rotations ``z`` turn about.
+        The axis that points up, for rotations ``z``.
 
     Raises
     ------
     ConfigError
-        No members, or fewer than two points.
+        There are no members, or fewer than two points.
     """
     if min(train_per_class, test_per_class) < 1:
-        raise ConfigError("at least one training and one test member per family are needed")
+        raise ConfigError(
+            f"{train_per_class} training and {test_per_class} test members per family are asked "
+            f"for, but at least one of each is needed"
+        )
     splits = []
     for split, (which, count) in enumerate((("train", train_per_class), ("test", test_per_class))):
         places = [(family, index) for family in range(len(FAMILIES)) for index in range(count)]

@@ -78,7 +78,7 @@ def test_make_carbon(run: Run, tmp_path: Path) -> None:
         (["download", "modelnet41"], "did you mean 'modelnet40'"),
         (["download", "modelnet40", "--mirror", "http://example.org/a.zip"], "is not fetched"),
         (["make", "carbon-tb", "--structure", "C61"], "unknown carbon structure 'C61'"),
-        (["make", "carbon-tb", "--test-snapshots", "3"], "cannot be shared evenly"),
+        (["make", "carbon-tb", "--test-snapshots", "3"], "cannot be divided evenly"),
         (["info", "gone"], "there is no data at gone"),
         (["info", "gone", "--kind", "dos"], "there is no data at gone; check --data, leave it out"),
         (
@@ -238,7 +238,7 @@ def test_import_vasp(run: Run, tmp_path: Path) -> None:
     ("row", "words", "message"),
     [
         ("0.0 nan 2.0", [], "row 1 of the density of states is nan"),
-        ("0.0 ***** 2.0", [], "too large for Fortran's field"),
+        ("0.0 ***** 2.0", [], "Fortran prints it for one that is too large"),
         ("0.0 2.0", [], "DOSCAR"),
         ("0.0 2.0 2.0", ["--start", "0"], "all three are needed"),
         ("0.0 2.0 2.0", ["--width", "-1"], "the width of the broadening is -1"),

@@ -166,7 +166,7 @@ def test_doctor(run: Callable[..., Any]) -> None:
         ({"torch": "2.1.0"}, "2.1.0, DOES NOT FIT: pip install 'torch>=2.4'"),
         ({"torch": "2.4.0+cpu"}, None),
         ({"tqdm": None}, "MISSING: pip install 'tqdm>=4.66'"),
-        ({"csgnn-dgl": None}, "csgnn-dgl itself is not installed"),
+        ({"csgnn-dgl": None}, "csgnn-dgl is not installed"),
     ],
 )
 def test_doctor_finds_what_is_wrong(

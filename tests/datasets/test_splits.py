@@ -151,5 +151,5 @@ def test_bounds_of_a_choice() -> None:
     assert hold_out([], 0.5, (0,)) == []
     assert hold_out(groups, 0.5, (0, 1)) != hold_out(groups, 0.5, (1, 1))
     for fraction in (0.0, 1.0, float("nan")):
-        with pytest.raises(ConfigError, match="must be within 0 … 1"):
+        with pytest.raises(ConfigError, match="must be greater than 0 and less than 1"):
             check_fraction(fraction)

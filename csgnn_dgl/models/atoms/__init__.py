@@ -1,1 +1,1 @@
-"""Models of atoms: neighbours to a descriptor of every atom."""
+"""Models of atoms, from neighbours to a descriptor of every atom."""

@@ -18,7 +18,7 @@ __all__ = ["AGNI", "AGNIHypers"]
 class AGNIHypers(Hypers):
     """Options of :class:`AGNI`."""
 
-    presets = {  # noqa: RUF012 (pydantic leaves what the base declares a class variable alone)
+    presets = {  # noqa: RUF012 (the base declares it a class variable, so pydantic ignores it)
         "quick": Preset("few epochs: a first result in minutes on two cores", {"features": 256}),
         "compact": Preset(
             "trained for longer on few atoms of many structures: for data with curves of atoms",
@@ -26,31 +26,35 @@ class AGNIHypers(Hypers):
         ),
     }
 
-    cutoff: float = option(7.0, "Neighbours lie within this distance [Å].", "Network", gt=0)
-    gaussians: int = option(32, "Widths of the Gaussians, 0.25 to 7.1 Å.", "Network", ge=1)
+    cutoff: float = option(7.0, "Radius within which neighbours are found [Å].", "Network", gt=0)
+    gaussians: int = option(
+        32, "Number of Gaussians, with widths from 0.25 to 7.1 Å.", "Network", ge=1
+    )
     features: int = option(512, "Length of an atom's descriptor.", "Network", ge=1)
 
 
 class AGNI(AtomModel):
-    r"""The scalar, vector and tensor sums over neighbours of Botu et al., projected.
+    r"""Linear map of the scalar, vector and tensor sums over neighbours by Botu et al.
 
-    J. Phys. Chem. C 121, 511, 2017, doi 10.1021/acs.jpcc.6b10908; used for densities of states by
-    Chandrasekaran et al., npj Comput. Mater. 5, 22, 2019, doi 10.1038/s41524-019-0162-7:
+    The sums are those of J. Phys. Chem. C 121, 511, 2017, doi 10.1021/acs.jpcc.6b10908.
+    Chandrasekaran et al. used them for densities of states, npj Comput. Mater. 5, 22, 2019, doi
+    10.1038/s41524-019-0162-7:
 
     .. math:: S_k = \sum_j e^{-r^2/2\sigma_k^2} f, \quad
               V_k^a = \sum_j \frac{r^a}{2\sigma_k^2} e^{…} f, \quad
               T_k^{ab} = \sum_j \frac{r^a r^b}{4\sigma_k^4} e^{…} f
 
-    of which :math:`S`, :math:`|V|` and the three invariants of :math:`T` are kept, standardised,
-    and projected. The sums run over the neighbours of each element by itself; the element of the
-    atom in the middle enters by an embedding. Elements that it was not trained on have no meaning.
+    The features :math:`S`, :math:`|V|` and the three invariants of :math:`T` are standardised and
+    mapped linearly to the descriptor. There are separate sums for the neighbours of each element.
+    The element of the central atom is added as an embedding. The model cannot describe elements
+    that it was not trained on.
 
     Parameters
     ----------
     hypers
-        Its options.
+        The model's options.
     elements
-        Atomic numbers that it is trained on.
+        Atomic numbers in the training data.
 
     Shapes
     ------
@@ -67,7 +71,7 @@ class AGNI(AtomModel):
         self.features, self.cutoff = hypers.features, hypers.cutoff
         widths = torch.logspace(-0.6, 0.85, hypers.gaussians)
         self.register_buffer("sigma", widths, persistent=False)
-        # A model of one element takes all neighbours for that element.
+        # A model that was trained on one element treats all neighbours as that element.
         place = torch.zeros(119, dtype=torch.int64)
         place[list(self.elements)] = torch.arange(len(self.elements))
         self.register_buffer("place", place, persistent=False)
@@ -99,14 +103,14 @@ class AGNI(AtomModel):
         t = tensor.view(*size, 3, 3)
         trace = t.diagonal(dim1=-2, dim2=-1).sum(-1)
         minors = (trace**2 - (t @ t).diagonal(dim1=-2, dim2=-1).sum(-1)) / 2
-        # Of the norm's gradient at zero (a single atom, a centre of symmetry) nothing remains.
+        # The norm has no gradient at zero (a single atom, a centre of symmetry); this makes it 0.
         length = (vector.square().sum(dim=-1) + torch.finfo(vector.dtype).tiny).sqrt()
-        # By its definition: a factorisation divides by pivots, which may underflow where neighbours
-        # are far away.
+        # By definition: a factorisation divides by pivots, which may underflow where neighbours are
+        # far away.
         first, second, third = t.unbind(dim=-2)
         determinant = (first * torch.linalg.cross(second, third)).sum(-1)
         invariants = [scalar, length, trace, minors, determinant]
-        # They span many orders of magnitude.
+        # The invariants span many orders of magnitude.
         flat = torch.cat([torch.asinh(value) for value in invariants], dim=1)
         return flat.view(neighbors.n_atoms, kinds * flat.shape[1])
 

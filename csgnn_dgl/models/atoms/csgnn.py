@@ -1,4 +1,4 @@
-"""Neighbours of atoms to descriptors by way of the concentric grid (Sec. 4.2, Fig. 7)."""
+"""The paper's model of atoms on the concentric grid (Sec. 4.2, Fig. 7)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["AtomCSGNN"]
 
 
 def _encoder_config(hypers: AtomCSGNNHypers, embedding: int) -> EncoderConfig:
-    """Figure 7's pattern, for any level and first width."""
+    """Sizes in the pattern of Figure 7, for any level and first width."""
     widths = [hypers.base_width * 2**step for step in range(hypers.level + 1)]
     return EncoderConfig(
         hypers.level,
@@ -32,16 +32,16 @@ def _encoder_config(hypers: AtomCSGNNHypers, embedding: int) -> EncoderConfig:
 
 
 class AtomCSGNN(AtomModel):
-    """A descriptor of every atom, from its neighbours on concentric spheres around it.
+    """A descriptor of every atom, from its neighbours mapped onto concentric spheres around it.
 
-    With a single element, neighbours carry no embedding, and the encoder is exactly the paper's.
+    With a single element, neighbours have no embedding, and the encoder is exactly the paper's.
 
     Parameters
     ----------
     hypers
-        Its options.
+        The model's options.
     elements
-        Atomic numbers that it is trained on.
+        Atomic numbers in the training data.
 
     Shapes
     ------
@@ -73,7 +73,7 @@ class AtomCSGNN(AtomModel):
 
     @property
     def knows_any_element(self) -> bool:
-        """With more than one element, tabulated properties speak for those it never met."""
+        """True with more than one element: tabulated properties then describe unknown elements."""
         return self.species is not None
 
     def forward(self, neighbors: Neighbors) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a chemical element is to a network."""
+"""Embeddings of chemical elements."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["PROPERTIES", "SpeciesEmbedding", "element_properties"]
 
 PROPERTIES = ("mass", "covalent radius", "group", "period", "electronegativity", "valence")
 
-# Electronegativities on Pauling's scale, hydrogen to lawrencium; 0: none is tabulated.
+# Electronegativities on Pauling's scale, hydrogen to lawrencium; 0 where there is no value.
 _PAULING = (
     *(2.20, 0, 0.98, 1.57, 2.04, 2.55, 3.04, 3.44, 3.98, 0),
     *(0.93, 1.31, 1.61, 1.90, 2.19, 2.58, 3.16, 0, 0.82, 1.00),
@@ -49,7 +49,7 @@ def _table() -> npt.NDArray[np.float64]:
     for number in range(1, 119):
         group, period = _group_and_period(number)
         pauling = _PAULING[number - 1] if number <= len(_PAULING) else 0.0
-        # Electrons beyond the noble gas before, without filled d and f shells of the main group.
+        # Electrons outside the preceding noble gas, without filled d and f shells.
         valence = group if group <= 12 else group - 10
         rows.append(
             [
@@ -57,18 +57,19 @@ def _table() -> npt.NDArray[np.float64]:
                 covalent_radii[number],
                 group,
                 period,
-                # Noble gases bind to nobody: where none is tabulated, that of their column's best.
+                # Noble gases without a tabulated value get one close to krypton's and xenon's; so
+                # do heavy elements without one.
                 pauling or 2.6,
                 valence,
             ]
         )
     table = np.array(rows)
-    usual = table[:94]  # no crystals are made of what comes after
+    usual = table[:94]  # heavier elements hardly occur in crystals
     return np.asarray((table - usual.mean(axis=0)) / usual.std(axis=0))
 
 
 def element_properties(numbers: Sequence[int]) -> npt.NDArray[np.float64]:
-    """Tabulated properties of elements, each with mean 0 and spread 1 over H … Pu.
+    """Tabulated properties of elements, standardised to mean 0 and deviation 1 over H … Pu.
 
     Parameters
     ----------
@@ -78,8 +79,8 @@ def element_properties(numbers: Sequence[int]) -> npt.NDArray[np.float64]:
     Returns
     -------
     numpy.ndarray
-        Shape ``(len(numbers), len(PROPERTIES))``, in the order of :data:`PROPERTIES`; the mass
-        enters by its logarithm.
+        Shape ``(len(numbers), len(PROPERTIES))``, in the order of :data:`PROPERTIES`. The first
+        column is made from the logarithm of the mass.
 
     Examples
     --------
@@ -95,13 +96,13 @@ class SpeciesEmbedding(nn.Module):
 
     .. math:: e_Z = W p_Z + b + \delta_Z
 
-    The corrections start at zero and are learned for ``elements`` only; any other element has its
-    properties to speak for it.
+    The corrections start at zero and are learned only for ``elements``. Other elements are
+    described by their properties alone.
 
     Parameters
     ----------
     elements
-        Atomic numbers that are trained on.
+        Atomic numbers in the training data.
     width
         Length of the vectors.
 

@@ -1,1 +1,1 @@
-"""Models of shapes: point clouds to features."""
+"""Models of shapes, from point clouds to features."""

@@ -1,4 +1,4 @@
-"""Point clouds to features by way of the concentric grid (Fig. 1 and 4 of the paper)."""
+"""The paper's model of shapes on the concentric grid (Fig. 1 and 4)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from csgnn_dgl.models.hypers import ShapeCSGNNHypers
 
 __all__ = ["ShapeCSGNN", "encoder_config"]
 
-# Options that the encoder has under the same name.
+# Options that have the same name in the encoder's configuration.
 _SHARED = ("kernel_size", "pooling", "global_pooling", "self_loop", "residual", "concatenate")
 
 
 def encoder_config(hypers: ShapeCSGNNHypers) -> EncoderConfig:
-    """Sizes of the encoder that ``hypers`` describe.
+    """Make the encoder's configuration from the model's options.
 
     Examples
     --------
@@ -33,13 +33,13 @@ def encoder_config(hypers: ShapeCSGNNHypers) -> EncoderConfig:
 class ShapeCSGNN(ShapeModel):
     """Mapping and encoder of the paper's classifier.
 
-    With 40 classes and the paper's head, the default options make 3,959,784 parameters, whatever
-    ``R`` is.
+    With 40 classes and the paper's head, a network with the default options has 3,959,784
+    parameters, for any ``R``.
 
     Parameters
     ----------
     hypers
-        Its options.
+        The model's options.
 
     Shapes
     ------
@@ -79,7 +79,7 @@ class ShapeCSGNN(ShapeModel):
 
     @classmethod
     def training_memory(cls, hypers: ShapeCSGNNHypers, batch_size: int, points: int) -> int:
-        """Numbers kept for the backward pass: each convolution's output, and its block's."""
+        """Count of numbers kept for the backward pass: outputs of convolutions and of blocks."""
         encoder = encoder_config(hypers)
         values = 0
         widths = zip(encoder.intra_widths, encoder.radial_widths, strict=True)
@@ -89,5 +89,5 @@ class ShapeCSGNN(ShapeModel):
         return 2 * values
 
     def prepare_export(self) -> None:
-        """Values are no longer looked at."""
+        """Switch off the check of values in the mapping."""
         self.mapping.validate = False

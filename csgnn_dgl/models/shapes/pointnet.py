@@ -1,4 +1,4 @@
-"""PointNet: every point by itself, then a maximum."""
+"""PointNet: a perceptron for every point, then the maximum over all points."""
 
 from __future__ import annotations
 
@@ -18,27 +18,25 @@ __all__ = ["PointNet", "PointNetHypers"]
 class PointNetHypers(Hypers):
     """Options of :class:`PointNet`; the defaults are the paper's."""
 
-    presets = {  # noqa: RUF012 (pydantic leaves what the base declares a class variable alone)
+    presets = {  # noqa: RUF012 (the base declares it a class variable, so pydantic ignores it)
         "quick": Preset(
             "a third of the width and few epochs: a first result in minutes on two cores",
             {"width_factor": 0.33, "hidden": [256, 128], "learning_rate": 2e-3},
         ),
         "paper": Preset(
-            "the paper's network; its training as far as the options go",
+            "the paper's network, and its training as far as this package has the options",
             {"hidden": [512, 256], "dropout": 0.3, "learning_rate": 1e-3, "epochs": 250},
         ),
     }
 
     width_factor: float = option(1.0, "Factor of all widths.", "Network", gt=0, le=4)
     align_points: bool = option(True, "Transform the points by a learned matrix.", "Network")
-    align_features: bool = option(True, "Transform the features likewise.", "Network")
-    penalty: float = option(
-        1e-3, "Weight of ‖I − AAᵀ‖² of the features' matrix in the loss.", "Network", ge=0
-    )
+    align_features: bool = option(True, "Transform the features by a learned matrix A.", "Network")
+    penalty: float = option(1e-3, "Weight of ‖I − AAᵀ‖² in the loss.", "Network", ge=0)
 
 
 def _shared(widths: Sequence[int]) -> nn.Sequential:
-    """The same perceptron for every point: ``(B·N, widths[0])`` → ``(B·N, widths[-1])``."""
+    """A perceptron that all points share: ``(B·N, widths[0])`` → ``(B·N, widths[-1])``."""
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise(widths):
         layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.ReLU()]
@@ -46,13 +44,13 @@ def _shared(widths: Sequence[int]) -> nn.Sequential:
 
 
 def _per_point(perceptron: nn.Module, feat: Tensor) -> Tensor:
-    """Apply to each point of ``(B, N, C)``."""
+    """Apply a perceptron to each point of ``(B, N, C)``."""
     out: Tensor = perceptron(feat.flatten(0, 1))
     return out.view(*feat.shape[:2], -1)
 
 
 class _Alignment(nn.Module):
-    """A matrix ``(B, size, size)`` of each cloud, close to the identity in the beginning."""
+    """Network that learns a matrix ``(B, size, size)`` for each cloud, initially the identity."""
 
     def __init__(self, size: int, widths: Sequence[int], hidden: Sequence[int]) -> None:
         super().__init__()
@@ -73,18 +71,19 @@ class _Alignment(nn.Module):
 class PointNet(ShapeModel):
     """The classifier of Qi et al., "PointNet", CVPR 2017 (arXiv:1612.00593), without its head.
 
-    A shared perceptron of every point, aligned by learned matrices of the points and of 64
-    features, then the maximum over all points. It knows nothing of rotations: the control beside
-    models that do.
+    A shared perceptron maps every point to features. Learned matrices align the points and 64
+    intermediate features. Then the maximum over all points is taken. The network is not
+    rotation-invariant, so it serves as a control for networks that are.
 
     Parameters
     ----------
     hypers
-        Its options.
+        The model's options.
 
     Shapes
     ------
-    points ``(B, N, 3)`` → ``(B, features)``, in training with a penalty.
+    points ``(B, N, 3)`` → ``(B, features)``. With ``align_features`` in training, a pair of these
+    features and a penalty.
 
     Examples
     --------

@@ -39,7 +39,7 @@ class Levels:
 def find_levels(curve: npt.NDArray[np.float64], grid: EnergyGrid, electrons: float) -> Levels:
     """Compute the Fermi level, band energy and gap of a curve.
 
-    As in the paper, the curve is interpolated by cubic splines to a tenth of the grid's step, and
+    As in the paper, the curve is interpolated by a cubic spline to a tenth of the grid's step, and
     integrated by trapezoids up to the number of electrons. Values below zero count as zero.
 
     Parameters

@@ -65,5 +65,5 @@ def test_the_smallest_is_the_dodecahedron() -> None:
 def test_names_are_checked() -> None:
     with pytest.raises(ConfigError, match="unknown carbon structure 'C50': did you mean"):
         allotrope("C50")
-    with pytest.raises(ConfigError, match="at least one ring"):
+    with pytest.raises(ConfigError, match="rings is 0, but a capped tube needs"):
         capped_tube(0)

@@ -121,7 +121,7 @@ def test_recipes_are_checked_and_recorded(made: Path) -> None:
     assert json.loads((made / "recipe.json").read_text())["interval"] == 2
     with pytest.raises(ConfigError, match="did you mean 'graphene'"):
         CarbonRecipe(structures=("grafene",))
-    with pytest.raises(ConfigError, match="shared evenly"):
+    with pytest.raises(ConfigError, match="divided evenly"):
         CarbonRecipe(test_snapshots=3)
     with pytest.raises(ConfigError):
         CarbonRecipe(temperatures=(-1.0,))

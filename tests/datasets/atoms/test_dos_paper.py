@@ -51,7 +51,7 @@ def test_curves_of_atoms_or_of_structures(atoms_per_curve: int, tmp_path: Path) 
 def test_they_may_not_be_mixed(tmp_path: Path) -> None:
     _write(tmp_path / "a" / "300K" / "1")
     _write(tmp_path / "a" / "300K" / "2", CURVE * 8)
-    with pytest.raises(DataError, match=r"a/300K/2 holds .* whole structure, that of a/300K/1"):
+    with pytest.raises(DataError, match=r"a/300K/2 holds .* whole structure, but that of a/300K/1"):
         load_dos_dataset(tmp_path)
 
 
@@ -61,7 +61,7 @@ def test_they_may_not_be_mixed(tmp_path: Path) -> None:
         ("-12.000 1.994711 0.0", "-12.000", "line 181 has 1 columns"),
         ("\n1.000 0.000000 0.0\n", "\n", "has 310 rows, but 311 are expected"),
         ("-12.000 1.994711", "-12.000 nan", "has nan at -12.0 eV"),
-        ("-12.000 1.994711", "-12.000 ********", "line 181: '********' stands where"),
+        ("-12.000 1.994711", "-12.000 ********", "line 181: '********' is not a number: Fortran"),
         ("-12.000 1.994711", "-12.000 high", "line 181: 'high' is not a number"),
         ("-12.000 1.994711", "-11.000 1.994711", "has energies -30 … 0.9 eV"),
         ("-12.000 1.994711", "-12.000 -1.994711", "is negative, down to -1.99"),

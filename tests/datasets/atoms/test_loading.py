@@ -115,7 +115,10 @@ FRAME = 'pbc="F F F" Properties=species:S:1:pos:R:3'
         (f'1\n{FRAME} dos="1 1 x 1"\nC 0 0 0\n', "'x' is not a number"),
         (f"1\n{FRAME} dos=high\nC 0 0 0\n", "'high' is not a number"),
         (f'1\n{FRAME} dos=""\nC 0 0 0\n', "the frame has no dos"),
-        (f'1\n{FRAME} dos="1 ******** 1 1"\nC 0 0 0\n', "too large for Fortran's field"),
+        (
+            f'1\n{FRAME} dos="1 ******** 1 1"\nC 0 0 0\n',
+            "Fortran prints it for one that is too large",
+        ),
         (f'1\n{FRAME} dos="0 0 0 0"\nC 0 0 0\n', "zero everywhere"),
         (f'1\n{FRAME} dos="1 1 1 1" fermi_level=high\nC 0 0 0\n', "fermi_level is 'high'"),
         (f'1\n{FRAME} dos="1 1 1 1"\nC 0 0 nan\n', "position of atom 0 is NaN"),

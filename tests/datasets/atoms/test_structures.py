@@ -58,7 +58,7 @@ def test_symmetry_is_applied(tmp_path: Path) -> None:
     [
         ("'F m -3 m'", "'F m 3 m'", None),  # the old way to write it
         ("'F m -3 m'", "Fm-3m", None),
-        ("_symmetry_space_group_name_H-M 'F m -3 m'", "", "P 1 assumed"),
+        ("_symmetry_space_group_name_H-M 'F m -3 m'", "", "P 1 was assumed"),
         ("Cl1 Cl 0.5 0.5 0.5 1\n", "Cl1 Cl 0.5 0.5 0.5 1\nCl2 Cl 0.5 0.5 0.5 1\n", "at one place"),
     ],
 )
@@ -66,7 +66,7 @@ def test_sloppy_files_are_understood(old: str, new: str, note: str | None, tmp_p
     text = CIF.format(name="salt")
     assert old in text
     (structure,) = read_structures(save(tmp_path, text.replace(old, new)))
-    assert len(structure.atoms) == (2 if note == "P 1 assumed" else 8)
+    assert len(structure.atoms) == (2 if note == "P 1 was assumed" else 8)
     assert (note is None) == (not structure.warnings)
     if note:
         assert note in " ".join(structure.warnings)

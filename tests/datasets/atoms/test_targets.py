@@ -67,8 +67,8 @@ def test_the_summary_names_targets() -> None:
     [
         ({}, "it has no charge"),
         ({"charge": np.zeros(2)}, r"charge has shape \(2,\), but \(3,\) is expected"),
-        ({"charge": np.full(3, np.nan)}, "NaN throughout"),
-        ({"charge": np.array([0, 0, np.inf])}, "is infinite"),
+        ({"charge": np.full(3, np.nan)}, "only NaN"),
+        ({"charge": np.array([0, 0, np.inf])}, "infinite values"),
     ],
 )
 def test_values_must_fit(targets: dict[str, np.ndarray], problem: str) -> None:
@@ -77,7 +77,7 @@ def test_values_must_fit(targets: dict[str, np.ndarray], problem: str) -> None:
         AtomDataset("ions", "", (record,), targets=(CHARGE,))
     assert caught.value.name == "water"
     assert str(caught.value).startswith("water: ")
-    with pytest.raises(RecordError, match="without atoms"):
+    with pytest.raises(RecordError, match="has no atoms"):
         AtomRecord(Atoms(), "nothing")
 
 

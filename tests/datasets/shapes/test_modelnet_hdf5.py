@@ -129,7 +129,7 @@ def empty_list(folder: Path) -> None:
         (truncated, "ply_data_train0.h5 cannot be read as HDF5"),
         (missing_file, "names ply_data_train0.h5, but"),
         (missing_list, "has no test_files.txt"),
-        (empty_list, "lists no files"),
+        (empty_list, "lists no shapes"),
     ],
 )
 def test_unusable_files_are_named(

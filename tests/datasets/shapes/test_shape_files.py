@@ -176,7 +176,7 @@ NAN_CLOUD = "0 0 0\n1 nan 0\n0 1 0\n"
         ("word.off", off(vertices="0 0 zero\n1 0 0\n0 1 0\n0 0 1\n"), "cannot be read"),
         ("past.off", off(faces=FACES.replace("3 1 2 3", "3 1 2 4")), "refers to vertex 4"),
         ("below.off", off(faces=FACES.replace("3 1 2 3", "3 1 2 -1")), "refers to vertex -1"),
-        ("no-faces.off", off("OFF\n4 0 0\n", faces=""), "no faces: no surface"),
+        ("no-faces.off", off("OFF\n4 0 0\n", faces=""), "no faces, so it has no surface"),
         ("no-vertices.off", "OFF\n0 0 0\n", "no vertices"),
         ("flat.off", off(vertices="0 0 0\n1 0 0\n2 0 0\n3 0 0\n"), "has no area"),
         ("point.off", off(vertices="1 1 1\n" * 4), "vertices are equal"),

@@ -107,8 +107,8 @@ def test_a_stop_says_how_to_go_on(number: signal.Signals, clouds: Path, tmp_path
     assert b"Traceback" not in said
     last = said.decode().splitlines()[-1]
     found = re.fullmatch(
-        r"error: stopped in epoch (\d+); every epoch before is saved; "
-        rf"go on with: csgnn-dgl train modelnet --resume {re.escape(str(path))}",
+        r"error: stopped in epoch (\d+); all complete epochs are saved; "
+        rf"resume with: csgnn-dgl train modelnet --resume {re.escape(str(path))}",
         last,
     )
     assert found, last

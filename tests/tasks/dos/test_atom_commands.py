@@ -293,7 +293,7 @@ def test_phonon_predictions(
     assert picture.read_bytes().startswith(b"\x89PNG")
     status, _, err = run("predict", phonon_weights, *files, "--plot", picture)
     assert status == 2
-    assert "3 structures do not fit into the one picture" in err
+    assert "3 structures need one picture each" in err
     ase.io.write(tmp_path / "h.xyz", Atoms("H2", [[0, 0, 0], [0, 0, 0.7]]))
     _, out, _ = run("predict", phonon_weights, tmp_path / "h.xyz", tmp_path / "h.xyz")
     assert out.count("warning: H was not among the 3 elements") == 1

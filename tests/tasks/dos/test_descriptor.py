@@ -66,7 +66,7 @@ def test_centers(phonon_weights: Path) -> None:
     [
         (SALT, [4], "structure 0 has atoms 0 to 3; center 4 is none"),
         (SALT, [-1], "center -1 is none"),
-        (SALT, [[0.0, 0.0, 0.0]], "points in space are not described"),
+        (SALT, [[0.0, 0.0, 0.0]], "points in space cannot be described"),
         ([SALT, SALT], [[0]], "1 lists of centers"),
         ([SALT], [[0], [1]], "2 lists of centers for 1 structures"),
         (["salt.cif"], None, "structure 0 is a str, not ASE Atoms"),
@@ -102,7 +102,7 @@ def test_unseen_elements_are_named_once(phonon_weights: Path, carbon_weights: Pa
         descriptor.create(molecule("H2O"))
     with pytest.warns(UnseenElementWarning, match="H was not among"):
         AtomDescriptor(phonon_weights).create(molecule("H2"))
-    with pytest.warns(UnseenElementWarning, match="Cl is taken for C, the only element"):
+    with pytest.warns(UnseenElementWarning, match="Cl is treated as C, the only element"):
         AtomDescriptor(carbon_weights).create(Atoms("Cl"))
 
 

@@ -160,7 +160,7 @@ def test_options_that_the_training_has_too() -> None:
         ({"level": 3}, "level .* is an option of the model csgnn, not of good_models:Mean"),
         ({"hypers": {"level": 3}}, "level"),
         ({"width": "many"}, r"width = 'many' \(from --width\)"),
-        ({"width": 3, "hypers": {"width": 4}}, "width stands twice in flags"),
+        ({"width": 3, "hypers": {"width": 4}}, "width is given twice in flags"),
         ({"hypers": [3]}, "must be 'key: value' lines"),
     ],
     ids=str,

@@ -125,10 +125,10 @@ def test_flags_over_yaml_over_preset(tmp_path: Path) -> None:
 
 def test_an_option_that_stands_twice_in_one_place(tmp_path: Path) -> None:
     twice = {"level": 1, "hypers": {"level": 2}}
-    with pytest.raises(ConfigError, match="level stands twice in flags"):
+    with pytest.raises(ConfigError, match="level is given twice in flags"):
         TrainModelNetConfig.resolve(flags=twice)
     path = written(tmp_path, **twice)
-    with pytest.raises(ConfigError, match=f"level stands twice in {path}"):
+    with pytest.raises(ConfigError, match=f"level is given twice in {path}"):
         TrainModelNetConfig.resolve(yaml_path=path)
 
 
@@ -181,14 +181,14 @@ def test_mistakes(options: dict[str, Any], message: str) -> None:
 
 @pytest.mark.parametrize("model", [3, ["csgnn"], {"name": "csgnn"}, True])
 def test_models_in_files_are_names(model: Any, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="a name is wanted"):
+    with pytest.raises(ConfigError, match="is not a name; give the name of a model"):
         TrainModelNetConfig.resolve(yaml_path=written(tmp_path, model=model))
 
 
 def test_hypers_of_another_model() -> None:
-    with pytest.raises(ConfigError, match="which are not options of csgnn"):
+    with pytest.raises(ConfigError, match="which does not hold the options of csgnn"):
         TrainModelNetConfig(hypers=AtomCSGNNHypers())
-    with pytest.raises(ConfigError, match="which are not options of pointnet"):
+    with pytest.raises(ConfigError, match="which does not hold the options of pointnet"):
         TrainModelNetConfig(model="pointnet", hypers=ShapeCSGNNHypers())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -100,7 +100,7 @@ def config_options(config_class: type[Config]) -> Callable[[Callable[..., Any]],
                 if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
             }
             if "hypers" in given:
-                given["hypers"] = dict(given["hypers"])
+                given["hypers"] = _assigned(given["hypers"])
             config = config_class.resolve(preset=preset, yaml_path=config_file, flags=given)
             if print_config:
                 click.echo(config.to_yaml(), nl=False)
@@ -126,6 +126,18 @@ def config_options(config_class: type[Config]) -> Callable[[Callable[..., Any]],
         return command
 
     return decorate
+
+
+def _assigned(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """The options that ``--set`` gave, each once."""
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in values:
+            raise ConfigError(
+                f"--set gives {name} twice, {values[name]!r} and {value!r}; give it once"
+            )
+        values[name] = value
+    return values
 
 
 def _fields(config_class: type[CommandConfig]) -> dict[str, FieldInfo]:

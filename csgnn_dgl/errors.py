@@ -34,8 +34,8 @@ class DataError(CSGNNError, ValueError):
 class StructureError(DataError):
     """One of several structures cannot be used.
 
-        A caller that knows a better name for the structure than its index can combine that name with
-    ``problem``.
+    A caller that knows a better name for the structure than its index can combine that name
+    with ``problem``.
 
     Parameters
     ----------

@@ -58,6 +58,8 @@ def test_the_console_script_runs() -> None:
         (["train", "modelnet", "--epochs", "many"], "'many' is not a valid integer"),
         (["train", "modelnet", "--epochs", "0"], "epochs = 0 (from --epochs)"),
         (["train", "modelnet", "--kernel-size", "4"], "kernel_size is 4, but it must be odd"),
+        (["train", "modelnet", "--set", "level=1", "--set", "level=2"], "--set gives level twice"),
+        (["train", "modelnet", "--set", "level"], "'level' is not KEY=VALUE"),
         (["train", "modelnet", "--hidden", "a,b"], "'a,b' is not a list of whole numbers"),
         (["train", "modelnet", "--pool", "5"], "pool is 5, but it must be at least points"),
         (["train", "modelnet", "--data", "nowhere"], "there is no data at nowhere"),

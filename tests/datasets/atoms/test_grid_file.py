@@ -56,7 +56,10 @@ def test_curves_of_cells_are_known(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "warning"),
     [
-        ({"quantity": None}, "gives no quantity; electronic was assumed, because energies are in eV"),
+        (
+            {"quantity": None},
+            "gives no quantity; electronic was assumed, because energies are in eV",
+        ),
         ({"unit": None}, "gives no unit of the energies"),
         ({"zero": None}, "gives no zero of energy"),
         ({"dos_unit": None}, "gives no dos_unit; curves are assumed to be per atom"),

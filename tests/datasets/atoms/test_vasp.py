@@ -165,7 +165,10 @@ DAMAGED: list[tuple[Callable[[Path], Path], str]] = [
     ),
     (lambda p: _doscar_folder(p, _line(doscar(), 307, None)), "ends after 300 of 301 rows"),
     (lambda p: _doscar_folder(p, doscar(first="nan")), "row 1 of the density of states is nan"),
-    (lambda p: _doscar_folder(p, doscar(first="*****")), r"line 7: '\*\*\*\*\*' is not a number: Fortran"),
+    (
+        lambda p: _doscar_folder(p, doscar(first="*****")),
+        r"line 7: '\*\*\*\*\*' is not a number: Fortran",
+    ),
     (lambda p: _doscar_folder(p, doscar(first="high")), "line 7: 'high' is not a number"),
     (lambda p: _doscar_folder(p, doscar(), poscar=False), "there is no POSCAR beside DOSCAR"),
     (lambda p: _doscar_folder(p, "3" + doscar()[4:]), "is of 3 atoms, but the structure .* has 2"),
@@ -185,7 +188,10 @@ DAMAGED: list[tuple[Callable[[Path], Path], str]] = [
     (lambda p: _xml_folder(p, vasprun(efermi="nan")), "the Fermi level is nan"),
     (lambda p: _xml_folder(p, vasprun(rows="<r>1 2 3</r><r>1 2</r>")), "differ in length"),
     (lambda p: _xml_folder(p, vasprun(rows="<r>1 2 3</r>")), "too few or too short"),
-    (lambda p: _xml_folder(p, vasprun(rows="<r>1 ** 3</r><r>2 2 3</r>")), "'\\*\\*' is not a number: Fortran"),
+    (
+        lambda p: _xml_folder(p, vasprun(rows="<r>1 ** 3</r><r>2 2 3</r>")),
+        "'\\*\\*' is not a number: Fortran",
+    ),
     (
         lambda p: _xml_folder(p, vasprun(rows="<r>1 1 3</r><r>2 1 3</r><r>4 1 3</r>")),
         "do not ascend in even steps",

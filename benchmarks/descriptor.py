@@ -1,10 +1,10 @@
-"""How fast atoms are described, beside DScribe's SOAP on the same structures in the same run.
+"""Measure the speed of describing atoms against DScribe's SOAP, on the same structures in one run.
 
     python benchmarks/descriptor.py [--weights NAME|RUN] [--files FILE...] [--json OUT]
 
-Two loads: one cell of 1,000 atoms, and 100 small structures, or those in ``--files`` as well. SOAP
-has our cutoff and the elements of each structure alone, which is the least work that it can have.
-Without trained weights a model of the paper's sizes is timed untrained: the speed is the same.
+The structures are one cell of 1,000 atoms, 100 small cells, and those in ``--files``. SOAP has our
+cutoff and only the elements of each structure, which is the least work for it. Without trained
+weights, an untrained model of the paper's sizes is timed; its speed is the same.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SIMPLE = ("fcc", "bcc", "hcp", "diamond")
 
 
 def large_cell() -> Atoms:
-    """A thousand atoms of rock salt, off their sites as in motion."""
+    """A thousand atoms of rock salt, displaced from their sites at random."""
     atoms = bulk("NaCl", "rocksalt", 5.64, cubic=True) * (5, 5, 5)
     atoms.rattle(0.05, seed=0)
     return atoms
@@ -47,7 +47,7 @@ def small_structures(count: int = 100) -> list[Atoms]:
         for number, state in enumerate(reference_states[:95])
         if state is not None and state.get("symmetry") in SIMPLE and "basis" not in state
     ]
-    # Some have a basis that is tabulated elsewhere, or none.
+    # bulk() cannot build some of these.
     usual = [symbol for symbol in usual if _is_simple(symbol)]
     found = []
     for index in range(count):
@@ -66,7 +66,7 @@ def _is_simple(symbol: str) -> bool:
 
 
 def untrained(folder: Path, elements: Sequence[int]) -> Path:
-    """A model of the paper's sizes, for the elements at hand."""
+    """Write weights of an untrained model of the paper's sizes, for the given elements."""
     hypers, head = AtomCSGNNHypers(), {"bins": 51}
     network = DOSModel(AtomCSGNN(hypers, tuple(elements)), **head)
     data = {
@@ -81,7 +81,7 @@ def untrained(folder: Path, elements: Sequence[int]) -> Path:
 
 
 def soap(cutoff: float) -> Callable[[Sequence[Atoms]], object]:
-    """SOAP of all atoms of structures, by DScribe."""
+    """Make a function that computes SOAP of all atoms with DScribe."""
     from dscribe.descriptors import SOAP
 
     def call(structures: Sequence[Atoms]) -> list[np.ndarray]:
@@ -100,7 +100,7 @@ def soap(cutoff: float) -> Callable[[Sequence[Atoms]], object]:
 
 
 def median_seconds(call: Callable[[], object], repeats: int) -> float:
-    """Median time of a call, after one that is not counted."""
+    """Median time of a call, after one call that is not counted."""
     call()
     times = []
     for _ in range(repeats):
@@ -129,7 +129,7 @@ def main() -> None:
             ours = AtomDescriptor(options.weights, device=options.device)
             weights = options.weights
         except CheckpointError as error:
-            print(f"{error}\nuntrained weights of the paper's sizes are timed instead")
+            print(f"{error}\nan untrained model of the paper's sizes is timed instead")
             ours = AtomDescriptor(untrained(Path(folder), elements), device=options.device)
             weights = "untrained, level 3"
     try:

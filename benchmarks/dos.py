@@ -1,10 +1,10 @@
-"""Models of densities of states beside each other in one run: same data, head and budget.
+"""Compare models of densities of states in one run, with the same data, head and training.
 
     python benchmarks/dos.py --data data/carbon-tb --preset quick --output runs/dos-benchmark
 
-Trains (1) CSGNN, (2) the same with a single channel, ``C = 1``, (3) the AGNI fingerprint, as
-``csgnn-dgl train dos`` does, each in a run directory of its own, and (4) takes the mean curve of
-each type of structure. Prints the errors on the test structures, and writes them as JSON and CSV.
+Trains (1) CSGNN, (2) CSGNN with a single channel, ``C = 1``, and (3) the AGNI fingerprint, as
+``csgnn-dgl train dos`` does, each in its own run directory. Also takes (4) the mean curve of each
+type of structure. Prints the errors on the test structures, and writes them as JSON and CSV.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SYSTEMS = {
 
 
 def group_means(dataset: DOSDataset) -> np.ndarray:
-    """For every test structure, the mean training curve of its type."""
+    """Mean training curve of the type of every test structure."""
     groups = pd.Series([record.group for record in dataset.train])
     curves = np.array([record.dos for record in dataset.train])
     by_group = groups.groupby(groups).groups
@@ -44,8 +44,8 @@ def group_means(dataset: DOSDataset) -> np.ndarray:
 
 @click.command(context_settings={"show_default": True})
 @click.option("--data", type=click.Path(path_type=Path), help="Default: the built-in carbon set.")
-@click.option("--preset", default="quick", help="Of all systems.")
-@click.option("--epochs", type=int, help="Default: the preset's.")
+@click.option("--preset", default="quick", help="Preset of all systems.")
+@click.option("--epochs", type=int, help="Epochs of all systems. Default: the preset's.")
 @click.option("--seed", default=0, help="Random seed of all systems.")
 @click.option("--votes", default=1, help="Orientations per test structure.")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder to make.")
@@ -56,7 +56,7 @@ def main(
     allocator.keep_freed_memory()
     dataset = load_dos_dataset(data, seed=seed)
     if not dataset.test:
-        raise ConfigError(f"{dataset.source} has no test structures")
+        raise ConfigError(f"{dataset.source} has no test structures; choose data that have some")
     tables, seconds = {}, {}
     for name, options in SYSTEMS.items():
         click.echo(f"== {name}")

@@ -1,12 +1,12 @@
-"""Checks and times of the GPU path, in one run of less than eight minutes.
+"""Check and time the GPU path in one run of less than eight minutes.
 
     python benchmarks/gpu.py --output benchmarks/results/gpu.json
 
-First everything is checked against float64 on the CPU, then kernels, training steps and inference
-of the paper's classifier (level 4, R = 16, C = 8, batch 32) are timed: float32, TF32, bf16,
+First everything is checked against float64 on the CPU. Then kernels, training steps and inference
+of the paper's classifier (level 4, R = 16, C = 8, batch 32) are timed: in float32, TF32 and bf16,
 compiled, and as a CUDA graph, with PyTorch's kernels and with Triton's. The JSON is written after
-each part, and what no time is left for is skipped and named. ``--device cpu --quick`` runs all that
-needs no GPU, on small sizes.
+each part. Parts for which there is no time left are skipped, and named. ``--device cpu --quick``
+runs everything that needs no GPU, with small sizes.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from csgnn_dgl.ops import (
     radial_conv_regular,
 )
 
-CLOUDS = 9840  # of an epoch of ModelNet40
+CLOUDS = 9840  # clouds in an epoch of ModelNet40
 Kernel = Callable[[Tensor], Tensor]
 
 
 class Run:
-    """Options, results so far, and the time that is left."""
+    """Options, results so far, and the time limit."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.device = torch.device(options.device)
@@ -68,7 +68,7 @@ class Run:
         self.grid = ConcentricGrid(level, spheres)
 
     def part(self, group: str, name: str, function: Callable[[], Any], seconds: float) -> None:
-        """Run one part if about ``seconds`` are left; an error is kept and does not end the run."""
+        """Run a part if ``seconds`` are left; an error is recorded and does not end the run."""
         if time.monotonic() + seconds > self.end:
             self.results["skipped"].append(name)
             print(f"{name}: skipped, no time left", flush=True)
@@ -86,7 +86,7 @@ class Run:
         atomic_write_json(self.output, self.results)
 
     def seconds(self, function: Callable[[], Any], repeats: int = 20) -> float:
-        """Median time of a call, after three that do not count."""
+        """Median time of a call, after three calls that are not counted."""
         if self.quick:
             repeats = 3
         times = []
@@ -106,7 +106,7 @@ class Run:
 
 @contextlib.contextmanager
 def triton(wanted: bool) -> Iterator[None]:
-    """Send kernels to Triton, or not."""
+    """Switch Triton's kernels on or off."""
     before = os.environ.get("CSGNN_TRITON")
     os.environ["CSGNN_TRITON"] = "1" if wanted else "0"
     try:
@@ -167,10 +167,10 @@ def inputs(run: Run, batch: int) -> tuple[Tensor, Tensor]:
 
 
 def classifier(run: Run) -> tuple[Classifier, ShapeCSGNN]:
-    """The network, and the model in it."""
+    """Make the network, and return it with its model."""
     torch.manual_seed(0)
     model = ShapeCSGNN(run.hypers)
-    model.mapping.validate = False  # it waits for the device
+    model.mapping.validate = False  # the check waits for the device
     return Classifier(model, 40).to(run.device), model
 
 
@@ -204,7 +204,7 @@ def check_model(run: Run, with_triton: bool) -> dict[str, float]:
 
 
 def check_bf16(run: Run) -> dict[str, float]:
-    """How far scores under bf16 are from those in float32, in evaluation."""
+    """Difference between scores in bf16 and in float32, in evaluation."""
     (model, _), (points, _) = classifier(run), inputs(run, run.batch)
     model.eval()
     with torch.no_grad():
@@ -218,10 +218,10 @@ def check_bf16(run: Run) -> dict[str, float]:
 
 
 def check_compiled(run: Run) -> dict[str, float]:
-    """The encoder through ``torch.compile`` without a break, forward and backward."""
+    """Check the encoder under ``torch.compile`` without graph breaks, forward and backward."""
     (network, model), (points, _) = classifier(run), inputs(run, 2)
     network.eval()
-    # Without a GPU there may be no compiler either.
+    # A machine without a GPU may have no C++ compiler, which inductor needs.
     backend = "inductor" if run.cuda else "aot_eager"
     compiled = torch.compile(model.encoder, fullgraph=True, backend=backend)
     sites = model.mapping(points)
@@ -267,7 +267,7 @@ def time_mapping(run: Run) -> dict[str, float]:
 
 
 class Step:
-    """One training step, with its optimiser, in one of several ways."""
+    """One training step with its optimiser, optionally in bf16 or compiled."""
 
     def __init__(self, run: Run, *, bf16: bool, compiled: bool) -> None:
         self.run, self.bf16 = run, bf16
@@ -275,7 +275,7 @@ class Step:
         self.points, self.labels = inputs(run, run.batch)
         self.call: nn.Module | Callable[[Tensor], Tensor] = self.model
         if compiled:
-            # torch.compile gives a module of another declared type that is called alike.
+            # torch.compile returns a module of another declared type.
             model.encoder = torch.compile(model.encoder, fullgraph=True)  # type: ignore[assignment]
         options: dict[str, Any] = {"fused": True, "capturable": True} if run.cuda else {}
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-4, **options)
@@ -296,7 +296,7 @@ class Step:
 
 
 def graphed(function: Callable[[], None]) -> Callable[[], None]:
-    """The function as a CUDA graph: launched at once, on the same memory each time."""
+    """Capture a function as a CUDA graph, which is launched at once and reuses its memory."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -335,11 +335,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/gpu.json"))
-    parser.add_argument("--seconds", type=float, default=420, help="start nothing beyond this")
+    parser.add_argument("--seconds", type=float, default=420, help="time limit for starting parts")
     parser.add_argument("--quick", action="store_true", help="small sizes")
     options = parser.parse_args()
     if options.device.startswith("cuda") and not torch.cuda.is_available():
-        print("error: torch finds no CUDA device; --device cpu checks all else", file=sys.stderr)
+        print(
+            "error: torch finds no CUDA device; --device cpu checks what needs none",
+            file=sys.stderr,
+        )
         return 2
     run = Run(options)
     ways = [False, True] if run.cuda else [False]

@@ -69,7 +69,7 @@ def test_where_dgl_has_a_release(place: dict[str, Any], pretend: Pretend) -> Non
     ("place", "message"),
     [
         ({"python": (3, 13)}, r"no release for Python 3\.13, only for 3\.10 to 3\.12: make"),
-        ({"python": (3, 9)}, r"Python 3\.9 is too old, 3\.10 to 3\.12 will do: make"),
+        ({"python": (3, 9)}, r"Python 3\.9 is too old, and 3\.10 to 3\.12 is needed: make"),
         ({"implementation": "PyPy"}, r"no release for PyPy, only for CPython 3\.10 to 3\.12"),
         ({"libc": ""}, r"Linux without glibc, such as Alpine"),
         ({"machine": "ppc64le"}, r"no release for Linux on ppc64le, only for Linux with glibc on"),

@@ -1,1 +1,1 @@
-"""Measurements: this toolkit beside plain DGL, plain PyTorch Geometric, and what is possible."""
+"""Measure this toolkit against plain DGL, plain PyTorch Geometric, and a lower bound."""

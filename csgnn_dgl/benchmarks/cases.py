@@ -1,4 +1,4 @@
-"""What is timed: a training step and an inference of one network, written in one way."""
+"""The cases to time: a training step and an inference of a network, in several implementations."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ Writing = Literal["toolkit", "compiled", "plain-dgl", "plain-pyg", "floor"]
 
 @dataclass(frozen=True)
 class Spec:
-    """A network and how it is written.
+    """A network and its implementation.
 
     Parameters
     ----------
     writing
-        ``"toolkit"``; ``"compiled"``, the same through ``torch.compile``; ``"plain-dgl"``,
-        ``"plain-pyg"``; ``"floor"``, its products alone.
+        ``"toolkit"``; ``"compiled"``, which is the toolkit under ``torch.compile``;
+        ``"plain-dgl"``; ``"plain-pyg"``; or ``"floor"``, only the network's products.
     level, n_spheres, channels, batch, points
         Sizes.
     depth
-        Levels to go down through; none: to the icosahedron, as the paper does.
+        Number of levels; None for all down to the icosahedron, as in the paper.
     keep_memory
-        Whether freed memory stays in the process, as our commands have it.
+        Whether freed memory stays in the process, as in this package's commands.
     threads
-        Of torch; none: torch's own choice.
+        Threads of torch; None for torch's default.
     """
 
     writing: Writing = "toolkit"
@@ -53,10 +53,12 @@ class Spec:
 
     def __post_init__(self) -> None:
         if self.writing not in get_args(Writing):
-            raise ConfigError(f"writing must be one of {get_args(Writing)}, not {self.writing!r}")
+            raise ConfigError(
+                f"writing is {self.writing!r}, but it must be one of {get_args(Writing)}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values; ``Spec(**d)`` reads them back."""
+        """Plain values; ``Spec(**d)`` makes the specification again."""
         return asdict(self)
 
     @property
@@ -73,16 +75,16 @@ class Spec:
 
 @dataclass
 class Case:
-    """Things to call.
+    """Functions to time.
 
     Attributes
     ----------
     train, infer
-        A step without the optimiser's update, and a forward pass in evaluation mode.
+        A training step without the optimiser's update, and a forward pass in evaluation mode.
     scores
-        What the network says, for comparison; none for the floor.
+        Scores of the network, for comparison; None for the floor.
     parts
-        Pieces of a step by name.
+        Parts of a step by name.
     """
 
     train: Callable[[], None]
@@ -92,7 +94,7 @@ class Case:
 
 
 def build(spec: Spec) -> Case:
-    """Make the network and its input, the same for the same sizes, however it is written."""
+    """Make the network and its input, which are the same for all implementations."""
     torch.manual_seed(0)
     if spec.writing == "floor":
         floor = Floor(encoder_config(spec.hypers), (512, 256, _CLASSES), spec.batch)
@@ -114,7 +116,7 @@ def build(spec: Spec) -> Case:
     elif spec.writing == "compiled":
         encoder = torch.compile(model.encoder, fullgraph=True)
     if encoder is not model.encoder and spec.writing != "compiled":
-        model.encoder = encoder  # the other weights are not needed twice
+        model.encoder = encoder  # the original weights are no longer needed
 
     def scores() -> Tensor:
         out: Tensor = classifier.head(encoder(model.mapping(points)))

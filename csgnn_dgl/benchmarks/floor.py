@@ -1,4 +1,4 @@
-"""A lower bound for every implementation on the same libraries: the products alone."""
+"""Lower bound of the time of all implementations on the same libraries: only the products."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Floor"]
 
 @dataclass(frozen=True)
 class _Product:
-    """One convolution, or one matrix product as a 1×1 convolution, which is the faster way."""
+    """One convolution, or one matrix product as a 1×1 convolution, which is faster."""
 
     image: Tensor
     weight: Tensor
@@ -51,7 +51,7 @@ class _Product:
 def _product(size: tuple[int, int, int], in_feats: int, out_feats: int, taps: int) -> _Product:
     last = torch.channels_last
     vertices, spheres, batch = size
-    # The fastest way known: lines of all spheres and samples, and steps over the samples.
+    # The fastest known form: lines of all spheres and samples, with steps over the samples.
     width = spheres * batch
     image = torch.randn(vertices, in_feats, 1, width).contiguous(memory_format=last)
     weight = torch.randn(out_feats, in_feats, 1, taps).contiguous(memory_format=last)
@@ -60,10 +60,10 @@ def _product(size: tuple[int, int, int], in_feats: int, out_feats: int, taps: in
 
 
 class Floor:
-    """The convolutions and matrix products of a classifier on tensors of the same sizes.
+    """The convolutions and matrix products of a classifier, on random tensors of the same sizes.
 
-    All go through the convolution library, channels last. The inputs are made once; batch norm,
-    neighbour sums, pooling, mapping and activations are left out.
+    The convolution library computes all of them, channels last. The inputs are made once. Batch
+    norm, neighbour sums, pooling, mapping and activations are left out.
 
     Parameters
     ----------
@@ -104,12 +104,12 @@ class Floor:
         return sum(2e-9 * p.upstream.numel() * p.weight[0].numel() for p in self.products)
 
     def infer(self) -> None:
-        """All products forward."""
+        """Compute all products forward."""
         for product in self.products:
             product.forward()
 
     def train(self) -> None:
-        """All products forward and backward; the first needs no gradient of its input."""
+        """Compute all products forward and backward; the first needs no gradient of its input."""
         self.infer()
         for product in reversed(self.products):
             product.backward(of_input=product is not self.products[0])

@@ -1,4 +1,4 @@
-"""Each kernel beside what else could be called, forward and backward."""
+"""Time each kernel against its alternatives, forward and backward."""
 
 from __future__ import annotations
 
@@ -107,10 +107,10 @@ def _radial(weight: Tensor, bias: Tensor, spheres: int) -> dict[str, Function]:
 
 
 def kernels(settings: Settings, echo: Callable[[str], object]) -> dict[str, Any]:
-    """Median times, with the least traffic [GB/s] and the work [GFLOP/s] that they amount to.
+    """Measure median times, and the rates of memory traffic [GB/s] and work [GFLOP/s].
 
-    The traffic counts every input and output once. Backward passes are counted with the forward
-    one; a product then has three times the work.
+    The traffic counts every input and output once. Backward passes are timed together with the
+    forward pass; a product then has three times the work.
     """
     level, spheres, batch = (2, 4, 2) if settings.quick else (4, 16, 4)
     grid, channels = ConcentricGrid(level, spheres), 64

@@ -1,4 +1,4 @@
-"""The paper's encoder as one would write it without this toolkit: in plain DGL, in plain PyG."""
+"""The paper's encoder written without this toolkit, in plain DGL and in plain PyG."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["PlainDGL", "PlainPyG", "PlainRadial"]
 
 
 class PlainRadial(nn.Module):
-    """A radial block by ``Conv1d``: nodes are permuted into chains and back."""
+    """A radial block with ``Conv1d``: nodes are permuted into chains and back."""
 
     def __init__(self, block: RadialBlock, n_spheres: int) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class PlainRadial(nn.Module):
 
 
 class _Plain(nn.Module):
-    """What both versions share: the order of the layers, and the maximum over all sites."""
+    """Base of both versions: the order of the layers, and the maximum over all sites."""
 
     def __init__(self, encoder: CSGNN) -> None:
         super().__init__()
@@ -62,11 +62,11 @@ class _Plain(nn.Module):
             )
 
     def _intra_block(self, block: Any) -> nn.Module:
-        """The convolution of ``block`` as a library's user would write it; each library's own."""
+        """The convolution of ``block`` as users of the library would write it."""
         raise NotImplementedError
 
     def _pool(self, level: int, feat: Tensor) -> Tensor:
-        """Pooling to the next coarser level; each library's own."""
+        """Pooling to the next coarser level, with the library's own functions."""
         raise NotImplementedError
 
     def forward(self, feat: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class _Plain(nn.Module):
                 feat = block(level, feat)
             for block in radial.children():
                 feat = block(feat)
-            # amax rather than max(dim=0).values: half the time.
+            # amax takes half the time of max(dim=0).values.
             pooled.append(feat.amax(dim=0))
         return torch.cat(pooled, dim=-1)
 
@@ -102,9 +102,9 @@ class _DGLIntra(nn.Module):
 
 
 class PlainDGL(_Plain):
-    """``dgl.nn.GraphConv``, ``Conv1d`` between two permutations, pooling by message passing.
+    """The encoder with ``dgl.nn.GraphConv``, permuted ``Conv1d``, and pooling by message passing.
 
-    Features are node-major here too, which is DGL's own convention and its fastest: one graph
+    Features are node-major here, too, which is DGL's convention and its fastest layout: one graph
     serves the whole batch. Weights are copied from ``encoder``.
 
     Parameters
@@ -166,7 +166,7 @@ class _PyGIntra(nn.Module):
 
 
 class PlainPyG(_Plain):
-    """The same with PyTorch Geometric's message passing over ``edge_index``.
+    """The encoder with PyTorch Geometric's message passing over ``edge_index``.
 
     Parameters
     ----------

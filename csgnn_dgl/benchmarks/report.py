@@ -1,4 +1,4 @@
-"""Results as text and as pictures."""
+"""Show results as text and as plots."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ _FORMATS: dict[str, Callable[[dict[str, Any]], Lines]] = {
 
 
 def table(results: dict[str, Any]) -> str:
-    """Results of the suite as text, ratios before times."""
+    """Format the results of the suite as text, with ratios before times."""
     lines = [f"{results['processor']}, torch {results['torch']}"]
     for name, section in results["sections"].items():
         lines += ["", f"{name} ({_settings(section)})", *_FORMATS[name](section)]
@@ -111,7 +111,7 @@ def table(results: dict[str, Any]) -> str:
 
 
 def plot_scaling(section: dict[str, Any], path: Path) -> None:
-    """Time and peak memory against the sizes, with lines of exponent 1 through the largest."""
+    """Plot time and peak memory against sizes, with lines of exponent 1 through the largest."""
     figure = Figure(figsize=(8, 6), layout="constrained")
     axes = figure.subplots(2, 2)
     for column, (name, title) in enumerate((("R", "spheres R"), ("V", "vertices V"))):

@@ -1,4 +1,4 @@
-"""The measurements of the suite, one function each; all return plain values for JSON."""
+"""The measurements of the suite, one function for each; all return plain values for JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MIB = 2**20
 
 
 def exponent(sizes: list[float], values: list[float]) -> float:
-    """Slope of a line through the logarithms.
+    """Fit an exponent: the slope of a line through the logarithms.
 
     Examples
     --------
@@ -57,10 +57,10 @@ def _start(settings: Settings, stack: ExitStack, echo: Echo) -> dict[str, Worker
 
 
 def step(settings: Settings, echo: Echo) -> dict[str, Any]:
-    """A training step and an inference, each way of writing in a process of its own, in turns.
+    """Time a training step and an inference, with alternating processes of all implementations.
 
-    As in a loop over batches, the call before the one that counts was of the same process: what
-    the others left in the caches is nobody's fault.
+    Before each measured call, the same process makes one more call, as in a loop over batches. So
+    what other processes left in the caches does not count.
     """
     with ExitStack() as stack:
         workers = _start(settings, stack, echo)
@@ -93,9 +93,9 @@ def step(settings: Settings, echo: Echo) -> dict[str, Any]:
 
 
 def memory(settings: Settings, echo: Echo) -> dict[str, Any]:
-    """Peak memory of a process beyond its imports, for training and for inference.
+    """Measure the peak memory of a process beyond its imports, for training and for inference.
 
-    Where the holes in a heap come to lie differs from process to process, so several are asked.
+    The fragmentation of the heap differs between processes, so the median of several is taken.
     """
     found: dict[str, Any] = {"sizes": settings.sizes, "MiB": {}, "ratios": {}}
     for word in ("train", "infer"):
@@ -120,7 +120,7 @@ def memory(settings: Settings, echo: Echo) -> dict[str, Any]:
 
 
 def mapping(settings: Settings, echo: Echo) -> dict[str, Any]:
-    """Points mapped per second, and the share of the mapping in a training step."""
+    """Measure points mapped per second, and the share of the mapping in a training step."""
     with Worker(**settings.sizes, threads=settings.threads) as worker:
         times: dict[str, list[float]] = {"train": [], "mapping": []}
         for turn in range(settings.repeats + 2):
@@ -138,13 +138,13 @@ def mapping(settings: Settings, echo: Echo) -> dict[str, Any]:
 
 
 def scaling(settings: Settings, echo: Echo) -> dict[str, Any]:
-    """Time and peak memory against the number of spheres, and of vertices."""
+    """Measure time and peak memory for several numbers of spheres, and of vertices."""
     spheres = (1, 2, 4) if settings.quick else (1, 8, 16, 24, 32)
     levels = (2, 3) if settings.quick else (2, 3, 4, 5, 6)
     base = settings.sizes
     series = {
         "R": [({**base, "n_spheres": r}, r) for r in spheres],
-        # Three levels down wherever it starts, for the same layers at every size.
+        # Three levels for every size, so that the layers are the same.
         "V": [
             ({**base, "level": n, "n_spheres": 4, "batch": 2, "depth": 3}, 10 * 4**n + 2)
             for n in levels
@@ -163,7 +163,7 @@ def scaling(settings: Settings, echo: Echo) -> dict[str, Any]:
                 row[f"{word}_MiB"] = (used["peak"] - used["before"]) / _MIB
             echo(f"{name} = {value}: training step {row['train_seconds']:.4f} s")
             rows.append(row)
-        # The smallest sizes show the cost of calls, not of work.
+        # At the smallest sizes, the overhead of calls dominates.
         large = rows[1:] if name == "R" else rows[-3:]
         values = [row[name] for row in large]
         found[name] = {
@@ -178,7 +178,7 @@ def scaling(settings: Settings, echo: Echo) -> dict[str, Any]:
 
 
 def atoms(settings: Settings, echo: Echo) -> dict[str, Any]:
-    """Atoms per second of the paper's DOS model on a diamond supercell."""
+    """Measure atoms per second of the paper's DOS model on a diamond supercell."""
     from ase.build import bulk
 
     from csgnn_dgl.mapping.neighbors import find_neighbors
@@ -215,7 +215,7 @@ def atoms(settings: Settings, echo: Echo) -> dict[str, Any]:
 
 
 def machine(settings: Settings, echo: Echo) -> dict[str, Any]:
-    """What the machine does at best: copying, and a matrix product."""
+    """Measure the machine's best rates of copying and of a matrix product."""
     n = 256 if settings.quick else 1024
     block = torch.randn(2**16 if settings.quick else 2**24)
     target, square = torch.empty_like(block), torch.randn(n, n)

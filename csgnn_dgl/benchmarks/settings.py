@@ -11,18 +11,18 @@ __all__ = ["Settings"]
 
 @dataclass(frozen=True)
 class Settings:
-    """How to measure.
+    """Settings of a measurement.
 
     Parameters
     ----------
     threads
-        Threads of every process that is timed.
+        Threads of every timed process.
     repeats
         Number of calls; the median is reported.
     clock
         See :func:`~csgnn_dgl.benchmarks.timing.measure`.
     quick
-        Small sizes: to see that all runs, not to measure.
+        Use small sizes, to see that everything runs, not to measure.
     """
 
     threads: int

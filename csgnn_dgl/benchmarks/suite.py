@@ -1,4 +1,4 @@
-"""All measurements in one go, or some of them anew: a table, one JSON file, and plots."""
+"""Run all measurements, or repeat some of them: a table, one JSON file, and plots."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RESULTS = "results.json"
 
 
 def _processor() -> str:
-    """The processor's name; on Linux, Python itself knows at most its architecture."""
+    """Name of the processor; on Linux, Python's own functions give only its architecture."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -55,9 +55,9 @@ def run(
     Parameters
     ----------
     output
-        Folder for the results; sections that are in it already and are not asked for stay.
+        Folder for the results. Its results of sections that are not measured again are kept.
     settings
-        How to measure.
+        Settings of the measurement.
     sections
         Names of sections; all by default.
     echo
@@ -66,7 +66,7 @@ def run(
     Raises
     ------
     ConfigError
-        An unknown section.
+        A section is unknown.
     """
     for name in sections:
         if name not in SECTIONS:
@@ -84,7 +84,7 @@ def run(
             "csgnn_dgl": __version__,
             "torch": torch.__version__,
             "processor": _processor(),
-            # In the order of the suite, however they came about.
+            # In the order of the suite, not in the order of measuring.
             "sections": {key: kept[key] for key in SECTIONS if key in kept},
         }
         atomic_write_json(path, results)

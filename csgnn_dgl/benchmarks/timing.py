@@ -1,4 +1,4 @@
-"""Times that can be compared: taken in turns, and summed up by their median."""
+"""Measure comparable times: functions alternate, and the median of each is taken."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ Clock = Literal["wall", "cpu"]
 
 
 def measure(function: Callable[[], Any], clock: Clock = "wall", synchronise: bool = False) -> float:
-    """Seconds that one call takes.
+    """Measure the seconds that one call takes.
 
     Parameters
     ----------
     function
-        What to call.
+        The function to call.
     clock
-        ``"wall"``, or ``"cpu"``: processor time of all threads. With one thread that is what the
-        wall clock would show on a machine that does nothing else.
+        ``"wall"``, or ``"cpu"`` for the processor time of all threads. With one thread, the latter
+        is the wall time on a machine without other work.
     synchronise
         Wait for CUDA before and after.
     """
     if clock not in get_args(Clock):
-        raise ConfigError(f"clock must be one of {get_args(Clock)}, not {clock!r}")
+        raise ConfigError(f"clock is {clock!r}, but it must be one of {get_args(Clock)}")
     now = time.perf_counter if clock == "wall" else time.process_time
     if synchronise:
         import torch
@@ -47,7 +47,7 @@ def interleaved(
     clock: Clock = "wall",
     synchronise: bool = False,
 ) -> dict[str, float]:
-    """Median seconds of each function, called in turns after two calls that do not count.
+    """Measure the median seconds of functions that alternate, after two calls that do not count.
 
     Examples
     --------

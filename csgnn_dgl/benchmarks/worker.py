@@ -1,4 +1,4 @@
-"""A process of its own for each way of writing, with its own allocator and its own peak memory."""
+"""Child processes, one for each implementation, so that allocators and peak memory are separate."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def _memory() -> int:
 
 
 class _Watch:
-    """Looks at this process's memory every millisecond, while torch computes.
+    """Records the peak of this process's memory by looking every millisecond, in a thread.
 
-    The system's own record of the peak has another name everywhere, and begins on Linux with what
-    the parent had. Beside that record (VmHWM) this one was right to 0.1 %.
+    The record of the operating system is named differently on each system, and on Linux it starts
+    with the memory of the parent. Compared with it (VmHWM), this peak was correct to 0.1 %.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class _Watch:
             self.peak = max(self.peak, _memory())
 
     def stop(self) -> int:
-        """Bytes at most since the start."""
+        """Stop, and return the peak since the start [bytes]."""
         self._end.set()
         self._thread.join()
         return max(self.peak, _memory())
@@ -78,7 +78,7 @@ def _main(text: str) -> None:
             with torch.no_grad():
                 _answer(scores=case.scores().double().tolist())
             continue
-        if word == "watch":  # apart from the calls that are timed
+        if word == "watch":  # not during timed calls, which it would slow down
             watch = _Watch()
             _answer(ready=True)
             continue
@@ -93,7 +93,7 @@ def _main(text: str) -> None:
 
 
 class Worker:
-    """A child process that times what it is told to.
+    """A child process that runs and times calls of a case.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class Worker:
     Raises
     ------
     CSGNNError
-        The child could not build its network, or died.
+        The child could not build its network, or ended.
     """
 
     def __init__(self, **spec: Any) -> None:
@@ -126,7 +126,7 @@ class Worker:
         if not line:
             raise CSGNNError(
                 f"the process of {self.name} ended by itself (status {self._process.wait()}); "
-                f"was there enough memory?"
+                f"check that there is enough memory"
             )
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
@@ -134,14 +134,14 @@ class Worker:
         return answer
 
     def ask(self, word: str) -> dict[str, Any]:
-        """``"train"``, ``"infer"``, a part's name, ``"scores"``; ``"watch"`` and ``"memory"``."""
+        """Send ``"train"``, ``"infer"``, a part, ``"scores"``, ``"watch"`` or ``"memory"``."""
         assert self._process.stdin is not None
         self._process.stdin.write(word + "\n")
         self._process.stdin.flush()
         return self._read()
 
     def close(self) -> None:
-        """End the child."""
+        """End the child process."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
@@ -161,7 +161,7 @@ class Worker:
 
 
 def peak_memory(word: str, repeats: int = 3, **spec: Any) -> int:
-    """Bytes that a process needs at most for some calls, beyond what it has after its imports."""
+    """Measure the peak memory of some calls in a process, beyond its imports [bytes]."""
     with Worker(**spec) as worker:
         worker.ask("watch")
         for _ in range(repeats):

@@ -142,7 +142,8 @@ class ConcentricGrid:
     def _check(self, level: int, lowest: int) -> None:
         if not lowest <= level <= self.level:
             raise ConfigError(
-                f"the grid has no level {level} here; choose one from {lowest} to {self.level}"
+                f"this grid has no level {level} here, only {lowest} to {self.level}; choose one "
+                f"of these"
             )
 
     def __getstate__(self) -> dict[str, Any]:

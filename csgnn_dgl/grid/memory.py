@@ -85,6 +85,6 @@ def require_memory(needed: float, what: str, advice: str) -> None:
     available = available_memory()
     if available is not None and needed > available:
         raise ResourceError(
-            f"{what} needs at least {needed / 2**30:,.1f} GiB of memory, but "
+            f"{what} needs at least {needed / 2**30:,.1f} GiB of memory, and "
             f"{available / 2**30:,.1f} GiB are available; {advice}"
         )

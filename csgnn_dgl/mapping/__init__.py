@@ -1,4 +1,4 @@
-"""From points to grid sites: face search, radial basis weights, augmentation. Torch, batched."""
+"""Map points and atoms to grid sites; rotations and augmentation. Batched, in torch."""
 
 from csgnn_dgl.mapping.atoms import AtomAssignment, AtomMapping
 from csgnn_dgl.mapping.augment import Augmentation

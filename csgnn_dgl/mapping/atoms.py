@@ -1,4 +1,4 @@
-r"""From the neighbourhood of each atom to grid sites."""
+r"""Map the neighbourhood of each atom to grid sites."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ AtomAssignment = Literal["nearest", "smooth"]
 class AtomMapping(nn.Module):
     r"""Put the neighbours of every atom on concentric spheres around it.
 
-    Section 4.2 of "Concentric Spherical GNN for 3D Representation Learning": ``R' = R·C`` shells
-    of equal width between ``r_min`` and the cutoff, shell ``r·C + k`` being channel ``k`` of
-    sphere ``r``; a neighbour adds :math:`1/d` at the vertex nearest to its direction. The paper
-    has ``R = 1``, ``C = 32``, 1 Å and 7 Å.
+    The mapping is that of Section 4.2 of "Concentric Spherical GNN for 3D Representation Learning".
+    There are ``R' = R·C`` shells of equal width between ``r_min`` and the cutoff. Shell ``r·C + k``
+    is channel ``k`` of sphere ``r``. A neighbour adds :math:`1/d` at the vertex nearest to its
+    direction. The paper uses ``R = 1``, ``C = 32``, 1 Å and 7 Å.
 
     Parameters
     ----------
     level
         Icosahedral level.
     n_spheres, channels
-        Spheres kept as space, ``R``, and shells grouped to channels, ``C``.
+        Spheres of the grid, ``R``, and shells that form the channels of one sphere, ``C``.
     r_min, cutoff
-        Inner radius of the first shell and outer radius of the last [Å]. A neighbour nearer than
-        ``r_min`` counts for the first shell.
+        Inner radius of the first shell and outer radius of the last [Å]. A neighbour closer than
+        ``r_min`` belongs to the first shell.
     assignment
-        ``"nearest"``: the paper's, one shell and one vertex. ``"smooth"``: a neighbour is shared
-        between the two nearest shells and the three vertices of its face, linearly, and fades out
-        before the cutoff by :math:`(1 + \cos \pi d / r_c) / 2`, so that the result is continuous
-        in all positions.
+        ``"nearest"``, as in the paper, assigns a neighbour to one shell and one vertex.
+        ``"smooth"`` divides it linearly between the two nearest shells and the three vertices of
+        its face, and multiplies it by :math:`(1 + \cos \pi d / r_c) / 2`, which is zero at the
+        cutoff, so that the result is continuous in all positions.
 
     Shapes
     ------
@@ -47,7 +47,7 @@ class AtomMapping(nn.Module):
     Raises
     ------
     ConfigError
-        Sizes or radii that make no shells.
+        A size is less than 1, the radii are not ascending, or the assignment is unknown.
 
     Examples
     --------
@@ -69,9 +69,14 @@ class AtomMapping(nn.Module):
     ) -> None:
         super().__init__()
         if n_spheres < 1 or channels < 1:
-            raise ConfigError(f"{n_spheres} spheres of {channels} shells: both must be at least 1")
+            raise ConfigError(
+                f"n_spheres is {n_spheres} and channels is {channels}, but both must be at least 1"
+            )
         if not 0 <= r_min < cutoff:
-            raise ConfigError(f"no shells between r_min = {r_min} Å and cutoff = {cutoff} Å")
+            raise ConfigError(
+                f"there are no shells between r_min = {r_min} Å and cutoff = {cutoff} Å; r_min "
+                f"must be at least 0 and less than the cutoff"
+            )
         if assignment not in get_args(AtomAssignment):
             raise ConfigError(
                 f"assignment must be one of {get_args(AtomAssignment)}, not {assignment!r}"
@@ -89,14 +94,14 @@ class AtomMapping(nn.Module):
         Parameters
         ----------
         displacements
-            From the central atom to each neighbour, shape ``(P, 3)`` [Å].
+            Vectors from the central atom to each neighbour, shape ``(P, 3)`` [Å].
         centres
-            Central atom of each, shape ``(P,)``, int64.
+            Index of each neighbour's central atom, shape ``(P,)``, int64.
         n_atoms
-            ``A``. An atom without neighbours has zeros.
+            Number of atoms, ``A``. The features of an atom without neighbours are zero.
         features
-            What a neighbour adds besides its weight, shape ``(P, E)``, such as an embedding of its
-            element; 1 by default.
+            Features of each neighbour, such as an embedding of its element, shape ``(P, E)``. They
+            are multiplied by the neighbour's weight; 1 by default.
 
         Returns
         -------
@@ -106,12 +111,13 @@ class AtomMapping(nn.Module):
         Raises
         ------
         DataError
-            Shapes that do not fit, or a neighbour at distance zero.
+            The shapes do not fit, or a neighbour is at distance zero.
         """
         self._check(displacements, centres, features)
         distance = displacements.norm(dim=1)
         within = distance <= self.cutoff
-        # In an exported program no size may depend on values: what is too far weighs nothing.
+        # In an exported program, sizes may not depend on values, so neighbours beyond the cutoff
+        # get the weight 0 there, instead of being left out.
         traced = torch.compiler.is_compiling()
         if not traced and not bool(within.all()):
             displacements, centres, distance = (
@@ -150,13 +156,14 @@ class AtomMapping(nn.Module):
             )
 
     def _shells(self, distance: Tensor) -> tuple[Tensor, Tensor]:
-        """Shells ``(P, S)`` that each neighbour counts for, and how much ``(P, S)``."""
+        """Shells ``(P, S)`` of each neighbour, and its weights there ``(P, S)``."""
         count = self.n_spheres * self.channels
         place = (distance - self.r_min) * (count / (self.cutoff - self.r_min))
         if self.assignment == "nearest":
             shell = place.detach().floor().long().clamp(0, count - 1)
             return shell[:, None], torch.ones_like(distance)[:, None]
-        # Between the middles of two shells; before the first middle and after the last, one.
+        # A neighbour is divided between the two shells whose middles enclose it. Before the first
+        # middle and after the last one, it belongs to a single shell.
         place = (place - 0.5).clamp(0, count - 1)
         lower = place.detach().floor().long().clamp(max=max(count - 2, 0))
         share = place - lower
@@ -166,7 +173,7 @@ class AtomMapping(nn.Module):
         return torch.stack([lower, upper], dim=1), parts
 
     def _vertices(self, displacements: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
-        """Vertices ``(P, Q)`` that each neighbour counts for, and how much ``(P, Q)``."""
+        """Vertices ``(P, Q)`` of each neighbour, and its weights there ``(P, Q)``."""
         face = self._search.find_faces(displacements)
         ids = self._search.vertices_of(face)
         corners = self._search.corner_positions(face, displacements.dtype).permute(2, 1, 0)

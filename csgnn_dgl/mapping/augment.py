@@ -39,12 +39,12 @@ class Augmentation:
     jitter_clip
         Largest noise on a coordinate.
     up_axis
-        The axis which the rotation ``"z"`` turns about.
+        Axis of the rotation ``"z"``.
 
     Raises
     ------
     ConfigError
-        Unknown names, a reversed range, negative sizes.
+        A name is unknown, the range is reversed, or a size is negative.
 
     Examples
     --------
@@ -78,9 +78,9 @@ class Augmentation:
         Parameters
         ----------
         points
-            Shape ``(B, N, 3)``; left as they are.
+            Shape ``(B, N, 3)``; not changed in place.
         generator
-            A CPU generator. Everything is drawn on the CPU and moved, so that one seed gives the
+            A CPU generator. Random numbers are drawn on the CPU and moved, so that a seed gives the
             same clouds on every device.
 
         Returns
@@ -91,7 +91,7 @@ class Augmentation:
         Raises
         ------
         DataError
-            Another shape, or not floating-point.
+            The points have another shape, or are not floating-point numbers.
         """
         if points.dim() != 3 or points.shape[-1] != 3 or not points.is_floating_point():
             raise DataError(
@@ -101,13 +101,13 @@ class Augmentation:
         n_clouds = points.shape[0]
         low, high = self.scale
         factor = low + (high - low) * _uniform(n_clouds, generator)
-        turn = random_rotations(
+        rotations = random_rotations(
             n_clouds, self.rotation, self.up_axis, generator, points.dtype, points.device
         )
         shift = self.translation * (2 * _uniform(n_clouds, generator) - 1)
         points = points * factor.to(points.dtype).to(points.device)
         if self.rotation != "none":
-            points = rotate_clouds(points, turn)
+            points = rotate_clouds(points, rotations)
         points = points + shift.to(points.dtype).to(points.device)
         if self.jitter > 0:
             noise = torch.randn(points.shape, generator=generator, dtype=torch.float32)
@@ -117,5 +117,5 @@ class Augmentation:
 
 
 def _uniform(n_clouds: int, generator: torch.Generator) -> Tensor:
-    """Uniform on [0, 1), one number per cloud and axis; (B, 1, 3), float64."""
+    """Draw uniform numbers in [0, 1), one per cloud and axis; (B, 1, 3), float64."""
     return torch.rand(n_clouds, 1, 3, generator=generator, dtype=torch.float64)

@@ -18,22 +18,23 @@ Bandwidth = Literal["squared", "paper"]
 def shell_bandwidths(
     level: int, n_shells: int, *, bandwidth: Bandwidth = "squared", threshold: float = 0.01
 ) -> NDArray[np.float64]:
-    r"""Bandwidths :math:`\gamma_i` for the shells between equally spaced spheres.
+    r"""Compute bandwidths :math:`\gamma_i` for the shells between equally spaced spheres.
 
-    Shell :math:`i = 1, \dots, n` lies between the radii :math:`(i-1)/n` and :math:`i/n`. With
-    :math:`d_i` the largest distance between any two of the vertices that one face has on both
-    spheres (on the innermost shell: the three vertices and the origin),
+    Shell :math:`i = 1, \dots, n` lies between the radii :math:`(i-1)/n` and :math:`i/n`. A face has
+    three vertices on each of the two spheres (on the innermost shell, three vertices and the
+    origin). With :math:`d_i` the largest distance between two of these,
 
     .. math::
         \gamma_i = -\ln T / d_i^2 \quad (\text{squared}), \qquad
         \gamma_i = -\ln T / (d_i / 2) \quad (\text{paper}).
 
-    ``"squared"`` is what the authors' released code computes: the weight of a point as far away as
-    a vertex of its neighbourhood can be is exactly ``T``, at any radius. ``"paper"`` is the formula
-    printed in Sec. A.6 of "Concentric Spherical GNN for 3D Representation Learning".
+    ``"squared"`` is the formula in the authors' released code: at the largest possible distance
+    between a point and a vertex of its neighbourhood, the weight is exactly ``T``, at any radius.
+    ``"paper"`` is the formula in Sec. A.6 of "Concentric Spherical GNN for 3D Representation
+    Learning".
 
-    Faces of one level differ a little in size. The largest is taken, not the first, so that
-    neither the numbering nor a rotation of the grid can change the result.
+    Faces of one level differ slightly in size. The largest face is used, so that the result does
+    not depend on the numbering or a rotation of the grid.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ def shell_bandwidths(
     n_shells
         Number ``n`` of spheres, the outermost at radius 1.
     bandwidth
-        Which of the two formulas.
+        Formula, see above.
     threshold
         ``T``, 0 < T ≤ 1. At 1 every weight is 1.
 
@@ -54,7 +55,7 @@ def shell_bandwidths(
     Raises
     ------
     ConfigError
-        Unknown formula, threshold outside (0, 1], or no shell at all.
+        The formula is unknown, the threshold is outside (0, 1], or there is no shell.
 
     Examples
     --------
@@ -67,7 +68,7 @@ def shell_bandwidths(
     if not 0 < threshold <= 1:
         raise ConfigError(f"threshold is {threshold}, but it must be above 0 and at most 1")
     if n_shells < 1:
-        raise ConfigError(f"{n_shells} spheres asked for, but there must be at least 1")
+        raise ConfigError(f"{n_shells} spheres are asked for, but there must be at least 1")
     sphere = Icosphere.get(level)
     ends = sphere.vertices[sphere.edges]
     edge_squared = float(((ends[:, 0] - ends[:, 1]) ** 2).sum(-1).max())
@@ -79,6 +80,6 @@ def shell_bandwidths(
     between = (outer - inner) ** 2 + outer * inner * edge_squared
     squared = np.maximum(within, between)
     scale = squared if bandwidth == "squared" else np.sqrt(squared) / 2
-    # + 0.0 turns the -0.0 of a threshold of 1 into an ordinary zero.
+    # For a threshold of 1, adding 0.0 changes -0.0 into 0.0.
     gammas: NDArray[np.float64] = -np.log(threshold) / scale + 0.0
     return gammas

@@ -15,14 +15,14 @@ def normalize_clouds(
 ) -> Tensor:
     """Divide each cloud by its largest distance from the origin.
 
-    A cloud whose points all lie at the origin stays as it is. Nothing is centred.
+    A cloud with all points at the origin is not changed. Clouds are not centred.
 
     Parameters
     ----------
     points
         Shape ``(..., N, 3)``, any unit; with ``batch``, shape ``(M, 3)``.
     batch, batch_size
-        For clouds of differing size: the cloud of each point, shape ``(M,)``, int64, and the
+        For clouds of different sizes: the cloud index of each point, shape ``(M,)``, int64, and the
         number of clouds.
 
     Returns
@@ -33,7 +33,7 @@ def normalize_clouds(
     Raises
     ------
     DataError
-        Not floating-point points with three coordinates, or clouds without points.
+        The points are not floating-point numbers with three coordinates, or a cloud has no points.
 
     Examples
     --------
@@ -50,10 +50,10 @@ def normalize_clouds(
     if points.shape[-2] == 0:
         raise DataError(f"clouds of shape {tuple(points.shape)} have no points to normalise")
     if batch is None:
-        # First by the largest coordinate, so that squares neither overflow nor vanish.
+        # Divide by the largest coordinate first, so that squares neither overflow nor vanish.
         largest = points.detach().abs().amax(dim=(-2, -1), keepdim=True)
         scaled = points / torch.where(largest > 0, largest, 1)
-        # The root only of the largest square: the root's slope at the origin is infinite.
+        # Take the root only of the largest square, because its slope at the origin is infinite.
         longest = (scaled * scaled).sum(-1, keepdim=True).amax(dim=-2, keepdim=True)
         return scaled / torch.where(longest > 0, longest, 1).sqrt()
     n_clouds = int(batch.max()) + 1 if batch_size is None else batch_size
@@ -68,14 +68,15 @@ def _cloud_max(values: Tensor, batch: Tensor, n_clouds: int) -> Tensor:
 
 
 def subsample(points: Tensor, n: int, generator: torch.Generator) -> Tensor:
-    """Random ``n`` of the ``P`` points of each cloud, without replacement.
+    """Choose ``n`` of the ``P`` points of each cloud at random, without replacement.
 
     Parameters
     ----------
     points
         Shape ``(B, P, 3)``.
     n
-        How many to keep. With ``n == P`` the clouds come back as they are and nothing is drawn.
+        Number of points to keep. With ``n == P`` the clouds are returned unchanged, and no random
+        numbers are drawn.
     generator
         A CPU generator: the choice does not depend on the device of the points.
 
@@ -87,7 +88,7 @@ def subsample(points: Tensor, n: int, generator: torch.Generator) -> Tensor:
     Raises
     ------
     DataError
-        ``n`` exceeds ``P``, or another shape.
+        ``n`` exceeds ``P``, or the points have another shape.
     ConfigError
         ``n`` is below 1.
 
@@ -101,12 +102,12 @@ def subsample(points: Tensor, n: int, generator: torch.Generator) -> Tensor:
         raise DataError(f"points have shape {tuple(points.shape)}, but (B, P, 3) is needed")
     n_clouds, pool, _ = points.shape
     if n < 1:
-        raise ConfigError(f"{n} points per cloud asked for, but there must be at least 1")
+        raise ConfigError(f"{n} points per cloud are asked for, but there must be at least 1")
     if n > pool:
-        raise DataError(f"{n} points per cloud asked for, but the clouds have only {pool}")
+        raise DataError(f"{n} points per cloud are asked for, but the clouds have only {pool}")
     if n == pool:
         return points
-    # The places of the n largest of P random numbers are a uniform subset.
+    # The indices of the n largest of P random numbers are a uniform subset.
     chosen = torch.rand(n_clouds, pool, generator=generator).topk(n, dim=1).indices
     chosen = chosen.to(points.device)
     return points.gather(1, chosen[:, :, None].expand(-1, -1, 3))

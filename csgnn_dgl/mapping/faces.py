@@ -1,4 +1,4 @@
-"""The face of an icosphere that a direction goes through, by descent through the hierarchy."""
+"""Find the face of an icosphere that a direction goes through, by descending the levels."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["FaceSearch"]
 
 
 class FaceSearch:
-    """Finds the face of the level ``L`` icosphere which each direction lies in.
+    """Finds the face of the level ``L`` icosphere that contains each direction.
 
-    At level 0 it is the face whose centre is nearest. Each refinement cuts a face along the three
-    great circles through its edge midpoints, so three half-space tests tell which child to go
-    down to: ``O(L)`` work per direction, without a search tree, on any device.
+    At level 0 it is the face with the nearest centre. Each refinement divides a face along the
+    three great circles through its edge midpoints, so three half-space tests determine the child.
+    This takes ``O(L)`` work per direction, without a search tree, on any device.
 
-    A direction exactly on an edge or a vertex belongs to all faces there; one of them is returned,
-    always the same one. Lengths do not matter, except that the zero vector has no direction and
+    A direction exactly on an edge or a vertex belongs to several faces; always the same one of them
+    is returned. The length of a direction does not matter, but the zero vector has no direction and
     gets an arbitrary valid face.
 
     Parameters
@@ -75,7 +75,7 @@ class FaceSearch:
         Raises
         ------
         DataError
-            Not a floating-point tensor of shape ``(M, 3)``.
+            ``directions`` is not a floating-point tensor of shape ``(M, 3)``.
         """
         if directions.dim() != 2 or directions.shape[1] != 3 or not directions.is_floating_point():
             raise DataError(
@@ -87,8 +87,8 @@ class FaceSearch:
 
     def find_columns(self, directions: Tensor) -> Tensor:
         """:meth:`find_faces` for directions of shape ``(3, M)``, float32 or float64, unchecked."""
-        # Products and sums rather than matmul: a matmul may run in TF32, or in half precision
-        # under autocast, and would then send points to the wrong face.
+        # Not matmul, which may run in TF32, or in half precision under autocast, and would then
+        # find wrong faces.
         device, dtype = directions.device, directions.dtype
         x, y, z = directions
         centre = self._tables.get("centres", device, dtype)
@@ -99,7 +99,7 @@ class FaceSearch:
         for fine in range(1, self.level + 1):
             normals = self._tables.get(f"normals{fine}", device, dtype).index_select(1, face)
             side = (normals.view(3, 3, -1) * directions[:, None]).sum(dim=0)
-            # The corner children lie beyond their plane; no two of them overlap.
+            # Each corner child lies beyond its plane, and no two of them overlap.
             first, second, third = side > 0
             child = torch.where(third, 2, 3)
             child = torch.where(second, 1, child)
@@ -128,9 +128,9 @@ def _corners(sphere: Icosphere) -> NDArray[np.float64]:
 
 
 def _cut_normals(fine: Icosphere) -> NDArray[np.float64]:
-    """Normals of the planes which cut the three corner children off each face one level up.
+    """Normals of the planes that separate the three corner children from the middle child.
 
-    The result is (component · corner, face), flattened to (9, number of coarse faces); a normal
+    The result is (component · corner, face), flattened to (9, number of coarse faces). A normal
     points towards its corner.
     """
     coarse_corners = _corners(Icosphere.get(fine.level - 1))
@@ -138,7 +138,7 @@ def _cut_normals(fine: Icosphere) -> NDArray[np.float64]:
     normals = []
     for k in range(3):
         child = fine.faces[k::4]
-        # Of the child's corners, two are shared with the middle child: the cut goes through them.
+        # The child shares two corners with the middle child. The plane goes through them.
         kept = (child[:, :, None] == fine.faces[3::4][:, None, :]).any(axis=1)
         first, second = kept.argmax(axis=1), 2 - kept[:, ::-1].argmax(axis=1)
         rows = np.arange(len(child))

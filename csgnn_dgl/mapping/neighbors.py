@@ -1,4 +1,4 @@
-"""Neighbours of atoms under periodic boundaries, as one flat batch of many structures."""
+"""Find neighbours of atoms under periodic boundaries, as one flat batch of many structures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from csgnn_dgl.errors import ConfigError, DataError, StructureError
 
 __all__ = ["Neighbors", "find_neighbors"]
 
-# No two nuclei stand closer in any structure that is not a mistake [Å].
+# Distance below which two atoms are considered a mistake [Å].
 _TOUCHING = 0.05
 
 
@@ -27,9 +27,9 @@ class Neighbors:
     Parameters
     ----------
     displacements
-        From a central atom to a neighbour, shape ``(P, 3)`` [Å].
+        Vector from the central atom to each neighbour, shape ``(P, 3)`` [Å].
     centres
-        Number of the central atom within the batch, shape ``(P,)``, int64.
+        Index of the central atom within the batch, shape ``(P,)``, int64.
     numbers
         Atomic number of every neighbour, shape ``(P,)``, int64.
     centre_numbers
@@ -37,13 +37,13 @@ class Neighbors:
     structures
         Structure of every atom, shape ``(A,)``, int64.
     n_structures
-        How many structures.
+        Number of structures.
     neighbors
-        Number of the neighbouring atom within the batch, shape ``(P,)``, int64; −1 where that atom
-        is not part of the batch. A periodic image has the number of its original. None if the
-        numbers are unknown, as in batches that were made from displacements alone.
+        Index of the neighbouring atom within the batch, shape ``(P,)``, int64; −1 where that atom
+        is not part of the batch. A periodic image has the index of its original. None if the
+        indices are unknown, as in batches that were made only from displacements.
     complete
-        Whether every neighbour is part of the batch. Batches that hold some atoms of a structure
+        Whether every neighbour is part of the batch. Batches with only some atoms of a structure
         (:meth:`select`, :meth:`chunks`, ``centres=`` of :func:`find_neighbors`) are not complete.
     """
 
@@ -62,7 +62,7 @@ class Neighbors:
         return self.centre_numbers.shape[0]  # len() would be a constant to torch.export
 
     def require_indices(self) -> Tensor:
-        """The numbers of the neighbouring atoms, for models that pass messages between atoms.
+        """Indices of the neighbouring atoms, for models that pass messages between atoms.
 
         Returns
         -------
@@ -72,22 +72,22 @@ class Neighbors:
         Raises
         ------
         DataError
-            The numbers are unknown, or some neighbours are not part of the batch.
+            The indices are unknown, or some neighbours are not part of the batch.
         """
         if self.neighbors is None:
             raise DataError(
-                "the batch does not say which atoms its neighbours are, which this model needs; "
-                "make it with find_neighbors"
+                "the batch has no indices of its neighbours, which this model needs; make the "
+                "batch with find_neighbors"
             )
         if not self.complete:
             raise DataError(
-                "the batch holds some atoms of its structures only, but this model passes messages "
-                "between atoms: give it whole structures"
+                "the batch holds only some atoms of its structures, but this model passes messages "
+                "between atoms; give it whole structures"
             )
         return self.neighbors
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Neighbors:
-        """The same on another device, with displacements of another type."""
+        """Copy the batch to another device, optionally with displacements of another type."""
         return replace(
             self,
             displacements=self.displacements.to(device, dtype),
@@ -106,12 +106,12 @@ class Neighbors:
         return sum(tensor.nbytes for tensor in tensors if tensor is not None)
 
     def select(self, atoms: Tensor) -> Neighbors:
-        """Some of the atoms with their neighbours, on the device of this batch.
+        """Select some of the atoms with their neighbours, on the device of this batch.
 
         Parameters
         ----------
         atoms
-            Numbers of the atoms, ascending, shape ``(S,)``, int64, on any device.
+            Indices of the atoms, ascending, shape ``(S,)``, int64, on any device.
         """
         device = self.centres.device
         atoms = atoms.to(device)
@@ -121,7 +121,7 @@ class Neighbors:
         kept = torch.argwhere(centres >= 0).flatten()
         indices = self.neighbors
         if indices is not None:
-            # One more place at the end for −1, which stays −1.
+            # An additional entry at the end maps −1 to −1.
             indices = indices.index_select(0, kept)
             indices = torch.where(indices < 0, self.n_atoms, indices)
             indices = torch.cat([place, place.new_full((1,), -1)]).index_select(0, indices)
@@ -138,7 +138,7 @@ class Neighbors:
 
     @staticmethod
     def concatenate(parts: Sequence[Neighbors]) -> Neighbors:
-        """Several batches as one, structure after structure."""
+        """Join several batches into one, in the order of the structures."""
         atoms = np.cumsum([0, *(part.n_atoms for part in parts)]).tolist()
         counts = np.cumsum([0, *(part.n_structures for part in parts)]).tolist()
         indices = [
@@ -158,18 +158,18 @@ class Neighbors:
         )
 
     def rotated(self, rotations: Tensor) -> Neighbors:
-        """The surroundings of every atom turned by a rotation of its own, shape ``(A, 3, 3)``."""
-        turned = torch.einsum(
+        """Rotate the surroundings of every atom by its own rotation, shape ``(A, 3, 3)``."""
+        rotated = torch.einsum(
             "pxy,py->px", rotations.index_select(0, self.centres), self.displacements
         )
-        return replace(self, displacements=turned)
+        return replace(self, displacements=rotated)
 
     def chunks(self, size: int) -> Iterator[Neighbors]:
-        """The same atoms in pieces of at most ``size`` atoms.
+        """Yield the atoms in pieces of at most ``size`` atoms.
 
-        Structures may be cut: pieces are for what is computed atom by atom.
+        Pieces may divide structures, so they are for models that compute atom by atom.
         """
-        # Centres ascend, so the neighbours of a piece stand together.
+        # Centres ascend, so the neighbours of a piece are contiguous.
         starts = torch.arange(0, self.n_atoms + size, size, device=self.centres.device)
         cuts = torch.searchsorted(self.centres, starts).tolist()
         for index, start in enumerate(range(0, self.n_atoms, size)):
@@ -197,12 +197,12 @@ def find_neighbors(
     *,
     centres: Sequence[npt.NDArray[np.int64] | None] | None = None,
 ) -> Neighbors:
-    """All neighbours within ``cutoff`` of every atom.
+    """Find all neighbours within ``cutoff`` of every atom.
 
-    The search is vesin's: of the libraries tried it is the fastest, and the only one besides ASE
-    that takes every combination of periodic directions and skewed, tiny or absent cells. An atom
-    is a neighbour once for each of its periodic images within the cutoff, images of itself
-    included.
+    vesin does the search. Of the libraries that were tried it is the fastest, and the only one
+    besides ASE that supports every combination of periodic directions and skewed, tiny or absent
+    cells. An atom is a neighbour once for each of its periodic images within the cutoff. This
+    includes images of the central atom.
 
     Parameters
     ----------
@@ -211,21 +211,22 @@ def find_neighbors(
     cutoff
         Largest distance [Å].
     centres
-        For each structure the atoms whose neighbours are wanted, ascending; None for all.
+        For each structure the atoms whose neighbours to find, ascending; None for all.
 
     Returns
     -------
     Neighbors
-        Displacements in float64; centres ascend. A neighbour among the centres has its number;
-        others, of which ``centres`` leaves some, have −1.
+        Displacements are float64, and centres ascend. A neighbour that is one of the centres has
+        its index; others, which exist only if ``centres`` leaves out atoms, have −1.
 
     Raises
     ------
     ConfigError
         The cutoff is not positive.
     StructureError
-        A structure without atoms; positions or a cell that are not finite; a cell that is singular
-        in a periodic direction; two atoms at one place. The structure and the atoms are named.
+        A structure has no atoms, positions or a cell that are not finite, a cell that is singular
+        in a periodic direction, or two atoms at one place. The message names the structure and the
+        atoms.
 
     Examples
     --------
@@ -237,7 +238,7 @@ def find_neighbors(
     [1, 1, 1, 1, 0, 0, 0, 0]
     """
     if not cutoff > 0:
-        raise ConfigError(f"a cutoff of {cutoff} Å finds nothing: it must be positive")
+        raise ConfigError(f"the cutoff is {cutoff} Å, but it must be positive")
     wanted = [None] * len(structures) if centres is None else list(centres)
     displacements, middles, others, numbers, chosen = [], [], [], [], []
     offset = 0
@@ -247,7 +248,7 @@ def find_neighbors(
         i, j, d = _search(atoms, cutoff)
         _refuse(index, atoms, _touching(i, j, d))
         kept = np.arange(len(atoms)) if own is None else np.unique(_flat(own))
-        # vesin gives pairs cell by cell; batches are cut by centre.
+        # vesin sorts pairs by cells, but chunks() needs them sorted by centre.
         place = np.full(len(atoms), -1)
         place[kept] = np.arange(len(kept))
         order = np.argsort(place[i], kind="stable")
@@ -277,7 +278,7 @@ def _flat(centres: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 
 def _outside(centres: npt.NDArray[np.int64] | None, atoms: Atoms) -> str | None:
-    """What is wrong with the choice of atoms, if anything."""
+    """Describe the problem if a chosen atom does not exist."""
     if centres is None:
         return None
     wrong = [index for index in _flat(centres).tolist() if not 0 <= index < len(atoms)]
@@ -317,7 +318,7 @@ def _touching(i: np.ndarray, j: np.ndarray, d: np.ndarray) -> str | None:
 
 
 def _problem(atoms: Atoms) -> str | None:
-    """Why no neighbours can be searched for, if so."""
+    """Describe the problem if neighbours cannot be found for a structure."""
     if len(atoms) == 0:
         return "it has no atoms"
     if not np.isfinite(atoms.positions).all():
@@ -337,7 +338,7 @@ def _problem(atoms: Atoms) -> str | None:
         )
     if len(periodic) and lengths.min() < 0.5:
         return (
-            f"a periodic cell vector is {lengths.min():.3f} Å long; no crystal repeats so soon. "
-            f"Are the units Å?"
+            f"a periodic cell vector is {lengths.min():.3f} Å long, which is too short for a "
+            f"crystal; check that the units are Å"
         )
     return None

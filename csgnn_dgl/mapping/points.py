@@ -1,4 +1,4 @@
-"""Point clouds to features on the concentric grid (Sec. 3.1 and A.6)."""
+"""Map point clouds to features on the concentric grid (Sec. 3.1 and A.6)."""
 
 from __future__ import annotations
 
@@ -26,46 +26,46 @@ class PointMapping(nn.Module):
 
     .. math:: h(x) = \sum_p \exp(-\gamma_i \lVert x - p \rVert^2)
 
-    Equation 1 of "Concentric Spherical GNN for 3D Representation Learning". The sum for a site
-    :math:`x` runs over the points which have it in their neighbourhood. The neighbourhood of a
-    point is made of the three vertices of the face its direction lies in, on some of the
+    This is Equation 1 of "Concentric Spherical GNN for 3D Representation Learning". The sum for a
+    site :math:`x` runs over the points with :math:`x` in their neighbourhood. The neighbourhood of
+    a point has the three vertices of the face that contains its direction, on some of the
     ``R' = R·C`` spheres at radii ``1/R', 2/R', …, 1``:
 
     ``"shell"``
-        all ``C`` spheres of the coarse shell ``floor(|p|·R)`` which the point lies in, with that
-        shell's :math:`\gamma_i`. The authors' released code does so; their tables come from it.
+        All ``C`` spheres of the coarse shell ``floor(|p|·R)`` that contains the point, with that
+        shell's :math:`\gamma_i`, as in the authors' released code, which produced their tables.
     ``"bracket"``
-        the two spheres just outside and inside the point, as the paper says, with the
-        :math:`\gamma_i` of the space between them; within the first sphere only that one, beyond
-        the last sphere only the last.
+        The two spheres just outside and inside the point, as the paper says, with the
+        :math:`\gamma_i` of the space between them; within the first sphere only the first, and
+        beyond the last sphere only the last.
 
-    Sphere ``r·C + k`` of the ``R'`` becomes channel ``k`` of the spatial sphere ``r``.
+    Sphere ``r·C + k`` of the ``R'`` spheres becomes channel ``k`` of the spatial sphere ``r``.
 
     Clouds should be scaled to the unit ball (:func:`~csgnn_dgl.mapping.normalize_clouds`). Points
-    farther out count to the outermost shell, weighted by their distance as all others. Coinciding
-    points add up. A point at the origin (closer than the rounding error of its type) has no
-    direction: the weight it would have at three vertices is spread over all vertices of the
-    innermost shell ("bracket": of the first sphere), so that rotations do not matter to it.
+    farther out belong to the outermost shell, and are weighted by their distance like all others.
+    Coinciding points add up. A point at the origin (closer than the rounding error of its type) has
+    no direction. Its weight for three vertices is spread over all vertices of the innermost shell
+    (with "bracket", of the first sphere), so that its features are invariant under rotation.
 
-    There is nothing to train and nothing to save: the module holds no parameters and no buffers,
-    and works on whatever device the points are on. Sums over points are not in a fixed order on
-    CUDA, unless ``torch.use_deterministic_algorithms(True)`` is set.
+    The module has no parameters and no buffers, and works on the device of the points. On CUDA, the
+    order of sums over points is not fixed unless ``torch.use_deterministic_algorithms(True)`` is
+    set.
 
     Parameters
     ----------
     level
         Icosahedral level ``L``.
     n_spheres
-        Spheres ``R`` kept as space.
+        Number ``R`` of spatial spheres.
     channels
-        Spheres ``C`` grouped to the channels of one spatial sphere.
+        Number ``C`` of spheres that form the channels of one spatial sphere.
     radial
         Radial neighbourhood, see above.
     bandwidth, threshold
         Formula and target value ``T`` of :func:`~csgnn_dgl.mapping.shell_bandwidths`.
     validate
-        Look for NaN, infinity, empty clouds and wrong cloud indices. On CUDA this waits for the
-        device at each call; without it a NaN spreads to its cloud's features in silence.
+        Check for NaN, infinity, empty clouds and wrong cloud indices. On CUDA, the check waits for
+        the device at each call. Without it, a NaN silently spreads to its cloud's features.
 
     Shapes
     ------
@@ -74,7 +74,7 @@ class PointMapping(nn.Module):
     Raises
     ------
     ConfigError
-        Unknown names, sizes below 1, threshold outside (0, 1].
+        A name is unknown, a size is below 1, or the threshold is outside (0, 1].
 
     Examples
     --------
@@ -109,7 +109,7 @@ class PointMapping(nn.Module):
         n_fine = n_spheres * channels
         n_shells = n_spheres if radial == "shell" else n_fine
         gamma = shell_bandwidths(level, n_shells, bandwidth=bandwidth, threshold=threshold)
-        # The share of a point at the origin: three vertices' weights, spread over all of them.
+        # Weight of a point at the origin at each vertex: that of three vertices, spread over all.
         radii = np.arange(1, channels + 1) / n_fine
         centre = 3 / self.num_vertices * np.exp(-gamma[0] * radii**2)
         if radial == "bracket":
@@ -127,15 +127,15 @@ class PointMapping(nn.Module):
     def forward(
         self, points: Tensor, batch: Tensor | None = None, batch_size: int | None = None
     ) -> Tensor:
-        """Features of clouds.
+        """Compute the site features of clouds.
 
         Parameters
         ----------
         points
-            Clouds of one size, shape ``(B, N, 3)``; or all points of clouds of differing size,
-            shape ``(M, 3)``, together with ``batch``.
+            Clouds of the same size, shape ``(B, N, 3)``; or all points of clouds of different
+            sizes, shape ``(M, 3)``, together with ``batch``.
         batch
-            Which cloud each point belongs to, shape ``(M,)``, int64, in any order.
+            Cloud index of each point, shape ``(M,)``, int64, in any order.
         batch_size
             Number ``B`` of clouds; by default one more than the largest index in ``batch``, which
             on CUDA waits for the device.
@@ -143,20 +143,20 @@ class PointMapping(nn.Module):
         Returns
         -------
         Tensor
-            Shape ``(V·R, B, C)``, type and device of ``points``, differentiable with respect to
-            them. float16 and bfloat16 points are computed with in float32.
+            Shape ``(V·R, B, C)``, with the type and device of ``points``, differentiable with
+            respect to them. For float16 and bfloat16 points, the computation is in float32.
 
         Raises
         ------
         DataError
-            Wrong shape or type; with ``validate`` also NaN or infinite coordinates, a cloud
-            without points, or an index outside ``0 … B - 1``.
+            The shape or type is wrong; with ``validate`` also if coordinates are NaN or infinite,
+            a cloud has no points, or an index is outside ``0 … B - 1``.
         """
         flat, cloud, n_clouds = _as_flat(points, batch, batch_size)
         if self.validate:
             _check_values(flat, cloud, n_clouds, None if batch is not None else points.shape[1])
         wide = torch.promote_types(points.dtype, torch.float32)
-        # One row per coordinate: whatever is computed is contiguous over the points.
+        # With one row per coordinate, all operations are contiguous over the points.
         columns = flat.to(wide).t().contiguous()
         squared = (columns * columns).sum(dim=0)
         tiny = torch.finfo(wide).eps
@@ -179,17 +179,17 @@ class PointMapping(nn.Module):
             return out.view(-1, n_clouds, self.channels).to(points.dtype)
 
         gamma, sphere, weightless = self._radial_neighborhood(distance.detach(), at_centre)
-        # Cast first: a quotient of integers has the default type, and only its digits.
+        # Cast before the division: a quotient of integers would have only the default precision.
         radius = (sphere + 1).to(wide) / (self.n_spheres * self.channels)
-        # |p - r v|² = (|p| - r)² + r |p| |u - v|² with unit vectors u, v: unlike an expansion in
-        # dot products it loses no digits where a point is close to a site.
+        # |p - r v|² = (|p| - r)² + r |p| |u - v|² with unit vectors u, v. Unlike an expansion in
+        # dot products, this loses no digits where a point is close to a site.
         decay = -gamma[:, None]
         falloff = decay * (distance[:, None] - radius).square()
         falloff = falloff.masked_fill(weightless, -torch.inf)
         slope = (decay * distance[:, None]) * radius
         weight = torch.exp(torch.addcmul(falloff, slope, chord[:, :, None]))
 
-        # One flat index per weight: cheaper on a CPU than adding rows of a few channels.
+        # One flat index per weight is faster on a CPU than adding rows of a few channels.
         shell = sphere // self.channels
         channel = sphere - shell * self.channels
         row = self.faces.corner_ids(face) * (self.n_spheres * n_clouds) + cloud
@@ -199,7 +199,7 @@ class PointMapping(nn.Module):
         return out.view(-1, n_clouds, self.channels).to(points.dtype)
 
     def _triton(self, columns: Tensor) -> ModuleType | None:
-        """The module with a kernel for these points, if there is one."""
+        """The module with a Triton kernel for these points; None if it cannot be used."""
         fixed_order = torch.are_deterministic_algorithms_enabled()
         if self.radial != "shell" or columns.dtype != torch.float32 or fixed_order:
             return None
@@ -210,17 +210,17 @@ class PointMapping(nn.Module):
     def _radial_neighborhood(
         self, distance: Tensor, at_centre: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Bandwidth ``(M,)``, the ``Q`` spheres of each point ``(M, Q)``, and which do not count.
+        """Bandwidth ``(M,)``, the ``Q`` spheres of each point ``(M, Q)``, and which to ignore.
 
-        Spheres are numbered from 0 over all ``R'``; the last result is ``(M, Q)`` or ``(M, 1)``.
+        Spheres are numbered from 0 over all ``R'``. The last result is ``(M, Q)`` or ``(M, 1)``.
         """
         gamma = self._tables.get("gamma", distance.device, distance.dtype)
         shell = (distance * len(gamma)).floor().long().clamp_(0, len(gamma) - 1)
         if self.radial == "shell":
             grouped = torch.arange(self.channels, device=distance.device)
             return gamma[shell], shell[:, None] * self.channels + grouped, at_centre[:, None]
-        # The farthest point of a normalised cloud is on the last sphere, up to rounding: it must
-        # not depend on the rounding whether the sphere before is on its other side.
+        # The farthest point of a normalised cloud is on the last sphere, up to rounding. Rounding
+        # must not decide whether the sphere before the last is in its neighbourhood.
         beyond = distance > 1 + 16 * torch.finfo(distance.dtype).eps
         no_inner = at_centre | (shell == 0) | beyond
         spheres = torch.stack([shell, (shell - 1).clamp_(min=0)], dim=1)
@@ -229,7 +229,7 @@ class PointMapping(nn.Module):
     def _centre_share(
         self, at_centre: Tensor, cloud: Tensor, n_clouds: int, dtype: torch.dtype
     ) -> Tensor:
-        """What the points at the origin add to the innermost shell; (V, R, B, C)."""
+        """Contribution of points at the origin to the innermost shell; (V, R, B, C)."""
         share = self._tables.get("centre", cloud.device, dtype)
         size = (self.num_vertices, self.n_spheres, n_clouds, self.channels)
         out = torch.zeros(size, device=cloud.device, dtype=dtype)
@@ -247,18 +247,18 @@ class PointMapping(nn.Module):
 def _as_flat(
     points: Tensor, batch: Tensor | None, batch_size: int | None
 ) -> tuple[Tensor, Tensor, int]:
-    """Points (M, 3), cloud of each (M,), number of clouds; from either form of input."""
+    """Points (M, 3), cloud index of each (M,), and number of clouds, from either form of input."""
     shape = tuple(points.shape)
     if not points.is_floating_point():
         raise DataError(f"points are {points.dtype}, but floating-point numbers are needed")
     if batch is None:
         if points.dim() != 3 or points.shape[-1] != 3:
-            hint = "; for clouds of differing size give batch too" if points.dim() == 2 else ""
+            hint = "; for clouds of different sizes give batch too" if points.dim() == 2 else ""
             raise DataError(f"points have shape {shape}, but (B, N, 3) is needed{hint}")
         if batch_size not in (None, shape[0]):
             raise DataError(f"batch_size is {batch_size}, but the points are {shape[0]} clouds")
         if 0 in shape:
-            raise DataError(f"points have shape {shape}: there is no cloud, or no point in it")
+            raise DataError(f"points have shape {shape}: there is no cloud, or a cloud is empty")
         cloud = torch.arange(shape[0], device=points.device).repeat_interleave(shape[1])
         return points.reshape(-1, 3), cloud, shape[0]
     if points.dim() != 2 or points.shape[-1] != 3:
@@ -279,7 +279,7 @@ def _as_flat(
 
 
 def _check_values(points: Tensor, cloud: Tensor, n_clouds: int, per_cloud: int | None) -> None:
-    """Finite coordinates; for flat clouds also indices in range, and at least one point each."""
+    """Check that coordinates are finite; for flat clouds also that indices and sizes are valid."""
     if per_cloud is None:
         if bool(((cloud < 0) | (cloud >= n_clouds)).any()):
             raise DataError(
@@ -293,7 +293,7 @@ def _check_values(points: Tensor, cloud: Tensor, n_clouds: int, per_cloud: int |
     if not bool(finite.all()):
         bad = int((~finite.all(dim=1)).nonzero()[0])
         index = int(cloud[bad])
-        # Counted within the cloud, as its owner numbers the points.
+        # Index of the point within its own cloud.
         place = bad % per_cloud if per_cloud else int((cloud[:bad] == index).sum())
         values = ", ".join(f"{value:g}" for value in points[bad].tolist())
         raise DataError(f"point {place} of cloud {index} is not finite: ({values})")

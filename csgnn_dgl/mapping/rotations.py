@@ -1,4 +1,4 @@
-"""Random rotations of clouds, by protocol."""
+"""Random rotations of clouds under a protocol."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ def random_rotations(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Random rotation matrices.
+    """Draw random rotation matrices.
 
     Parameters
     ----------
     n
-        How many.
+        Number of rotations.
     protocol
-        ``"none"``: identities; ``"z"``: a uniform angle about ``up_axis``, whichever it is called;
+        ``"none"``: identities; ``"z"``: a uniform angle about ``up_axis``, which need not be z;
         ``"so3"``: uniform on SO(3) (Haar measure), from normal quaternions; ``"euler"``: three
-        uniform Euler angles, ``Rz Ry Rx``, which is *not* uniform and is kept to compare with work
-        that does so (the released code of the concentric spherical GNN among them).
+        uniform Euler angles, ``Rz Ry Rx``. The last is *not* uniform; it exists for comparison with
+        work that uses it, such as the released code of the concentric spherical GNN.
     up_axis
         Axis of the ``"z"`` protocol.
     generator
-        A CPU generator. Numbers are drawn in float64 on the CPU: one seed gives the same
+        A CPU generator. Numbers are drawn in float64 on the CPU, so that a seed gives the same
         rotations on every device and in every precision.
     dtype, device
-        Of the result.
+        Type and device of the result.
 
     Returns
     -------
@@ -60,13 +60,13 @@ def random_rotations(
     Raises
     ------
     ConfigError
-        Unknown protocol or axis.
+        The protocol or the axis is unknown.
 
     Examples
     --------
     >>> generator = torch.Generator().manual_seed(0)
-    >>> turn = random_rotations(2, "so3", "z", generator, dtype=torch.float64)
-    >>> torch.allclose(turn @ turn.transpose(1, 2), torch.eye(3).double())
+    >>> rotations = random_rotations(2, "so3", "z", generator, dtype=torch.float64)
+    >>> torch.allclose(rotations @ rotations.transpose(1, 2), torch.eye(3).double())
     True
     """
     check_protocol(protocol, up_axis)
@@ -84,7 +84,7 @@ def random_rotations(
                 _about_axis(angles[:, i], axis) for i, axis in enumerate(get_args(UpAxis))
             )
             matrices = about_z @ about_y @ about_x
-    # Type first: not every device knows float64.
+    # Change the type first, because some devices do not support float64.
     return matrices.to(dtype).to(device)
 
 
@@ -101,7 +101,7 @@ def rotate_clouds(points: Tensor, rotations: Tensor) -> Tensor:
     Raises
     ------
     DataError
-        Shapes that do not fit.
+        The shapes do not fit.
 
     Examples
     --------
@@ -115,10 +115,10 @@ def rotate_clouds(points: Tensor, rotations: Tensor) -> Tensor:
             f"points have shape {tuple(points.shape)} and rotations {tuple(rotations.shape)}, "
             "but (B, N, 3) and (B, 3, 3) are needed"
         )
-    # No matmul: under autocast, or with TF32, it would round the coordinates.
+    # Not matmul, which would round the coordinates under autocast or with TF32.
     columns = rotations.transpose(1, 2)[:, :, None]
-    turned = points[..., 0:1] * columns[:, 0]
-    return turned + points[..., 1:2] * columns[:, 1] + points[..., 2:3] * columns[:, 2]
+    rotated = points[..., 0:1] * columns[:, 0]
+    return rotated + points[..., 1:2] * columns[:, 1] + points[..., 2:3] * columns[:, 2]
 
 
 def _from_quaternions(quaternion: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Constant tables which follow the data to its device and precision."""
+"""Constant tables on the device and in the precision of the data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Tables"]
 
 @lasting
 def _tensor(array: NDArray[np.float64] | NDArray[np.int64], dtype: torch.dtype) -> Tensor:
-    # tensor, not from_numpy: the original must be out of the copy's reach.
+    # Not from_numpy, whose result would share memory with the original.
     table = torch.tensor(array)
     return table.to(dtype) if table.is_floating_point() else table
 
@@ -23,14 +23,14 @@ class Tables:
     """Named constant arrays, with one tensor copy per device and floating-point type.
 
     They are deliberately not module buffers. ``module.half()`` would round a buffer, and a later
-    ``.double()`` would not bring the digits back, so that points fall into the wrong face;
-    distributed training would send buffers to every process at each step. Here each copy is cast
-    from the float64 (or int64) original, and nothing of it reaches a checkpoint.
+    ``.double()`` would not restore the digits, so that points would be assigned to wrong faces.
+    Distributed training would send buffers to every process at each step. Here each copy is cast
+    from the float64 (or int64) original, and checkpoints do not contain it.
 
     Parameters
     ----------
     arrays
-        Floating-point arrays are cast to the type asked for; integer arrays stay int64.
+        The arrays. Floating-point arrays are cast to the requested type; integers stay int64.
 
     Examples
     --------
@@ -44,19 +44,19 @@ class Tables:
         self._copies: dict[tuple[str, torch.device, torch.dtype], Tensor] = {}
 
     def get(self, name: str, device: torch.device, dtype: torch.dtype) -> Tensor:
-        """The table ``name`` on ``device``; the same tensor at each call, only to be read."""
+        """Get the table ``name`` on ``device``: the same tensor at each call; do not change it."""
         key = (name, device, dtype)
         if key in self._copies:
             return self._copies[key]
-        # Validation often runs first, in inference mode; a tensor made in that mode could not take
-        # part in training afterwards.
+        # Validation often runs first, in inference mode. A tensor made in that mode could not be
+        # used in training afterwards.
         with torch.inference_mode(False):
             table = _tensor(self._arrays[name], dtype).to(device)
-        # A tracer's tensors are of no use to anybody else.
+        # Tensors of a tracer cannot be used outside of it, so they are not kept.
         if type(table) is Tensor:
             self._copies[key] = table
         return table
 
     def __getstate__(self) -> dict[str, object]:
-        """Copies stay behind when a module is pickled or deep-copied; they are rebuilt on use."""
+        """Leave out the copies when pickled or deep-copied; they are made again when needed."""
         return {"_arrays": self._arrays, "_copies": {}}

@@ -1,4 +1,4 @@
-"""Large structures cut into tiles, each with what surrounds it: memory does not grow with size."""
+"""Cut large structures into tiles with their surroundings, to limit memory."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Tile:
     atoms
         The part and its surroundings; not periodic in the directions that were cut.
     centres
-        Which of ``atoms`` make up the part, ascending.
+        Indices in ``atoms`` of the atoms of the part, ascending.
     origin
-        Numbers of these in the whole structure, in the same order.
+        Their indices in the whole structure, in the same order.
     """
 
     atoms: Atoms
@@ -37,10 +37,10 @@ class Tile:
 
 
 def tiles(atoms: Atoms, cutoff: float, size: int) -> Iterator[Tile]:
-    """Cut a structure into tiles of at most ``size`` atoms whose neighbourhoods are whole.
+    """Cut a structure into tiles of at most ``size`` atoms with complete neighbourhoods.
 
-    The longest direction is halved, by numbers of atoms, until the tiles are small enough. A
-    direction shorter than twice the cutoff is never cut, so tiles may stay larger.
+    A tile is halved along its longest direction, by number of atoms, until it is small enough. A
+    direction shorter than twice the cutoff is never cut, so tiles may be larger than ``size``.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def tiles(atoms: Atoms, cutoff: float, size: int) -> Iterator[Tile]:
     cutoff
         Largest distance of a neighbour [Å].
     size
-        Most atoms of a tile.
+        Largest number of atoms of a tile.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def tiles(atoms: Atoms, cutoff: float, size: int) -> Iterator[Tile]:
     (8, True)
     """
     if size < 1:
-        raise ConfigError(f"tiles of {size} atoms hold nothing: the size must be at least 1")
+        raise ConfigError(f"the size of tiles is {size} atoms, but it must be at least 1")
     cell = np.asarray(atoms.cell.complete().array)
     # Distance between opposite faces of the cell, for each of its directions [Å].
     heights = 1 / np.linalg.norm(np.linalg.inv(cell), axis=0)
@@ -112,7 +112,7 @@ def _tile(
             kept_places.append(moved)
         numbers, found = np.concatenate(kept_numbers), np.concatenate(kept_places)
         pbc[axis] = False
-    # The members are where no image was taken.
+    # Members are those atoms that were not moved to a periodic image.
     is_member = np.zeros(len(atoms), dtype=bool)
     is_member[members] = True
     same = is_member[numbers] & (np.abs(found - places[numbers]) < 1e-12).all(axis=1)

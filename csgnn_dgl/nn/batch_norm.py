@@ -1,4 +1,4 @@
-"""Batch norm whose statistics are those of the batches of all processes, on CPUs too."""
+"""Batch norm with statistics over the batches of all processes, on CPUs too."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _processes() -> int:
 
 
 def _others(tensor: Tensor) -> list[int]:
-    """All dimensions but that of the channels, which is the second."""
+    """All dimensions except that of the channels, which is the second."""
     return [0, *range(2, tensor.dim())]
 
 
@@ -27,7 +27,7 @@ def _per_channel(values: Tensor, like: Tensor) -> Tensor:
 
 
 def _global_moments(values: Tensor) -> tuple[Tensor, Tensor, int]:
-    """Mean and variance of each channel over all processes, and over how many numbers they are."""
+    """Mean and variance of each channel over all processes, and the count of numbers."""
     count = values.numel() // values.shape[1] if values.shape[1] else 0
     mean = values.sum(dim=_others(values)) / max(count, 1)
     squares = (values - _per_channel(mean, values)).square().sum(dim=_others(values))
@@ -37,7 +37,7 @@ def _global_moments(values: Tensor) -> tuple[Tensor, Tensor, int]:
     means, squares, counts = gathered.unbind(dim=1)
     total = counts.sum(dim=0)
     mean = (means * counts).sum(dim=0) / total
-    # The spread within processes, and that between them.
+    # The variance within processes, plus the variance between them.
     variance = (squares + counts * (means - mean).square()).sum(dim=0) / total
     return mean.to(values.dtype), variance.to(values.dtype), int(total[0])
 
@@ -55,7 +55,7 @@ class _Normalise(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         (grad,) = grads
         scaled, deviation = ctx.saved_tensors
-        # The numbers of every process move the mean and the variance, so all gradients count.
+        # Mean and variance depend on the numbers of every process, so all gradients contribute.
         dims = _others(grad)
         sums = torch.stack([grad.sum(dim=dims), (grad * scaled).sum(dim=dims)])
         distributed.all_reduce(sums)
@@ -66,9 +66,9 @@ class _Normalise(torch.autograd.Function):
 class _Synchronised(_BatchNorm):
     """Batch norm over the batches of all processes together, in training.
 
-    With equal batches, several processes then do what one does with all of their samples in a
-    single batch. Every process must call it equally often, in the same order; a process's own batch
-    may be empty.
+    With batches of equal size, several processes then give the same result as one process with all
+    samples in one batch. Every process must call it equally often and in the same order. The batch
+    of a process may be empty.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -112,7 +112,8 @@ class _Synchronised3d(_Synchronised, nn.BatchNorm3d):
     pass
 
 
-# torch's own, which its constructor would give a process group: the default one.
+# Classes of torch's own SyncBatchNorm. Modules change their class without its constructor, which
+# would set the process group, so the default group is set here.
 class _Torch1d(nn.SyncBatchNorm, nn.BatchNorm1d):
     process_group = None
 
@@ -142,20 +143,20 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def synchronise_batch_norm(module: Module, device: torch.device | str = "cpu") -> Module:
-    """Let every batch norm inside ``module`` see the batches of all processes, on CPUs too.
+    """Let every batch norm in ``module`` use the batches of all processes, on CPUs too.
 
-    Elsewhere it is :class:`torch.nn.SyncBatchNorm`, which CPUs do not have. Modules are changed in
-    place: they keep their parameters, buffers and hooks, so an optimiser made before still holds
-    what it holds. Subclasses of torch's three classes are left alone, and so is everything in a run
-    of a single process.
+    On other devices this is :class:`torch.nn.SyncBatchNorm`, which does not support CPUs. Modules
+    are changed in place and keep their parameters, buffers and hooks, so existing optimisers stay
+    valid. Subclasses of torch's three classes are not changed. In a run of a single process nothing
+    is changed.
 
     Parameters
     ----------
     module
         A model. Inputs of its :class:`torch.nn.BatchNorm1d`, ``2d`` and ``3d`` may have any shape
-        that these take.
+        that these modules accept.
     device
-        Where the model will be trained.
+        Device on which the model will be trained.
 
     Examples
     --------
@@ -184,5 +185,5 @@ def revert_batch_norm(module: Module) -> Module:
 def _change(module: nn.Module, classes: _Classes) -> None:
     for child in module.modules():
         if type(child) in classes:
-            # The classes differ in behaviour only.
+            # The classes differ only in behaviour, not in state.
             child.__class__ = classes[type(child)]

@@ -18,8 +18,8 @@ from csgnn_dgl.ops import radial_conv_regular
 
 __all__ = ["IntraBlock", "RadialBlock", "radial_stack"]
 
-# A piece has at least so many bytes of the widest features; there are at most so many pieces, as
-# many small convolutions take longer than few large ones.
+# Smallest size of the widest features of a piece, and largest number of pieces. Many small
+# convolutions would take longer than few large ones.
 _PIECE_BYTES, _PIECES = 2**20, 8
 
 
@@ -29,7 +29,7 @@ def _activated(
     graph: Any,
     feat: Tensor | tuple[Tensor, Tensor],
 ) -> Tensor:
-    """Convolution, norm over all sites and samples, ReLU."""
+    """Apply convolution, norm over all sites and samples, and ReLU."""
     plain_norm = untouched(norm, nn.BatchNorm1d)
     if plain_norm and is_fixed(norm) and untouched(conv, IntraConv, RadialConv):
         weight = conv.weight.t() if isinstance(conv, IntraConv) else conv.weight
@@ -37,13 +37,13 @@ def _activated(
         return F.relu(out, inplace=True)
     out = conv(graph, feat)
     rows = norm(out.reshape(-1, out.shape[-1]))
-    # In place only if nobody else has seen these rows. (Batch norm's gradient does not need them.)
+    # In place only if no hook has seen these rows. Batch norm's gradient does not need them.
     return F.relu(rows, inplace=plain_norm).reshape(out.shape)
 
 
 @bypassable
 class IntraBlock(nn.Module):
-    """:class:`IntraConv`, batch norm over all sites and samples, ReLU, residual.
+    """A block of :class:`IntraConv`, batch norm over all sites and samples, ReLU, and residual.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class IntraBlock(nn.Module):
     self_loop
         See :class:`IntraConv`.
     residual
-        Add the input wherever ``C == F``.
+        Add the input if ``C == F``.
 
     Shapes
     ------
@@ -76,7 +76,7 @@ class IntraBlock(nn.Module):
             own = destination_features(graph, self.conv.etype, feat)
         else:
             own = source_features(feat)[: len(out)]
-        # ReLU's gradient does need its output, and a sum has the wider type of its parts.
+        # Not in place if ReLU's gradient needs its output, or if the sum has another type.
         if out.requires_grad or out.dtype != own.dtype:
             return out + own
         return out.add_(own)
@@ -84,7 +84,7 @@ class IntraBlock(nn.Module):
 
 @bypassable
 class RadialBlock(nn.Module):
-    """:class:`RadialConv`, batch norm over all sites and samples, ReLU; no residual.
+    """A block of :class:`RadialConv`, batch norm over all sites and samples, and ReLU.
 
     Parameters
     ----------
@@ -109,12 +109,12 @@ class RadialBlock(nn.Module):
 
 
 def radial_stack(blocks: Sequence[nn.Module], graph: Any, feat: Tensor) -> Tensor:
-    """Several radial blocks one after the other.
+    """Apply several radial blocks one after the other.
 
-    Vertices do not see each other here. So without gradients, in evaluation on a CPU, all blocks
-    are applied to some vertices, then to the next ones: nothing but the result is as large as
-    ``feat``, and what lies between stays in the cache. If a block or a part of one is watched or
-    replaced (see :mod:`csgnn_dgl.nn.bypass`), each block is called with all vertices.
+    In these blocks vertices do not depend on each other. So in evaluation on a CPU without
+    gradients, all blocks are applied to some vertices at a time. Then only the result is as large
+    as ``feat``, and intermediate features stay in the cache. If a block or a part of one has hooks
+    or was replaced (see :mod:`csgnn_dgl.nn.bypass`), each block is called with all vertices.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def _bypassed(blocks: Sequence[nn.Module]) -> list[RadialBlock]:
     """The blocks if they may all be bypassed, otherwise an empty list."""
     found = []
     for block in blocks:
-        # Exactly a RadialBlock: untouched() says so, isinstance() tells the type checker.
+        # untouched() requires exactly a RadialBlock; isinstance() is for the type checker.
         if not (untouched(block, RadialBlock) and isinstance(block, RadialBlock)):
             return []
         if not (untouched(block.conv, RadialConv) and untouched(block.norm, nn.BatchNorm1d)):
@@ -163,7 +163,7 @@ def _in_pieces(blocks: Sequence[RadialBlock], spheres: int, feat: Tensor) -> Ten
     weights = []
     for block in blocks:
         weight, bias = fuse_batch_norm(block.conv.weight, block.conv.bias, block.norm)
-        # In the order in which the convolution wants it: once, not for every piece.
+        # Put the weight into the memory order of the convolution once, not for every piece.
         weights.append((weight.transpose(1, 2).contiguous().transpose(1, 2), bias))
     nodes, batch = feat.shape[:2]
     widest = max(len(weight) for weight, _ in weights)

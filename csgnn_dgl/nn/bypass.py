@@ -1,8 +1,7 @@
-"""Whether a fast path may take the place of a module without anybody noticing.
+"""Decide whether a fast path may replace the call of a module without an observable difference.
 
-Every fast path that does not call a module asks :func:`untouched` about it first, and calls it
-like any other module if the answer is no. So hooks fire, replaced and wrapped modules run, and
-there is one place where this is decided.
+Every fast path that does not call a module asks :func:`untouched` first. If the answer is no, it
+calls the module as usual. So hooks fire, and replaced and wrapped modules run.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ __all__ = ["bypassable", "untouched"]
 
 Kind = TypeVar("Kind", bound=type[nn.Module])
 
-# The methods that fast paths stand for, as they were when their classes were made.
+# The methods that fast paths replace, as they were when their classes were defined.
 _FORWARD: dict[type[nn.Module], Callable[..., Any]] = {
     kind: kind.forward for kind in (nn.BatchNorm1d, nn.ModuleList)
 }
@@ -25,24 +24,24 @@ _CALL = nn.Module.__call__
 
 
 def bypassable(kind: Kind) -> Kind:
-    """Class decorator for modules that some fast path computes without calling them."""
+    """Class decorator for modules that a fast path may compute without calling them."""
     _FORWARD[kind] = kind.forward
     return kind
 
 
 def untouched(module: object, *kinds: type[nn.Module]) -> bool:
-    """Whether calling ``module`` does what its class's ``forward`` does and nothing else.
+    """Whether calling ``module`` only runs the ``forward`` of its class.
 
-    That is not so if it has hooks of its own (old-style weight norm and pruning are hooks too), if
-    there are global ones, if it is an instance of a subclass (parametrizations make one), or if its
-    ``forward`` was replaced or compiled in place.
+    This is false if the module has hooks (old-style weight norm and pruning are hooks, too), if
+    there are global hooks, if it is an instance of a subclass (parametrizations make one), or if
+    its ``forward`` was replaced or compiled in place.
 
     Parameters
     ----------
     module
-        What a fast path would not call.
+        The module that a fast path would not call.
     kinds
-        Classes of which it must be exactly one; by default any :func:`bypassable` one.
+        Allowed classes, without subclasses; by default all :func:`bypassable` ones.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Batch norm in evaluation, moved into the weights of the linear layer before it."""
+"""Fuse batch norm in evaluation into the weights of the linear layer before it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ __all__ = ["fuse_batch_norm", "is_fixed"]
 
 
 def is_fixed(norm: nn.BatchNorm1d) -> bool:
-    """Whether ``norm`` is the same affine map for every batch: in evaluation, with statistics."""
+    """Whether ``norm`` is in evaluation mode with statistics, and so the same for every batch."""
     return not (norm.training or norm.running_mean is None or norm.running_var is None)
 
 
 def fuse_batch_norm(
     weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm1d
 ) -> tuple[Tensor, Tensor]:
-    """Weights ``(F, ...)`` and bias ``(F,)`` of a linear layer that ``norm`` then follows no more.
+    """Fuse ``norm`` into a linear layer; returns its weights ``(F, ...)`` and bias ``(F,)``.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Checks that refuse graphs on which a layer would compute something else than it says.
+"""Refuse graphs on which a layer would silently compute a wrong result.
 
-DGL's transforms know nothing of spheres: ``add_self_loop`` fills new edges' ``offset`` with 1,
-``add_reverse_edges`` doubles relations that go both ways already, ``reverse`` keeps the offsets.
+DGL's transforms do not know about spheres. ``add_self_loop`` sets the ``offset`` of new edges to 1,
+``add_reverse_edges`` doubles relations that go both ways already, and ``reverse`` keeps offsets.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Canonical = tuple[str, str, str]
 
 
 def _first(condition: Tensor) -> int | None:
-    """Index of the first true value."""
+    """Index of the first true value; None if there is none."""
     where = torch.nonzero(condition).flatten()
     return int(where[0]) if where.numel() else None
 
 
 def _repeated(keys: Tensor) -> int | None:
-    """Index of a value that has been there before."""
+    """Index of a value that occurs earlier; None if all are different."""
     order = torch.argsort(keys, stable=True)
     sorted_keys = keys[order]
     again = _first(sorted_keys[1:] == sorted_keys[:-1])
@@ -35,12 +35,12 @@ def _repeated(keys: Tensor) -> int | None:
 
 
 def check_one_relation(edge_data: Mapping[str, Tensor]) -> None:
-    """Refuse anonymous edges of several kinds, as ``dgl.to_homogeneous`` mixes them.
+    """Refuse anonymous edges of several kinds, which ``dgl.to_homogeneous`` makes.
 
     Raises
     ------
     DataError
-        Several kinds.
+        There are several kinds.
     """
     kinds = edge_data.get("_TYPE")
     if kinds is not None and bool((kinds != kinds[:1]).any()):
@@ -56,7 +56,7 @@ def check_block(graph: Any, etype: Canonical, dst: Tensor) -> None:
     Raises
     ------
     DataError
-        They are not; or some of the edges lead to other nodes.
+        The destinations are not the first sources, or edges lead to other nodes.
     """
     count = graph.number_of_dst_nodes(etype[2])
     if dst.numel() and int(dst.max()) >= count:
@@ -76,7 +76,7 @@ def check_block(graph: Any, etype: Canonical, dst: Tensor) -> None:
     ):
         raise DataError(
             f"the destinations of a block of {etype} must be its first sources, in the same order, "
-            f"and both must carry their numbers (data '_ID'); make it with "
+            f"and both must have their numbers (data '_ID'); make it with "
             f"dgl.to_block(graph, include_dst_in_src=True)"
         )
 
@@ -86,12 +86,12 @@ def check_sites(
 ) -> None:
     """Refuse doubled edges, and ``intra`` edges between spheres, on nodes with the data ``sphere``.
 
-    On other nodes anything goes, as in DGL: parallel edges may be periodic images, for example.
+    On other nodes all edges are allowed, as in DGL: parallel edges may be periodic images.
 
     Raises
     ------
     DataError
-        An edge that no concentric grid has.
+        An edge cannot belong to a concentric grid.
     """
     if source_sphere is None or sphere is None:
         return
@@ -112,14 +112,14 @@ def check_sites(
         raise DataError(
             f"an edge of {etype} leads from node {u} on sphere {int(source_sphere[u])} to node {v} "
             f"on sphere {int(sphere[v])}, but it must stay within a sphere; correct the node data "
-            f"'sphere', or give the edges another type and the layer its name as `etype`"
+            f"'sphere', or give the edges another type, and the layer that type as `etype`"
         )
 
 
 def check_offsets(
     etype: Canonical, src: Tensor, dst: Tensor, offset: Tensor | None, between: Tensor | None
 ) -> Tensor:
-    """The offset of every radial edge, int64: +1 if it comes from the next sphere outwards, or −1.
+    """Offset of every radial edge, int64: +1 if its source is the next sphere outwards, else −1.
 
     Parameters
     ----------
@@ -130,17 +130,17 @@ def check_offsets(
     offset
         Edge data ``offset``, if there are any.
     between
-        Sphere of the source minus sphere of the destination, if nodes say on which sphere they are.
+        Sphere of the source minus sphere of the destination, if nodes have the data ``sphere``.
 
     Raises
     ------
     DataError
-        Neither is given, or they contradict each other; an edge that no chain has.
+        Neither is given, or they contradict each other, or an edge cannot belong to a chain.
     """
     if offset is None and between is None:
         raise DataError(
-            f"the radial edges {etype} carry no data 'offset' (sphere of the source minus sphere "
-            f"of the destination) and the nodes no data 'sphere' to compute it from; set one of "
+            f"the radial edges {etype} have no data 'offset' (sphere of the source minus sphere of "
+            f"the destination), and the nodes have no data 'sphere' to compute it from; set one of "
             f"them"
         )
     found = between if offset is None else offset.to(torch.int64)
@@ -172,8 +172,8 @@ def check_offsets(
     twice = _repeated(dst * (int(src.max()) + 1 if src.numel() else 1) + src)
     if twice is not None:
         raise DataError(
-            f"radial edge {twice} ({int(src[twice])} → {int(dst[twice])}) stands there twice, so "
-            f"it would count twice. A grid's radial edges go both ways already: "
+            f"radial edge {twice} ({int(src[twice])} → {int(dst[twice])}) exists twice, so it "
+            f"would count twice. A grid's radial edges go both ways already: "
             f"dgl.add_reverse_edges only doubles them. Use the graph as it was, or dgl.to_simple"
         )
     return found

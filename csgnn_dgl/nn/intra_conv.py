@@ -17,19 +17,19 @@ __all__ = ["IntraConv"]
 
 @bypassable
 class IntraConv(nn.Module):
-    r"""Graph convolution within spheres: plain neighbour sum, one weight matrix, bias.
+    r"""Graph convolution within spheres: a plain neighbour sum, one weight matrix, and a bias.
 
     .. math:: y_i = b + \Big(x_i + \sum_{j \in N(i)} x_j\Big) Z
 
-    Equation 2 of "Concentric Spherical GNN for 3D Representation Learning", without degree
-    normalisation. The self loop :math:`x_i` is the released code's addition and can be left out.
+    This is Equation 2 of "Concentric Spherical GNN for 3D Representation Learning", without degree
+    normalisation. The self loop :math:`x_i` is an addition of the released code, and optional.
 
     Parameters
     ----------
     in_feats, out_feats
         Channels ``C`` and ``F``.
     self_loop
-        Count each vertex among its own neighbours.
+        Treat each vertex as its own neighbour.
     bias
         Add ``b``.
     etype
@@ -39,14 +39,13 @@ class IntraConv(nn.Module):
     Shapes
     ------
     feat ``(num_nodes, ..., C)`` → ``(num_nodes, ..., F)``; usually ``(V·R, B, C)``. On a block of
-    ``dgl.to_block`` from its sources to its destinations.
+    ``dgl.to_block``, from the sources to the destinations.
 
     Raises
     ------
     DataError
-        The graph lacks the edge type, or the number of nodes or channels differs; or nodes with
-        the data ``sphere`` are joined as in no concentric grid: twice, across spheres, or to
-        themselves (with ``self_loop``).
+        The graph lacks the edge type; the number of nodes or channels is wrong; or nodes with the
+        data ``sphere`` are joined twice, across spheres, or to themselves (with ``self_loop``).
 
     Examples
     --------
@@ -92,9 +91,11 @@ class IntraConv(nn.Module):
         """The convolution with any weight ``(F, C)`` and bias ``(F,)``."""
         feat = source_features(feat)
         if feat.shape[-1] != self.in_feats:
-            raise DataError(f"{feat.shape[-1]} channels given to a layer for {self.in_feats}")
+            raise DataError(
+                f"features have {feat.shape[-1]} channels, but the layer is for {self.in_feats}"
+            )
         csr = relation(graph, self.etype, self_loops=self.self_loop)
-        # The sum and the matrix product commute: move the narrower features along the edges.
+        # The sum and the matrix product commute, so the sum is done on the narrower features.
         if self.in_feats <= self.out_feats:
             return node_linear(neighbor_sum(csr, feat), weight, bias)
         out = neighbor_sum(csr, node_linear(feat, weight))

@@ -12,10 +12,10 @@ __all__ = ["BatchNormSync"]
 
 
 class BatchNormSync(TorchSyncBatchNorm):
-    """Synchronises batch norm on CPUs too, where Lightning's own plugin fails.
+    """Plugin that synchronises batch norm on CPUs too, where Lightning's own plugin fails.
 
-    Lightning applies it when several processes begin to train, and reverts it at the end; a run of
-    one process is left as it is. See :func:`~csgnn_dgl.nn.batch_norm.synchronise_batch_norm`.
+    Lightning applies it when several processes start to train, and reverts it at the end. A run of
+    one process is not changed. See :func:`~csgnn_dgl.nn.batch_norm.synchronise_batch_norm`.
 
     Examples
     --------

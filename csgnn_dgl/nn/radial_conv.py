@@ -22,8 +22,8 @@ class RadialConv(nn.Module):
 
     .. math:: y_{v,r} = b + \sum_{k=0}^{K-1} W_k\, x_{v,\, r + k - \lfloor K/2 \rfloor}
 
-    Equation 3 of "Concentric Spherical GNN for 3D Representation Learning". On a regular grid it
-    is one dense convolution. On any other graph it follows the edges by their ``offset``; a
+    This is Equation 3 of "Concentric Spherical GNN for 3D Representation Learning". On a regular
+    grid it is one dense convolution. On any other graph it follows the edges by their ``offset``; a
     missing sphere counts as padding and ends the chain.
 
     Parameters
@@ -37,20 +37,20 @@ class RadialConv(nn.Module):
     etype
         Edge type of the chain, by name or as a triple ``(source type, name, destination type)``.
         Edge data ``offset`` (sphere of the source minus sphere of the destination) or node data
-        ``sphere`` tells the direction.
+        ``sphere`` determines the direction.
 
     Shapes
     ------
     feat ``(num_nodes, ..., C)`` → ``(num_nodes, ..., F)``; usually ``(V·R, B, C)``. On a block of
-    ``dgl.to_block`` from its sources to its destinations, with kernels of size 1 or 3.
+    ``dgl.to_block``, from the sources to the destinations, with kernels of size 1 or 3.
 
     Raises
     ------
     ConfigError
-        An even kernel.
+        The kernel size is even or not positive.
     DataError
-        Unknown edge type; edges without direction, or with one that contradicts the nodes'
-        ``sphere``; nodes joined to themselves or twice to another; sizes that differ.
+        The graph lacks the edge type; edges have no direction, or one that contradicts the nodes'
+        ``sphere``; nodes are joined to themselves or twice to another; or sizes differ.
 
     Examples
     --------
@@ -71,7 +71,7 @@ class RadialConv(nn.Module):
     ) -> None:
         super().__init__()
         if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ConfigError(f"kernel_size must be odd and at least 1, not {kernel_size}")
+            raise ConfigError(f"kernel_size is {kernel_size}, but it must be odd and at least 1")
         self.in_feats, self.out_feats = in_feats, out_feats
         self.kernel_size, self.etype = kernel_size, etype
         self.weight = nn.Parameter(torch.empty(out_feats, in_feats, kernel_size))
@@ -99,11 +99,15 @@ class RadialConv(nn.Module):
         """The convolution with any weight ``(F, C, K)`` and bias ``(F,)``."""
         sources = source_features(feat)
         if sources.shape[-1] != self.in_feats:
-            raise DataError(f"{sources.shape[-1]} channels given to a layer for {self.in_feats}")
+            raise DataError(
+                f"features have {sources.shape[-1]} channels, but the layer is for {self.in_feats}"
+            )
         radial = chain(graph, self.etype)
         num_nodes = radial.steps[1].num_columns
         if sources.shape[0] != num_nodes:
-            raise DataError(f"features of {sources.shape[0]} nodes given to a graph of {num_nodes}")
+            raise DataError(
+                f"features are for {sources.shape[0]} nodes, but the graph has {num_nodes}"
+            )
         if radial.n_spheres is not None:
             flat = sources.reshape(num_nodes, -1, self.in_feats)
             out = radial_conv_regular(flat, weight, bias, radial.n_spheres)

@@ -1,7 +1,7 @@
-"""What the kernels need to know of a DGL graph, found out once per graph and kept beside it.
+"""Index tensors of a DGL graph for the kernels, computed once per graph and cached.
 
-Nothing is written into the graph. What is kept is held by weak references: it goes when the graph
-goes, and it is dropped when the graph's structure has been changed in place.
+Nothing is written into the graph. The cache uses weak references, so its entries are freed with the
+graph. They are also dropped when the graph's structure is changed in place.
 """
 
 from __future__ import annotations
@@ -35,32 +35,32 @@ __all__ = [
     "source_features",
 ]
 
-#: Name of a relation, or all of ``(source type, name, destination type)``.
+#: Name of a relation, or the triple ``(source type, name, destination type)``.
 EdgeType = str | tuple[str, str, str]
 Canonical = tuple[str, str, str]
 
-# The edge type of graphs made by dgl.graph, which has no meaning.
+# DGL's default edge type of graphs made by dgl.graph.
 _ANONYMOUS = "_E"
 
 
 @dataclass
 class Prepared:
-    """What the kernels need of one graph; layers take it in the graph's place.
+    """Index tensors of one graph, which layers accept in place of the graph.
 
-    Tracers (``torch.compile``, ``torch.export``) can follow it, which they cannot do with DGL. All
-    other attributes are those of the graph, so that layers which know nothing of this class, DGL's
-    own for example, take it too.
+    Tracers (``torch.compile``, ``torch.export``) cannot trace DGL graphs, but they can trace this
+    class. All other attributes are those of the graph, so that layers that do not know this class,
+    such as DGL's own, accept it too.
 
     Attributes
     ----------
     relations
-        Relations that are prepared, by name; others are looked up in the graph.
+        Prepared relations by name; others are looked up in the graph.
     radial
         The chain, if there is one.
     self_loops
         Whether the relations are prepared for layers with self loops.
     graph
-        Gives the graph.
+        Returns the graph.
     """
 
     relations: dict[str, CSR]
@@ -69,7 +69,7 @@ class Prepared:
     graph: Callable[[], Any]
 
     def on(self, device: torch.device, graph: Callable[[], Any]) -> Prepared:
-        """The same on another device, and for another graph of the same structure."""
+        """Copy to another device, for another graph of the same structure."""
         relations = {name: csr.to(device) for name, csr in self.relations.items()}
         for csr in relations.values():
             _finish(csr, self.self_loops)
@@ -87,13 +87,13 @@ class Prepared:
 @dataclass
 class _KnownChain:
     chain: RadialChain
-    # The data that it was made from, which may be replaced, or changed in place.
+    # The data that it was made from, with their versions: users may replace or change them.
     data: tuple[tuple[Tensor | None, int], ...]
 
 
 @dataclass
 class _Known:
-    index: object  # DGL's own handle of the structure: replaced whenever edges or nodes change
+    index: object  # DGL's handle of the structure, which it replaces when edges or nodes change
     relations: dict[tuple[Canonical, bool], CSR] = field(default_factory=dict)
     chains: dict[Canonical, _KnownChain] = field(default_factory=dict)
 
@@ -109,7 +109,7 @@ def _memory(graph: Any) -> _Known:
 
 
 def _canonical(graph: Any, etype: EdgeType) -> Canonical:
-    """The relation that a layer asks for by ``etype``; the anonymous one answers to any name."""
+    """Find the relation called ``etype``; an anonymous relation matches any name."""
     types: list[Canonical] = graph.canonical_etypes
     if isinstance(etype, tuple):
         fitting = [one for one in types if one == etype]
@@ -133,13 +133,13 @@ def _canonical(graph: Any, etype: EdgeType) -> Canonical:
 def _edges(graph: Any, etype: Canonical) -> tuple[Tensor, Tensor]:
     formats = graph.formats()
     if "coo" not in (*formats["created"], *formats["not created"]):
-        graph = graph.formats("coo")  # restricted to another format: a copy, once per structure
+        graph = graph.formats("coo")  # a copy, made once per structure, if COO is not allowed
     src, dst = graph.edges(etype=etype, order="eid")
     return src.to(torch.int64), dst.to(torch.int64)
 
 
 def relation(graph: Any, etype: EdgeType, *, self_loops: bool = False) -> CSR:
-    """The edges of ``etype`` as rows of sources; anonymous edges (``dgl.graph``) need no name.
+    """Get the edges of ``etype`` as rows of sources; anonymous edges (``dgl.graph``) need no name.
 
     Parameters
     ----------
@@ -148,13 +148,13 @@ def relation(graph: Any, etype: EdgeType, *, self_loops: bool = False) -> CSR:
     etype
         Edge type, by name or as a triple.
     self_loops
-        Count each destination among its own sources.
+        Treat each destination as one of its own sources.
 
     Raises
     ------
     DataError
-        No such edge type; or edges that no concentric grid has, on nodes that say to be of one
-        (node data ``sphere``).
+        The graph lacks the edge type, or nodes with the data ``sphere`` have edges that cannot
+        belong to a concentric grid.
     """
     if isinstance(graph, Prepared):
         csr = graph.relations.get(etype if isinstance(etype, str) else etype[1])
@@ -196,15 +196,15 @@ def _relation(graph: Any, etype: Canonical, self_loops: bool) -> CSR:
         if loops.numel():
             node = int(csr.rows[loops[0]]) * csr.block
             raise DataError(
-                f"an edge of {etype} leads from node {node} to itself, and the layer counts every "
-                f"node among its own neighbours: it would count twice. Make the layer with "
+                f"an edge of {etype} leads from node {node} to itself, but the layer treats every "
+                f"node as its own neighbour, so it would count twice. Make the layer with "
                 f"self_loop=False, or remove the edges with dgl.remove_self_loop(graph, {name!r})"
             )
     return csr.with_own_sources() if graph.is_block else csr.with_self_loops
 
 
 def _num_nodes(graph: Any, etype: Canonical) -> tuple[int, int]:
-    """Sources and destinations, which a block numbers apart."""
+    """Numbers of sources and destinations; a block numbers them separately."""
     if graph.is_block:
         return graph.number_of_src_nodes(etype[0]), graph.number_of_dst_nodes(etype[2])
     return graph.num_nodes(etype[0]), graph.num_nodes(etype[2])
@@ -215,7 +215,7 @@ def _version(data: Tensor | None) -> int:
 
 
 def _regular_spheres(num_nodes: int, src: Tensor, dst: Tensor, offset: Tensor) -> int | None:
-    """``R`` if the edges are just the chains of ``v·R + r``, else None."""
+    """``R`` if the edges are exactly the chains of nodes ``v·R + r``, else None."""
     vertices = num_nodes - src.numel() // 2
     if vertices <= 0 or num_nodes % vertices:
         return None
@@ -231,21 +231,21 @@ def _regular_spheres(num_nodes: int, src: Tensor, dst: Tensor, offset: Tensor) -
 
 
 def chain(graph: Any, etype: EdgeType) -> RadialChain:
-    """The radial relation of ``graph``, by offset.
+    """Get the radial relation of ``graph``, by offset.
 
     Raises
     ------
     DataError
-        No such edge type; edges between two node types; edges that say nothing about which way
-        they point, or what contradicts the nodes' ``sphere``; an offset other than ±1; a node
-        joined to itself, or twice to another.
+        The graph lacks the edge type; edges join two node types, have no direction, or have one
+        that contradicts the nodes' ``sphere``; an offset is not ±1; or a node is joined to itself,
+        or twice to another.
     """
     if isinstance(graph, Prepared):
         return chain(graph.graph(), etype) if graph.radial is None else graph.radial
     canonical = _canonical(graph, etype)
     source_type, _, destination_type = canonical
     if source_type != destination_type:
-        raise DataError(f"radial edges join nodes of one type, not {canonical}")
+        raise DataError(f"{canonical} joins two node types, but radial edges join nodes of one")
     data = tuple(
         (tensor, _version(tensor))
         for tensor in (
@@ -292,25 +292,25 @@ def _chain(
 
 
 def prepare(graph: Any, *, radial: str | None = None, self_loops: bool = True) -> Prepared:
-    """Find out all that kernels ask of a graph.
+    """Compute all index tensors that kernels need of a graph.
 
     Parameters
     ----------
     graph
-        A DGL graph. Later changes to it go unnoticed.
+        A DGL graph. Later changes to it have no effect.
     radial
         Edge type of the chain, if there is one; it must be regular.
     self_loops
-        Whether layers will count each node among its own sources.
+        Whether layers will treat each node as one of its own sources.
 
     Raises
     ------
     DataError
-        As :func:`chain`; also a chain that is not regular.
+        As in :func:`chain`; also if the chain is not regular.
     """
     found = None if radial is None else chain(graph, radial)
     if found is not None and found.n_spheres is None:
-        raise DataError("only a regular grid can be prepared")
+        raise DataError("the chain is not regular, but only a regular grid can be prepared")
     relations = {etype: relation(graph, etype) for etype in graph.etypes if etype != radial}
     for csr in relations.values():
         _finish(csr, self_loops)
@@ -318,7 +318,7 @@ def prepare(graph: Any, *, radial: str | None = None, self_loops: bool = True) -
 
 
 def _finish(csr: CSR, self_loops: bool) -> None:
-    """Find all that is derived from a relation: tracers must see finished values only."""
+    """Compute all derived tensors of a relation now, because tracers cannot compute them."""
     if csr.num_rows == csr.num_columns:
         used = [csr.with_self_loops if self_loops else csr]
         used.append(used[0].transposed)
@@ -330,10 +330,10 @@ def _finish(csr: CSR, self_loops: bool) -> None:
 
 
 def source_features(feat: Tensor | tuple[Tensor, Tensor]) -> Tensor:
-    """Features of the nodes that edges start from.
+    """Features of the nodes at which edges start.
 
-    Layers of DGL may be given a pair, of the sources and of the destinations; ``HeteroGraphConv``
-    always gives one.
+    DGL's layers also accept a pair of features, of sources and of destinations, and
+    ``HeteroGraphConv`` always passes a pair.
     """
     return feat[0] if isinstance(feat, tuple) else feat
 
@@ -341,12 +341,12 @@ def source_features(feat: Tensor | tuple[Tensor, Tensor]) -> Tensor:
 def destination_features(
     graph: Any, etype: EdgeType, feat: Tensor | tuple[Tensor, Tensor]
 ) -> Tensor:
-    """Features of the nodes that edges lead to: a block's destinations are its first sources.
+    """Features of the nodes at which edges end. A block's destinations are its first sources.
 
     Raises
     ------
     DataError
-        Features of the sources only, and edges between two node types.
+        Only features of the sources are given, and edges join two node types.
     """
     if isinstance(feat, tuple):
         return feat[1]

@@ -20,17 +20,17 @@ _KERNELS = {"max": neighborhood_max, "mean": neighbor_mean, "sum": neighbor_sum}
 
 @bypassable
 class VertexPool(nn.Module):
-    r"""Pool the fine neighbourhood of every coarse vertex.
+    r"""Pooling of the fine neighbourhood of every coarse vertex.
 
     .. math:: y_u = f(\{x_v : v \in N(u)\})
 
-    with :math:`N(u)` the vertex and its 1-ring on the finer level: the edges of
-    ``ConcentricGrid.coarsening(level)``, or of any other relation.
+    :math:`N(u)` is the vertex and its 1-ring on the finer level, given by the edges of
+    ``ConcentricGrid.coarsening(level)``. Any other relation may be used as well.
 
     Parameters
     ----------
     mode
-        :math:`f`: ``"max"``, ``"mean"`` or ``"sum"``.
+        The function :math:`f`: ``"max"``, ``"mean"`` or ``"sum"``.
     etype
         Edge type to pool over, by name or as a triple ``(source type, name, destination type)``;
         the anonymous edges of ``dgl.graph`` need no name.
@@ -42,9 +42,9 @@ class VertexPool(nn.Module):
     Raises
     ------
     ConfigError
-        An unknown mode.
+        The mode is unknown.
     DataError
-        The graph lacks the edge type; nodes with the data ``sphere`` are joined twice.
+        The graph lacks the edge type, or nodes with the data ``sphere`` are joined twice.
 
     Examples
     --------
@@ -58,7 +58,7 @@ class VertexPool(nn.Module):
     def __init__(self, mode: PoolMode = "max", *, etype: EdgeType = "pool") -> None:
         super().__init__()
         if mode not in get_args(PoolMode):
-            raise ConfigError(f"mode must be one of {get_args(PoolMode)}, not {mode!r}")
+            raise ConfigError(f"mode is {mode!r}, but it must be one of {get_args(PoolMode)}")
         self.mode, self.etype = mode, etype
 
     def forward(self, graph: Any, feat: Tensor | tuple[Tensor, Tensor]) -> Tensor:

@@ -1,7 +1,7 @@
-"""Kernels on node-major features, free of any graph library.
+"""Kernels on node-major features, without a graph library.
 
 Every kernel takes a :class:`~csgnn_dgl.ops.csr.CSR` (or the sizes of a regular grid) and a tensor
-whose first dimension counts nodes, and runs wherever the tensor lives.
+whose first dimension is that of the nodes. It runs on the device of the tensor.
 """
 
 from csgnn_dgl.ops.csr import CSR

@@ -1,4 +1,4 @@
-"""Which library a kernel goes to: decided here and nowhere else."""
+"""Choose the library that runs a kernel. Only this module does so."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ONEDNN = torch.backends.mkldnn.is_available()
 
 
 def onednn_for(feat: Tensor, *types: torch.dtype) -> bool:
-    """Whether a convolution of ``feat`` goes to oneDNN: on CPUs, if it has one of these ``types``.
+    """Whether oneDNN runs a convolution of ``feat``: on CPUs, if it has one of these ``types``.
 
     Examples
     --------
@@ -36,10 +36,10 @@ def _triton() -> ModuleType | None:
 
 
 def triton_for(feat: Tensor) -> ModuleType | None:
-    """:mod:`csgnn_dgl.ops.triton_kernels` for CUDA features if ``CSGNN_TRITON=1``, else None.
+    """Get :mod:`csgnn_dgl.ops.triton_kernels` for CUDA features if ``CSGNN_TRITON=1``, else None.
 
-    The environment variable must ask for the kernels until ``benchmarks/gpu.py`` has timed them on
-    a GPU. A compiler gets PyTorch's operations, which it fuses itself.
+    The environment variable is required until ``benchmarks/gpu.py`` has timed the kernels on a GPU.
+    ``torch.compile`` always gets PyTorch's operations, which it can fuse.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Compressed sparse rows: who sends to whom, in the order in which the edges were given."""
+"""Compressed sparse rows of a relation, with the edges of a row in the order given."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 def _derived(function: Callable[[CSR], T]) -> cached_property[T]:
-    """A property that is found once; a copy on another device takes it from the original."""
+    """Property that is computed once; a copy on another device takes it from the original."""
 
     @wraps(function)
     def find(csr: CSR) -> T:
@@ -38,21 +38,21 @@ def _derived(function: Callable[[CSR], T]) -> cached_property[T]:
 class CSR:
     """A relation from ``num_columns`` sources to ``num_rows`` destinations.
 
-    Row ``i`` lists the sources of destination ``i``; within a row the order of the edges is kept,
-    because a maximum with ties goes to the first one.
+    Row ``i`` lists the sources of destination ``i``. Within a row the order of the edges is kept,
+    because the first of equal maxima gets the gradient.
 
     Parameters
     ----------
     indptr
-        Where each row begins and the last one ends, int64, shape ``(num_rows + 1,)``.
+        Start of each row, and end of the last one, int64, shape ``(num_rows + 1,)``.
     indices
         Source of every edge, int64, shape ``(num_edges,)``.
     num_columns
         Number of sources.
     block
-        Number of consecutive nodes that each row and each column stands for. Blocks are joined
-        one to one: node ``block·i + k`` hears from nodes ``block·j + k``. All concentric spheres
-        have the same edges, so those of one sphere are enough (:meth:`in_blocks`).
+        Number of consecutive nodes in each row and each column. Blocks are joined one to one: node
+        ``block·i + k`` has the sources ``block·j + k``. All concentric spheres have the same edges,
+        so the edges of one sphere are sufficient (:meth:`in_blocks`).
 
     Examples
     --------
@@ -68,7 +68,7 @@ class CSR:
     num_columns: int
     block: int = 1
     _on_device: dict[torch.device, CSR] = field(default_factory=dict, repr=False)
-    _original: CSR | None = field(default=None, repr=False)  # that this one is a copy of
+    _original: CSR | None = field(default=None, repr=False)  # if this is a copy on another device
 
     @classmethod
     @lasting
@@ -88,17 +88,17 @@ class CSR:
 
     @cached_property
     def num_sources(self) -> int:
-        """Number of nodes that edges may start from."""
+        """Number of nodes at which edges may start."""
         return self.num_columns * self.block
 
     @cached_property
     def num_destinations(self) -> int:
-        """Number of nodes that edges may lead to."""
+        """Number of nodes at which edges may end."""
         return self.num_rows * self.block
 
     @property
     def device(self) -> torch.device:
-        """Where the two index tensors live."""
+        """Device of the two index tensors."""
         return self.indices.device
 
     @_derived
@@ -115,7 +115,7 @@ class CSR:
 
     @_derived
     def transposed(self) -> CSR:
-        """The same edges read from their sources."""
+        """The reversed relation, with a row for each source."""
         other = CSR.from_edges(self.rows, self.indices, self.num_columns, self.num_rows, self.block)
         other.__dict__["transposed"] = self
         return other
@@ -129,8 +129,8 @@ class CSR:
     def padded_sources(self) -> Tensor:
         """Sources as a table ``(max_degree, num_rows)``; short rows repeat their first source.
 
-        Repeating is harmless for a maximum that goes to the first of equals. Rows without any
-        source point at some source and must be masked. Without any edge the table has no rows.
+        The repetition does not affect a maximum for which the first of equals wins. Rows without a
+        source have an arbitrary entry and must be masked. Without edges the table has no rows.
         """
         width = int(self.degrees.max()) if self.num_rows else 0
         slot = torch.arange(width, device=self.device)[:, None]
@@ -145,7 +145,7 @@ class CSR:
 
     @_derived
     def with_self_loops(self) -> CSR:
-        """The same relation with every node among its own sources (square relations only)."""
+        """This relation with every node as one of its own sources (square relations only)."""
         if self.num_rows != self.num_columns:
             raise ValueError(
                 f"self loops need as many sources as destinations; this relation goes from "
@@ -155,9 +155,9 @@ class CSR:
 
     @lasting
     def with_own_sources(self) -> CSR:
-        """The same relation with source ``i`` among the sources of destination ``i``.
+        """This relation with source ``i`` as one of the sources of destination ``i``.
 
-        Destinations must be the first ones of the sources, as in a block of ``dgl.to_block``.
+        Destinations must be the first sources, as in a block of ``dgl.to_block``.
         """
         own = torch.arange(self.num_rows, device=self.device)
         return CSR.from_edges(
@@ -169,7 +169,7 @@ class CSR:
         )
 
     def _edges_of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the edges of each of these rows begin, and the edges, row after row."""
+        """Start of the edges of each of these rows, and the indices of all their edges."""
         counts = self.degrees[rows]
         indptr = torch.cat([counts.new_zeros(1), torch.cumsum(counts, 0)])
         edge = torch.arange(int(indptr[-1]), device=self.device)
@@ -177,7 +177,7 @@ class CSR:
 
     @property
     def by_node(self) -> CSR:
-        """The same relation with a row and a column for every node."""
+        """This relation with a row and a column for every node."""
         if self.block == 1:
             return self
         node = torch.arange(self.num_destinations, device=self.device)
@@ -188,7 +188,7 @@ class CSR:
 
     @lasting
     def in_blocks(self) -> CSR:
-        """The same relation in the largest blocks that its first rows suggest, if all rows agree.
+        """This relation in the largest blocks that fit all rows; without blocks, itself.
 
         Examples
         --------
@@ -199,7 +199,7 @@ class CSR:
         first = int(self.indptr[1]) if self.num_rows else 0
         if self.block > 1 or first == 0:
             return self
-        # For how long every row is the first one, moved on by one node at a time?
+        # Count the rows at the start that equal the first row, shifted by one node for each row.
         alike = int(torch.cumprod(self.degrees == first, 0).sum())
         moved = torch.arange(alike, device=self.device)[:, None] + self.indices[:first]
         same = (self.indices[: alike * first].view(alike, first) == moved).all(dim=1)
@@ -214,7 +214,7 @@ class CSR:
         return found if fits else self
 
     def compose(self, first: CSR) -> CSR:
-        """Two steps as one: ``first``, then this relation; paths that coincide are all kept."""
+        """Compose two steps, ``first`` and then this relation; equal paths are all kept."""
         if self.block != first.block:
             raise ValueError(f"blocks of {first.block} nodes do not fit blocks of {self.block}")
         indptr, edge = first._edges_of(self.indices)
@@ -224,7 +224,7 @@ class CSR:
         )
 
     def to(self, device: torch.device) -> CSR:
-        """This relation on ``device``; a copy is made once and kept."""
+        """Copy this relation to ``device``; the copy is made once and kept."""
         if device == self.device:
             return self
         if device in self._on_device:
@@ -232,7 +232,7 @@ class CSR:
         with torch.inference_mode(False):
             indptr, indices = self.indptr.to(device), self.indices.to(device)
         copied = CSR(indptr, indices, self.num_columns, self.block, _original=self)
-        # A tracer's tensors are of no use to anybody else.
+        # Tensors of a tracer cannot be used outside of it, so they are not kept.
         if type(indices) is Tensor:
             self._on_device[device] = copied
         return copied

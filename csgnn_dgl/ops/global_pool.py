@@ -1,4 +1,4 @@
-"""Maximum over all nodes, whose gradient touches one node per channel."""
+"""Maximum over all nodes, with a gradient for one node per channel."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _BLOCK = 64
 
 
 def first_maximum(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Maximum of each column of ``(num_nodes, width)``, and the number of a node that has it.
+    """Maximum of each column of ``(num_nodes, width)``, and the index of a node that has it.
 
-    ``max(dim=0)`` tracks indices through the whole tensor, one column at a time; finding the best
-    block of rows first and looking only into that block is an order of magnitude faster.
+    ``max(dim=0)`` tracks indices through the whole tensor, one column at a time. It is an order of
+    magnitude faster to find the best block of rows first, and then the index in that block.
     """
     num_nodes, width = rows.shape
     whole = num_nodes // _BLOCK
@@ -64,7 +64,7 @@ class _GlobalMaxBeside(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         through, grad = grads
         (node,) = ctx.saved_tensors
-        # Not in place: whoever used the features may hold this gradient too.
+        # Not in place, because other uses of the features may share this gradient.
         return through.scatter_add(0, node.unsqueeze(0), grad.unsqueeze(0))
 
 
@@ -79,7 +79,7 @@ def global_max(feat: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        Shape ``(...)``. Among equal nodes one gets the whole gradient.
+        Shape ``(...)``. Among nodes with equal values, one gets the whole gradient.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def global_max(feat: Tensor) -> Tensor:
     [3.0, 5.0]
     """
     if feat.shape[0] == 0:
-        raise ValueError("the maximum over no nodes at all is undefined")
+        raise ValueError("there are no nodes, so the maximum is undefined")
     if not (torch.is_grad_enabled() and feat.requires_grad):
         return feat.amax(dim=0)
     out: Tensor = _GlobalMax.apply(feat)
@@ -95,10 +95,10 @@ def global_max(feat: Tensor) -> Tensor:
 
 
 def global_max_beside(feat: Tensor) -> tuple[Tensor, Tensor]:
-    """``feat`` itself, to go on with, and its :func:`global_max`.
+    """Return ``feat``, for further use, and its :func:`global_max`.
 
     The gradient of the maximum is a few numbers, which are added to a copy of the gradient of
-    ``feat``: autograd by itself would fill a tensor with zeros, and add that.
+    ``feat``. Autograd would fill a whole tensor with zeros, and add that.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Values that are found once and kept must serve everybody, whoever was first to ask."""
+"""Compute values that are cached, so that they do not depend on modes of the first caller."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ T = TypeVar("T")
 
 
 def lasting(function: Callable[P, T]) -> Callable[P, T]:
-    """Decorator: make plain tensors, whatever modes the caller is in.
+    """Decorate a function so that it makes plain tensors in all modes of the caller.
 
-    Not inference tensors, which cannot be trained with; not those of a tracer such as
-    ``FakeTensorMode``, which hold no values; and on the CPU, whatever ``torch.set_default_device``
-    says, unless ``function`` names another device.
+    The tensors are not inference tensors, which training cannot use, and not tensors of a tracer
+    such as ``FakeTensorMode``, which hold no values. They are on the CPU for any
+    ``torch.set_default_device``, unless ``function`` names another device.
 
     Examples
     --------

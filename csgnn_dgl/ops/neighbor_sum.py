@@ -1,4 +1,4 @@
-"""Sum over the sources of each destination, with a backward pass that gathers."""
+"""Sum over the sources of each destination, with a backward pass that is a gather, too."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["neighbor_mean", "neighbor_sum"]
 
 
 def _sum(rows: Tensor, indptr: Tensor, indices: Tensor) -> Tensor:
-    # A bag of rows per destination: one pass over contiguous rows, nothing of the size of the
-    # edges is ever written.
+    # With one bag of rows per destination, this is one pass over contiguous rows. No tensor of the
+    # size of the edges is written.
     if triton := triton_for(rows):
         out: Tensor = triton.neighbor_sum(rows, indptr, indices)
         return out
@@ -25,7 +25,7 @@ def _sum(rows: Tensor, indptr: Tensor, indices: Tensor) -> Tensor:
 
 
 class _NeighborSum(torch.autograd.Function):
-    """Takes tensors rather than a CSR, for compilers to follow."""
+    """Takes tensors rather than a CSR, so that compilers can trace it."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, *relation: Tensor) -> Tensor:
@@ -44,8 +44,8 @@ def neighbor_sum(csr: CSR, feat: Tensor) -> Tensor:
 
     .. math:: y_i = \sum_{j \in N(i)} x_j
 
-    Equal to DGL's ``update_all(copy_u, sum)``; a destination without sources gets zero. The
-    gradient is the same sum over the transposed relation, so no scatter is needed.
+    The result equals DGL's ``update_all(copy_u, sum)``. A destination without sources gets zero.
+    The gradient is the same sum over the transposed relation, so no scatter is needed.
 
     Parameters
     ----------

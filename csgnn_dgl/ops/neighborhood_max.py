@@ -15,17 +15,17 @@ from csgnn_dgl.ops.rows import from_rows, source_rows
 __all__ = ["neighborhood_and_global_max", "neighborhood_max"]
 
 
-# A piece, its candidates and their comparison together fit a second-level cache.
+# Size of a piece; the piece, its candidates and their comparison together fit a level-2 cache.
 _CACHED_BYTES = 1024 * 1024
 
 
 def _in_blocks(rows: Tensor) -> bool:
-    """On a CPU; elsewhere, and for a compiler, there are only whole tensors."""
+    """Whether to work on pieces: on a CPU, but not for a compiler."""
     return rows.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def _maximum(rows: Tensor, table: Tensor, winner: Tensor | None) -> Tensor:
-    """Maximum over the columns of ``table``; the slots where it stood go to ``winner``."""
+    """Maximum over the columns of ``table``; its slots are written to ``winner``."""
     num_rows, width = table.shape[1], rows.shape[1]
     best = rows.new_empty(num_rows, width)
     step = max(1, _CACHED_BYTES // max(width * rows.element_size(), 1))
@@ -33,13 +33,13 @@ def _maximum(rows: Tensor, table: Tensor, winner: Tensor | None) -> Tensor:
         block = slice(start, start + step)
         top = best[block]
         torch.index_select(rows, 0, table[0, block], out=top)
-        # Numbers of the features' own type: conversions would take most of the time.
+        # Slots have the features' own type, because conversions would take most of the time.
         slots = torch.zeros_like(top) if winner is not None else None
         for slot in range(1, table.shape[0]):
             candidate = rows.index_select(0, table[slot, block])
             if slots is not None:
-                # Strictly greater: the first of equals wins, as in DGL. Slots ascend, so the last
-                # one that was greater is the largest number.
+                # Strictly greater, so that the first of equals wins, as in DGL. Slots ascend, so
+                # the last slot that was greater is the largest number.
                 greater = torch.gt(candidate, top, out=torch.empty_like(top))
                 torch.maximum(slots, greater.mul_(slot), out=slots)
             torch.maximum(top, candidate, out=top)
@@ -51,7 +51,7 @@ def _maximum(rows: Tensor, table: Tensor, winner: Tensor | None) -> Tensor:
 def _maximum_at_once(
     rows: Tensor, table: Tensor, winner: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
-    """The same on whole tensors, without writing to any."""
+    """Like :func:`_maximum`, on whole tensors and without writing in place."""
     best = rows.index_select(0, table[0])
     for slot in range(1, table.shape[0]):
         candidate = rows.index_select(0, table[slot])
@@ -64,8 +64,8 @@ def _maximum_at_once(
 def _with_winners(
     rows: Tensor, table: Tensor, indptr: Tensor, indices: Tensor, triton: bool
 ) -> tuple[Tensor, Tensor]:
-    """Maximum over the sources of every row, and the slots where it stood."""
-    # As small as can be: it is all that is kept for the backward pass.
+    """Maximum over the sources of every row, and its slots."""
+    # The slots are kept for the backward pass, so their type is as small as possible.
     slot_type = torch.int8 if table.shape[0] <= 127 else torch.int16
     winner = rows.new_zeros(table.shape[1], rows.shape[1], dtype=slot_type)
     if triton and (kernels := triton_for(rows)):
@@ -80,17 +80,17 @@ def _with_winners(
 def _to_winners(
     grad: Tensor, num_columns: int, winner: Tensor, indptr: Tensor, indices: Tensor, *back: Tensor
 ) -> Tensor:
-    """The gradient of the sources, in a tensor of its own."""
+    """Compute the gradient of the sources in a new tensor."""
     if back and not torch.is_grad_enabled() and (triton := triton_for(grad)):
         gathered: Tensor = triton.neighborhood_max_backward(grad, winner, *back)
         return gathered
-    # A row without sources, after the last edge, gets no gradient but needs a place to put it.
+    # A row without sources after the last edge has no gradient, but needs a valid index.
     first = indptr[:-1].clamp(max=indices.shape[0] - 1)
     source = indices.take(first[:, None] + winner)
     return grad.new_zeros(num_columns, grad.shape[1]).scatter_add_(0, source, grad)
 
 
-# Both classes take ``back``, which only Triton uses: the transposed relation, and its edges' slots.
+# Both classes take ``back`` for Triton: the transposed relation, and the slots of its edges.
 class _NeighborhoodMax(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -130,7 +130,7 @@ class _NeighborhoodAndGlobalMax(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         grad, of_largest = grads
         node, *saved = ctx.saved_tensors
-        # This tensor is ours, so what comes through the global maximum is added in place.
+        # The tensor is new, so the gradient of the global maximum may be added in place.
         out = _to_winners(grad, ctx.num_columns, *saved)
         nodes = out.view(ctx.num_nodes, of_largest.shape[0])
         nodes.scatter_add_(0, node.unsqueeze(0), of_largest.unsqueeze(0))
@@ -142,8 +142,8 @@ def neighborhood_max(csr: CSR, feat: Tensor) -> Tensor:
 
     .. math:: y_i = \max_{j \in N(i)} x_j
 
-    Equal to DGL's ``update_all(copy_u, max)``: among equals the first edge gets the gradient, and
-    a destination without sources gets zero.
+    The result equals DGL's ``update_all(copy_u, max)``. The first of equal maxima gets the
+    gradient, and a destination without sources gets zero.
 
     Parameters
     ----------
@@ -192,10 +192,10 @@ def _finished(csr: CSR, best: Tensor, feat: Tensor) -> Tensor:
 
 
 def neighborhood_and_global_max(csr: CSR, feat: Tensor) -> tuple[Tensor, Tensor]:
-    """:func:`neighborhood_max` and :func:`global_max` of the same features.
+    """Compute :func:`neighborhood_max` and :func:`global_max` of the same features.
 
-    Their gradients go into one tensor. Autograd by itself would make one for each, of the size of
-    the features, and add them.
+    Their gradients are added up in one tensor. Autograd would make one tensor of the size of the
+    features for each, and add these.
 
     Parameters
     ----------

@@ -12,12 +12,12 @@ from csgnn_dgl.ops.backend import onednn_for
 
 __all__ = ["node_linear"]
 
-# With fewer rows or fewer multiplications the call itself takes longer than the product.
+# With fewer rows or fewer multiplications, the call takes longer than the product.
 _FEW_ROWS, _LITTLE_WORK = 128, 2**22
 
 
 def _image_width(feat: Tensor, rows: int, out_feats: int) -> int:
-    """Rows per line of the image for the convolution library; 0 if it is not to be used."""
+    """Rows per line of the image for the convolution library; 0 to use a matrix product."""
     if torch.compiler.is_compiling() or not onednn_for(feat, torch.float32):
         return 0
     if rows < _FEW_ROWS or rows * feat.shape[-1] * out_feats < _LITTLE_WORK:
@@ -27,12 +27,12 @@ def _image_width(feat: Tensor, rows: int, out_feats: int) -> int:
 
 
 def node_linear(feat: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    r"""A linear map of the channels of every node.
+    r"""Apply a linear map to the channels of every node.
 
     .. math:: y_i = W x_i + b
 
-    On a CPU tall products with few columns take half the time as a 1×1 convolution of the same
-    memory, in both directions, as measured on an AMD EPYC (``docs/performance.md``).
+    On a CPU, a 1×1 convolution of the same memory takes half the time of a tall product with few
+    columns, forward and backward (measured on an AMD EPYC, see ``docs/performance.md``).
 
     Parameters
     ----------

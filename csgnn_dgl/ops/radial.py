@@ -16,18 +16,18 @@ from csgnn_dgl.ops.node_linear import node_linear
 __all__ = ["radial_conv_by_offset", "radial_conv_regular"]
 
 
-# An older PyTorch does not tell export and compilation apart.
+# Older versions of PyTorch do not distinguish export and compilation.
 _exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
 
-# A batch of this size makes a line that is long enough by itself.
+# With a batch of this size, lines of B numbers are long enough.
 _LONG_BATCH = 32
 
 
 def _as_lines(feat: Tensor, n_spheres: int) -> bool:
-    """Whether a dilated convolution along lines of ``R·B`` numbers is the faster way."""
+    """Whether a dilated convolution along lines of ``R·B`` numbers is faster."""
     if _exporting():
-        return False  # the program is to serve batches of any size
-    # PyTorch's own convolution, which takes the other types, does not like dilation.
+        return False  # the exported program must work for batches of any size
+    # PyTorch's own convolution, which runs the other types, is slow with dilation.
     if not onednn_for(feat, torch.float32, torch.bfloat16):
         return False
     return n_spheres > 3 and feat.shape[1] < _LONG_BATCH
@@ -40,10 +40,10 @@ def radial_conv_regular(
 
     .. math:: y_{v,r} = b + \sum_{k} W_k\, x_{v,\,r + k - \lfloor K/2 \rfloor}
 
-    The node-major memory, read as ``(V, C, R, B)`` with channels last, is what cuDNN wants for a
-    ``K×1`` convolution. oneDNN likes the same memory better as lines ``(V, C, 1, R·B)``, on which
-    it is a ``1×K`` convolution that steps over the batch: its registers hold stretches of a line,
-    and a line of ``B`` numbers is too short for them. Nothing is permuted in either case.
+    cuDNN reads the node-major memory as ``(V, C, R, B)`` with channels last, for a ``K×1``
+    convolution. oneDNN is faster if it reads the same memory as lines ``(V, C, 1, R·B)``, for a
+    ``1×K`` convolution that steps over the batch: its registers hold stretches of a line, and a
+    line of ``B`` numbers is too short for them. Neither needs a permutation.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def radial_conv_regular(
     num_nodes, batch, channels = feat.shape
     reach = min(weight.shape[2] // 2, n_spheres - 1)
     middle = weight.shape[2] // 2
-    # Taps that could only ever meet the padding are not computed.
+    # Leave out taps that would only be applied to the padding.
     taps = weight[:, :, middle - reach : middle + reach + 1]
     if reach == 0 or batch == 0:
         return node_linear(feat, taps[:, :, reach], bias)
@@ -89,7 +89,7 @@ def radial_conv_by_offset(
     *,
     own: Tensor | None = None,
 ) -> Tensor:
-    """Radial convolution on any graph: per tap a neighbour sum, then a matrix product.
+    """Radial convolution on any graph: for each tap, a neighbour sum and a matrix product.
 
     Parameters
     ----------
@@ -100,8 +100,8 @@ def radial_conv_by_offset(
     bias
         Shape ``(F,)``, or None.
     by_offset
-        For each offset other than 0 within the kernel, who feeds whom from that far out.
-        Offsets that are absent count as padding.
+        Relation from sources to destinations for each offset within the kernel, except 0. Missing
+        offsets count as padding.
     own
         Features of the destinations, for the middle tap, shape ``(num_destinations, ..., C)``;
         those of the sources by default.

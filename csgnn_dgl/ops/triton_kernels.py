@@ -1,7 +1,7 @@
-"""Kernels for CUDA, in Triton. Imported only where they are used: Triton is not needed on CPUs.
+"""Triton kernels for CUDA. Imported only where they are used, because CPUs do not need Triton.
 
-Each program of a kernel makes a stretch of one node's row, so neighbours stream through registers
-and nothing of the size of the edges is written. Sums are kept in float32 whatever the features.
+Each program of a kernel computes a part of one node's row, so neighbours stream through registers,
+and no tensor of the size of the edges is written. Sums are in float32 for all types of features.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = [
     "neighborhood_max_backward",
 ]
 
-_MOST = 1024  # numbers of a row per program
+_MOST = 1024  # largest count of numbers of a row per program
 
 
 def _grid(num_rows: int, width: int) -> tuple[tuple[int, int], int]:
@@ -59,7 +59,7 @@ def _max_kernel(x, indptr, indices, y, winner, width, BLOCK: tl.constexpr):
     for edge in range(first, last):
         source = tl.load(indices + edge)
         value = tl.load(x + source * width + column, mask=inside, other=0.0).to(tl.float32)
-        # The first edge always wins, so that NaN and -inf leave a valid place.
+        # The first edge always wins, so that the slot is valid for NaN and -inf, too.
         greater = (value > best) | (value != value) | (edge == first)
         place = tl.where(greater, (edge - first).to(tl.int32), place)
         best = tl.where(greater, value, best)
@@ -95,7 +95,7 @@ def _max_backward_kernel(grad, winner, indptr, indices, slots, y, width, BLOCK: 
 def neighborhood_max_backward(
     grad: Tensor, winner: Tensor, back_indptr: Tensor, back_indices: Tensor, back_slots: Tensor
 ) -> Tensor:
-    """The gradient of every source, gathered from the rows that it feeds, in a fixed order.
+    """Compute the gradient of every source by a gather from its destinations, in a fixed order.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def neighborhood_max_backward(
     back_indptr, back_indices
         The transposed relation.
     back_slots
-        For each of its edges the slot in the row that it leads to, int32.
+        Slot of each of its edges in the row of the destination, int32.
     """
     grad = grad.contiguous()
     out = grad.new_empty(back_indptr.shape[0] - 1, grad.shape[1])
@@ -135,7 +135,7 @@ def _point_weights_kernel(
     channel = tl.arange(0, CHANNELS)
     real = point < num_points
     away = tl.load(distance + point, mask=real, other=1.0)
-    # Within the table whatever the distance, NaN included.
+    # Keep the index within the table for any distance, including NaN.
     shell = tl.maximum(tl.minimum(away * n_spheres, n_spheres - 1.0), 0.0).to(tl.int32)
     decay = -tl.load(gamma + shell, mask=real, other=1.0)[:, None]
     radius = (shell[:, None] * channels + channel[None, :] + 1).to(tl.float32)
@@ -143,7 +143,7 @@ def _point_weights_kernel(
     falloff = decay * (away[:, None] - radius) * (away[:, None] - radius)
     slope = decay * away[:, None] * radius
     sample = tl.load(cloud + point, mask=real, other=0)
-    # A point at the origin has no direction; it comes with a distance below zero.
+    # A point at the origin has no direction; the caller marks it by a negative distance.
     counted = (real & ((away >= 0) | (away != away)))[:, None] & (channel < channels)[None, :]
     for k in tl.static_range(3):
         place = k * num_points + point
@@ -159,19 +159,20 @@ def add_point_weights(
 ) -> None:
     """Add the weights of points at the sites around them to ``out``, in no fixed order.
 
-    As :class:`~csgnn_dgl.mapping.PointMapping` with ``radial="shell"`` does.
+    The weights are those of :class:`~csgnn_dgl.mapping.PointMapping` with ``radial="shell"``.
 
     Parameters
     ----------
     out
         Shape ``(V, R, B, C)``, float32, contiguous; it is written to.
     distance
-        From the origin, shape ``(M,)``; below zero: the point is left out.
+        Distance of each point from the origin, shape ``(M,)``; points with a negative distance are
+        left out.
     chord, corner
-        Squared chords to the corners of the face that a point is seen in, and their vertices,
+        Squared chords to the corners of each point's face, and the vertices of these corners,
         shape ``(3, M)``.
     cloud
-        Which cloud each point belongs to, shape ``(M,)``.
+        Cloud index of each point, shape ``(M,)``.
     gamma
         Bandwidth of each shell, shape ``(R,)``.
     """

@@ -1,4 +1,4 @@
-"""Densities of states and what follows from them; tight binding. NumPy in, NumPy out."""
+"""Densities of states, derived quantities, and tight binding. NumPy in, NumPy out."""
 
 from csgnn_dgl.physics.dos import (
     SMEARINGS,

@@ -1,8 +1,8 @@
 r"""Tight-binding carbon: the orthogonal sp³ model of Xu, Wang, Chan and Ho, as an ASE calculator.
 
 C. H. Xu, C. Z. Wang, C. T. Chan and K. M. Ho, J. Phys.: Condens. Matter 4, 6047 (1992),
-doi 10.1088/0953-8984/4/28/006. Energies are in eV, lengths in Å; four valence electrons per atom;
-Brillouin zone at Γ only, so cells are to be large.
+doi 10.1088/0953-8984/4/28/006. Energies are in eV and lengths in Å. Each atom has four valence
+electrons. The Brillouin zone is sampled only at Γ, so cells should be large.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ONSITE_S, _ONSITE_P = -2.99, 3.71
 _R0 = 1.536329
 # ssσ, spσ, ppσ, ppπ at r0.
 _HOPPING = np.array([-5.0, 4.7, 5.5, -1.55])
-# kT of the occupations of a degenerate shell at the top [eV].
+# kT of the occupations, which matters only for a degenerate level at the top [eV].
 _TEMPERATURE = 1e-3
 
 
@@ -47,7 +47,7 @@ class _Radial:
     cubic: tuple[float, float, float, float]
 
     def __call__(self, r: Floats) -> tuple[Floats, Floats]:
-        """Value and slope."""
+        """Compute value and slope."""
         near = r < self.joint
         x = np.where(near, r, self.joint)
         power = (x / self.c) ** self.m
@@ -85,14 +85,14 @@ _EMBEDDING = np.polynomial.Polynomial(
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """What a diagonalisation gives.
+    """Results of a diagonalisation.
 
     Parameters
     ----------
     eigenvalues
-        Ascending, shape ``(4 N,)`` [eV].
+        Eigenvalues in ascending order, shape ``(4 N,)`` [eV].
     occupations
-        Electrons in each, 0 to 2.
+        Electrons in each level, 0 to 2.
     projections
         Share of each eigenvector on each atom, shape ``(4 N, N)``; rows add up to 1.
     band_energy
@@ -100,7 +100,7 @@ class Spectrum:
     repulsion
         Repulsive energy [eV].
     forces
-        Shape ``(N, 3)`` [eV/Å].
+        Forces on the atoms, shape ``(N, 3)`` [eV/Å].
     """
 
     eigenvalues: Floats
@@ -117,18 +117,19 @@ class Spectrum:
 
     @property
     def gap(self) -> float:
-        """Between the highest filled and the lowest empty level [eV]."""
+        """Difference between the lowest empty and the highest filled level [eV]."""
         filled = round(float(self.occupations.sum()) / 2)
         return float(self.eigenvalues[filled] - self.eigenvalues[filled - 1])
 
 
 def solve(atoms: Atoms) -> Spectrum:
-    """Eigenvalues, energies and forces of a carbon structure, at Γ.
+    """Compute eigenvalues, energies and forces of a carbon structure at Γ.
 
     Raises
     ------
     DataError
-        Other elements, no atoms, positions that are not finite, or atoms in one place.
+        The structure has other elements, no atoms, positions that are not finite, or two atoms at
+        one place.
 
     Examples
     --------
@@ -142,12 +143,13 @@ def solve(atoms: Atoms) -> Spectrum:
     if len(r) and r.min() < 0.1:
         pair = int(r.argmin())
         raise DataError(
-            f"atoms {i[pair]} and {j[pair]} are {r.min():.3f} Å apart: no carbon stands so close"
+            f"atoms {i[pair]} and {j[pair]} are {r.min():.3f} Å apart, which is too close for "
+            f"carbon; correct their positions"
         )
     n = len(atoms)
     hopping, slopes = _blocks(r, d)
     hamiltonian = np.zeros((n, n, 4, 4))
-    # Several images of an atom may be neighbours of one: their blocks add up.
+    # Several images of an atom may be neighbours of the same atom; their blocks add up.
     np.add.at(hamiltonian, (i, j), hopping)
     hamiltonian[np.arange(n), np.arange(n)] += np.diag([_ONSITE_S] + [_ONSITE_P] * 3)
     matrix = hamiltonian.transpose(0, 2, 1, 3).reshape(4 * n, 4 * n)
@@ -176,7 +178,7 @@ def solve(atoms: Atoms) -> Spectrum:
 
 
 def _pairs(atoms: Atoms) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]:
-    """Atoms within the cutoff of each other, in both directions, and where the second lies."""
+    """Pairs of atoms within the cutoff, in both directions, and the vectors between them."""
     found = NeighborList(cutoff=CUTOFF, full_list=True).compute(
         points=np.ascontiguousarray(atoms.positions, dtype=np.float64),
         box=np.ascontiguousarray(atoms.cell.array, dtype=np.float64),
@@ -192,7 +194,9 @@ def _check(atoms: Atoms) -> None:
         raise DataError("the structure has no atoms")
     others = sorted(set(atoms.symbols) - {"C"})
     if others:
-        raise DataError(f"this tight-binding model knows carbon only, not {', '.join(others)}")
+        raise DataError(
+            f"the structure has {', '.join(others)}, but this tight-binding model knows carbon only"
+        )
     if not np.isfinite(atoms.positions).all():
         raise DataError("positions are NaN or infinite")
 
@@ -220,10 +224,10 @@ def _blocks(r: Floats, d: Floats) -> tuple[Floats, Floats]:
 
 
 def _occupations(values: Floats, electrons: int) -> Floats:
-    """Two electrons per level from below; degenerate levels at the top share what is left.
+    """Fill levels with two electrons each from below; degenerate levels at the top share the rest.
 
-    A Fermi function of a temperature far below any other energy here: within it a degenerate shell
-    is filled evenly, so that forces are those of a well-defined state.
+    This is a Fermi function with a temperature far below all other energies. It fills degenerate
+    levels evenly, so that the forces belong to a well-defined state.
     """
     filled = electrons // 2
     if filled >= len(values) or values[filled] - values[filled - 1] > 60 * _TEMPERATURE:
@@ -240,7 +244,7 @@ def _occupations(values: Floats, electrons: int) -> Floats:
 
 
 class CarbonTightBinding(Calculator):
-    """ASE calculator of the model: energy and forces; ``spectrum`` keeps the :class:`Spectrum`.
+    """ASE calculator for energy and forces; ``spectrum`` holds the :class:`Spectrum`.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-r"""Densities of states: from eigenvalues, between grids, and what follows from them.
+r"""Densities of states: from eigenvalues, on other grids, and quantities derived from them.
 
-All functions take curves with the energy last, shape ``(..., E)``, so a batch is one call. States
-are counted with spin, so that two electrons fill an eigenvalue of weight 2.
+All functions take curves with the energy as the last dimension, shape ``(..., E)``, so one call can
+take a batch. States include spin, so that two electrons fill an eigenvalue of weight 2.
 """
 
 from __future__ import annotations
@@ -35,19 +35,20 @@ def density_of_states(
     weights: npt.ArrayLike = 2.0,
     smearing: str = "gaussian",
 ) -> Floats:
-    r"""Density of states of a spectrum, broadened.
+    r"""Compute the broadened density of states of a spectrum.
 
     .. math:: g(\varepsilon) = \sum_i w_i\, \delta_\sigma(\varepsilon - \varepsilon_i)
 
     Parameters
     ----------
     eigenvalues
-        Shape ``(n,)`` [the grid's unit].
+        Eigenvalues, shape ``(n,)`` [the grid's unit].
     grid
-        Where to evaluate.
+        Energies of the result.
     width
-        Gaussian: its standard deviation. Fermi: the temperature :math:`kT` in the derivative of the
-        Fermi function. Lorentzian: its half width at half maximum. [the grid's unit]
+        For a Gaussian, its standard deviation. For "fermi", the temperature :math:`kT` in the
+        derivative of the Fermi function. For a Lorentzian, its half width at half maximum. [the
+        grid's unit]
     weights
         Weight of each eigenvalue, shape ``(n,)``, or a number; 2 for two spins. Weights of shape
         ``(n, P)`` give one projected curve for each of ``P`` projections.
@@ -62,9 +63,9 @@ def density_of_states(
     Raises
     ------
     ConfigError
-        Unknown smearing, or a width that is not positive.
+        The smearing is unknown, or the width is not positive.
     DataError
-        Eigenvalues or weights that are not finite, or whose shapes do not fit.
+        Eigenvalues or weights are not finite, or their shapes do not fit.
 
     Examples
     --------
@@ -74,7 +75,7 @@ def density_of_states(
     2.0
     """
     if smearing not in SMEARINGS:
-        raise ConfigError(f"unknown smearing {smearing!r}; there are {', '.join(SMEARINGS)}")
+        raise ConfigError(f"unknown smearing {smearing!r}; known are {', '.join(SMEARINGS)}")
     if not width > 0:
         raise ConfigError(f"the width of the smearing is {width}; it must be positive")
     levels = np.asarray(eigenvalues, dtype=np.float64)
@@ -105,26 +106,26 @@ def _checked(dos: npt.ArrayLike, grid: EnergyGrid) -> Floats:
     if values.ndim < 1 or values.shape[-1] != grid.size:
         raise DataError(f"a curve of shape {values.shape} is not on a grid of {grid.size} energies")
     if not np.isfinite(values).all():
-        raise DataError("a density of states is NaN or infinite; mask such bins before")
+        raise DataError("a density of states is NaN or infinite; mask such bins first")
     return values
 
 
 def refined(dos: npt.ArrayLike, grid: EnergyGrid, step: float = 0.01) -> tuple[Floats, EnergyGrid]:
-    """Cubic interpolation to a finer grid over the same energies; never negative.
+    """Interpolate a curve by a cubic spline to a finer grid over the same energies.
 
     Parameters
     ----------
     dos
-        Shape ``(..., E)``.
+        The curve, shape ``(..., E)``.
     grid
         Its grid.
     step
-        Largest step of the new grid; the ends of the old one are kept exactly.
+        Largest step of the new grid; the ends of the old grid are kept exactly.
 
     Returns
     -------
     tuple
-        Shape ``(..., F)``, and the new grid.
+        The new curve without negative values, shape ``(..., F)``, and the new grid.
 
     Examples
     --------
@@ -132,7 +133,7 @@ def refined(dos: npt.ArrayLike, grid: EnergyGrid, step: float = 0.01) -> tuple[F
     31
     """
     if not step > 0:
-        raise ConfigError(f"a step of {step} refines nothing: it must be positive")
+        raise ConfigError(f"the step is {step}, but it must be positive")
     pieces = max(1, int(np.ceil(grid.step / step - 1e-9)))
     size = (grid.size - 1) * pieces + 1
     finer = EnergyGrid(grid.start, grid.step / pieces, size, grid.unit, grid.zero)
@@ -140,19 +141,20 @@ def refined(dos: npt.ArrayLike, grid: EnergyGrid, step: float = 0.01) -> tuple[F
 
 
 def resampled(dos: npt.ArrayLike, grid: EnergyGrid, onto: EnergyGrid) -> Floats:
-    """Cubic interpolation to another grid; zero outside the old one, never negative.
+    """Interpolate a curve by a cubic spline to another grid.
 
     Parameters
     ----------
     dos
-        Shape ``(..., E)``.
+        The curve, shape ``(..., E)``.
     grid, onto
-        Its grid, and the new one; both in one unit and from one zero.
+        Its grid, and the new one, which must have the same unit and zero.
 
     Returns
     -------
     numpy.ndarray
-        Shape ``(..., F)``.
+        The new curve without negative values and with zeros outside the old grid, shape
+        ``(..., F)``.
 
     Raises
     ------
@@ -175,7 +177,7 @@ def resampled(dos: npt.ArrayLike, grid: EnergyGrid, onto: EnergyGrid) -> Floats:
 
 
 def cumulative(dos: npt.ArrayLike, grid: EnergyGrid) -> Floats:
-    """Integral from the first energy up to each, by trapezoids: shape ``(..., E)`` [states]."""
+    """Integrate from the first energy up to each, by trapezoids: shape ``(..., E)`` [states]."""
     values = _checked(dos, grid)
     pieces = (values[..., 1:] + values[..., :-1]) * (grid.step / 2)
     start = np.zeros((*values.shape[:-1], 1))
@@ -185,13 +187,13 @@ def cumulative(dos: npt.ArrayLike, grid: EnergyGrid) -> Floats:
 def _filled(
     dos: npt.ArrayLike, grid: EnergyGrid, electrons: npt.ArrayLike
 ) -> tuple[Floats, Floats, npt.NDArray[np.int64], Floats]:
-    """Curve, its integral, the interval in which the electrons are used up, and how far into it."""
+    """Curve, its integral, the interval that contains the Fermi level, and the place within it."""
     values = _checked(dos, grid)
     if (values < 0).any():
         raise DataError("a density of states is negative; it cannot be filled with electrons")
     count = np.broadcast_to(np.asarray(electrons, dtype=np.float64), values.shape[:-1])
     if not (np.isfinite(count).all() and (count > 0).all()):
-        raise DataError(f"the number of electrons must be positive, not {np.min(count):g}")
+        raise DataError(f"the number of electrons is {np.min(count):g}, but it must be positive")
     total = cumulative(values, grid)
     short = total[..., -1] < count * (1 - 1e-9)
     if short.any():
@@ -215,12 +217,12 @@ def _filled(
 
 
 def fermi_level(dos: npt.ArrayLike, grid: EnergyGrid, electrons: npt.ArrayLike) -> Floats:
-    """The energy up to which the states hold ``electrons``; in a gap, its lower end.
+    """Compute the energy up to which the states hold ``electrons``; in a gap, its lower end.
 
     Parameters
     ----------
     dos
-        Shape ``(..., E)`` [states per unit of energy].
+        The curve, shape ``(..., E)`` [states per unit of energy].
     grid
         Its grid.
     electrons
@@ -234,7 +236,7 @@ def fermi_level(dos: npt.ArrayLike, grid: EnergyGrid, electrons: npt.ArrayLike) 
     Raises
     ------
     DataError
-        A negative curve, or more electrons than states in the window.
+        The curve is negative, or the energy window holds fewer states than electrons.
 
     Examples
     --------
@@ -249,7 +251,8 @@ def fermi_level(dos: npt.ArrayLike, grid: EnergyGrid, electrons: npt.ArrayLike) 
 def band_energy(dos: npt.ArrayLike, grid: EnergyGrid, electrons: npt.ArrayLike) -> Floats:
     r"""Energy of the electrons, :math:`\int^{E_F} \varepsilon\, g(\varepsilon)\, d\varepsilon`.
 
-    Exact for the piecewise linear curve through the given values; refine coarse curves first.
+    The result is exact for the piecewise linear curve through the given values; refine coarse
+    curves first.
 
     Parameters
     ----------
@@ -290,15 +293,14 @@ def band_gap(
 ) -> Floats:
     """Width of the interval around the Fermi level in which the curve stays below ``threshold``.
 
-    A broadened curve shows a gap that is narrower than the true one by some widths of its
-    broadening.
+    In a broadened curve the gap is narrower than the true one by several widths of the broadening.
 
     Parameters
     ----------
     dos, grid, electrons
         As for :func:`fermi_level`.
     threshold
-        What counts as no states [states per unit of energy].
+        Largest density of states in a gap [states per unit of energy].
 
     Returns
     -------
@@ -318,8 +320,8 @@ def band_gap(
     gaps = np.zeros(len(flat))
     for index, (curve, filled, n) in enumerate(zip(flat, totals, count.reshape(-1), strict=True)):
         empty = curve < threshold
-        # What the tails on both sides of a gap may hold, and by how much a prediction may miss the
-        # electrons; not more, or a metal would have the gap of another filling.
+        # States in the tails on both sides of a gap, and errors of a prediction, shift the integral
+        # in the gap. With a larger tolerance, a metal would get the gap of another filling.
         slack = max(10 * threshold * grid.step, min(0.005 * n, 0.02))
         middle = np.flatnonzero(empty & (np.abs(filled - n) <= slack))
         if len(middle) == 0:

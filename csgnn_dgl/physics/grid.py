@@ -21,18 +21,18 @@ class EnergyGrid:
     Parameters
     ----------
     start, step
-        First energy, and distance of neighbours [``unit``].
+        First energy, and step between energies [``unit``].
     size
-        How many.
+        Number of energies.
     unit
         Unit of the energies: ``"eV"``, ``"cm^-1"``, …
     zero
-        What zero means, for people: ``"vacuum level"``, ``"Fermi level"``, ….
+        Description of the zero of energy: ``"vacuum level"``, ``"Fermi level"``, …
 
     Raises
     ------
     ConfigError
-        A step that is not positive, or fewer than two energies.
+        The step is not positive, or there are fewer than two energies.
 
     Examples
     --------
@@ -48,20 +48,24 @@ class EnergyGrid:
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.start) and np.isfinite(self.step) and self.step > 0):
-            raise ConfigError(f"a grid from {self.start} in steps of {self.step} is no energy grid")
+            raise ConfigError(
+                f"the energy grid has start {self.start} and step {self.step}, but both must be "
+                f"finite, and the step positive"
+            )
         if self.size < 2:
-            raise ConfigError(f"an energy grid needs at least two energies, not {self.size}")
+            raise ConfigError(f"the energy grid has size {self.size}, but it needs at least 2")
 
     @classmethod
     def from_energies(
         cls, energies: npt.ArrayLike, *, unit: str = "eV", zero: str = "unspecified"
     ) -> EnergyGrid:
-        """The grid of given energies.
+        """Make the grid of given energies.
 
         Raises
         ------
         DataError
-            They are not finite, not ascending, or not evenly spaced (to a thousandth of a step).
+            The energies are not finite, not ascending, or not evenly spaced (to a thousandth of a
+            step).
 
         Examples
         --------
@@ -71,8 +75,8 @@ class EnergyGrid:
         values = np.asarray(energies, dtype=np.float64)
         if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
             raise DataError(
-                f"energies of shape {values.shape} are no grid: at least two finite numbers in a "
-                f"row are needed"
+                f"energies have shape {values.shape}, but a list of at least two finite numbers is "
+                f"needed"
             )
         step = (values[-1] - values[0]) / (len(values) - 1)
         even = values[0] + step * np.arange(len(values))
@@ -95,7 +99,7 @@ class EnergyGrid:
         return self.start + self.step * (self.size - 1)
 
     def shifted(self, by: float, zero: str) -> EnergyGrid:
-        """The same energies measured from another zero, which lies at ``-by`` on this scale.
+        """Measure the energies from another zero, which is at ``-by`` on the present scale.
 
         Examples
         --------

@@ -68,7 +68,7 @@ def test_exponent() -> None:
 
 
 def test_times_of_unknown_clocks() -> None:
-    with pytest.raises(ConfigError, match="clock must be one of"):
+    with pytest.raises(ConfigError, match="but it must be one of"):
         interleaved({"a": lambda: None}, 1, clock="sun")  # type: ignore[arg-type]
 
 

@@ -99,7 +99,7 @@ def test_isolated_atoms_and_empty_batches() -> None:
         (Atoms("C", [(0, 0, 0)], cell=[1, np.inf, 3], pbc=True), "the cell is NaN or infinite"),
         (Atoms("C", [(0, 0, 0)], cell=[3, 3, 0], pbc=True), "singular in a periodic direction"),
         (Atoms("C", [(0, 0, 0)], cell=[[3, 0, 0], [6, 0, 0], [0, 0, 3]], pbc=True), "singular"),
-        (Atoms("C", [(0, 0, 0)], cell=[0.3, 0.3, 0.3], pbc=True), "Are the units Å?"),
+        (Atoms("C", [(0, 0, 0)], cell=[0.3, 0.3, 0.3], pbc=True), "check that the units are Å"),
         (Atoms("CC", [(0, 0, 0), (0, 0, 0.01)]), "atoms 0 and 1 are 0.010 Å apart, at one place"),
     ],
 )
@@ -224,7 +224,7 @@ def test_batches_of_unknown_numbers() -> None:
     for batch in (unknown, unknown.select(some), *unknown.chunks(4), unknown.to("cpu")):
         assert batch.neighbors is None
     assert Neighbors.concatenate([found, unknown]).neighbors is None
-    with pytest.raises(DataError, match="does not say which atoms its neighbours are"):
+    with pytest.raises(DataError, match="has no indices of its neighbours"):
         unknown.require_indices()
 
 

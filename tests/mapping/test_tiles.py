@@ -72,5 +72,5 @@ def test_what_is_small_stays_whole() -> None:
     (part,) = tiles(atoms, 7.0, 2)  # shorter than two cutoffs: it cannot be cut
     assert part.atoms is atoms
     assert part.origin.tolist() == [0, 1, 2, 3]
-    with pytest.raises(ConfigError, match="hold nothing"):
+    with pytest.raises(ConfigError, match="must be at least 1"):
         next(tiles(atoms, 7.0, 0))

@@ -98,7 +98,7 @@ class NoModel(nn.Module):
         (OtherHypers, "it has no class Hypers of its options"),
         (WithoutForward, "it does not define forward"),
     ],
-    ids=str,
+    ids=["function", "object", "no model", "of atoms", "no hypers", "other hypers", "no forward"],
 )
 def test_classes(found: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):

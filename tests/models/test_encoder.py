@@ -364,7 +364,7 @@ def test_bad_configs(change: dict[str, Any], message: str) -> None:
 
 @pytest.mark.parametrize("kernel_size", [0, 2])
 def test_even_kernels(kernel_size: int) -> None:
-    with pytest.raises(ValueError, match=f"odd and at least 1, not {kernel_size}"):
+    with pytest.raises(ValueError, match=f"kernel_size is {kernel_size}, but it must be odd"):
         CSGNN(replace(SMALL, kernel_size=kernel_size))
 
 

@@ -101,7 +101,7 @@ def test_doubled_edges_are_refused() -> None:
     ends = (torch.tensor([1, 1, 2, 3]), torch.tensor([0, 0, 3, 2]))
     graph = dgl.heterograph({("vertex", "radial", "vertex"): ends})
     graph.edges["radial"].data["offset"] = ends[0] - ends[1]
-    with pytest.raises(DataError, match=r"radial edge 1 \(1 → 0\) stands there twice"):
+    with pytest.raises(DataError, match=r"radial edge 1 \(1 → 0\) exists twice"):
         make(1, 1)(graph, features(graph, 1))
 
 
@@ -168,7 +168,7 @@ def test_offsets_other_than_one() -> None:
 
 
 def test_edges_between_types(bipartite: Any) -> None:
-    with pytest.raises(ValueError, match="nodes of one type"):
+    with pytest.raises(ValueError, match="joins two node types"):
         make(etype="into")(bipartite, torch.zeros(30, 3).double())
 
 
@@ -180,13 +180,13 @@ def test_unknown_edge_type() -> None:
 
 @pytest.mark.parametrize("kernel_size", [0, 2, 4, -1])
 def test_kernel_size_must_be_odd(kernel_size: int) -> None:
-    with pytest.raises(ValueError, match=f"odd and at least 1, not {kernel_size}"):
+    with pytest.raises(ValueError, match=f"kernel_size is {kernel_size}, but it must be odd"):
         RadialConv(3, 4, kernel_size=kernel_size)
 
 
 def test_wrong_number_of_nodes(graph: Any) -> None:
     n = graph.num_nodes()
-    with pytest.raises(ValueError, match=f"features of {n + 1} nodes given to a graph of {n}"):
+    with pytest.raises(ValueError, match=f"features are for {n + 1} nodes, but the graph has {n}"):
         make()(graph, torch.zeros(n + 1, 2, 3).double())
 
 

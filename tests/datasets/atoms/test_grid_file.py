@@ -80,7 +80,7 @@ def test_what_is_not_said_is_warned_of(
         ({"energies": [0, 1, 2]}, "size is 4, but that of energies is 3"),
         ({"energies": ["a", 1]}, "energies are not all numbers"),
         ({"start": None, "step": None}, r"gives no energies: .* \(start, step missing\)"),
-        ({"step": -1}, "is no energy grid"),
+        ({"step": -1}, "but both must be finite"),
         ({"step": "one"}, "step is 'one'; it must be a number"),
         ({"size": 3.5}, "size is 3.5; it must be a whole number"),
         ({"quantity": "magnetic"}, 'quantity is \'magnetic\'; say "electronic" or "phonon"'),

@@ -64,8 +64,8 @@ def test_centers(phonon_weights: Path) -> None:
 @pytest.mark.parametrize(
     ("system", "centers", "message"),
     [
-        (SALT, [4], "structure 0 has atoms 0 to 3; center 4 is none"),
-        (SALT, [-1], "center -1 is none"),
+        (SALT, [4], "structure 0 has atoms 0 to 3, but center 4 is given"),
+        (SALT, [-1], "center -1 is given"),
         (SALT, [[0.0, 0.0, 0.0]], "points in space cannot be described"),
         ([SALT, SALT], [[0]], "1 lists of centers"),
         ([SALT], [[0], [1]], "2 lists of centers for 1 structures"),

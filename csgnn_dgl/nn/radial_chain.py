@@ -18,11 +18,11 @@ class RadialChain:
     ----------
     n_spheres
         ``R`` if the graph is regular, that is if node ``v·R + r`` is vertex ``v`` on sphere ``r``
-        and all spheres are alike; otherwise None.
+        and all spheres have the same edges; otherwise None.
     steps
-        Who feeds whom, for offset +1 and for −1.
+        Relations from sources to destinations, for offsets +1 and −1.
     is_block
-        Whether destinations are numbered by themselves, as in a block of ``dgl.to_block``.
+        Whether destinations have their own numbering, as in a block of ``dgl.to_block``.
     """
 
     n_spheres: int | None
@@ -31,12 +31,12 @@ class RadialChain:
     _further: dict[int, CSR] = field(default_factory=dict)
 
     def within(self, reach: int) -> dict[int, CSR]:
-        """Relations for all offsets from ``-reach`` to ``reach`` but 0, by walking the chain.
+        """Compute relations for all offsets from ``-reach`` to ``reach`` except 0.
 
         Raises
         ------
         DataError
-            A block, which holds one step only, and a longer reach.
+            The graph is a block, which holds only one step, and ``reach`` is longer.
         """
         if self.is_block and reach > 1:
             raise DataError(

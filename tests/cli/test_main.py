@@ -105,7 +105,7 @@ def test_yaml_keys_are_checked(run: Callable[..., Any], tmp_path: Path) -> None:
     [
         ("preset: 3\n", "unknown preset 3"),
         ("preset: [quick]\n", "unknown preset ['quick']"),
-        ("epochs: 3\nseed: 1\nepochs: 4\n", "the key 'epochs' stands twice"),
+        ("epochs: 3\nseed: 1\nepochs: 4\n", "the key 'epochs' is given twice"),
         ("epochs: [3\n", "is not YAML"),
         ("- epochs\n", "must hold 'key: value' lines, but it holds a list"),
         ("jitter: .inf\n", "jitter = inf (from"),

@@ -229,7 +229,7 @@ def test_a_folder_that_may_not_be_read_is_named(
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "iterdir", refuse)
-    with pytest.raises(DataError, match="no permission to read .*data; change its permissions"):
+    with pytest.raises(DataError, match=r"no permission to read .*data; change its permissions"):
         load_dataset(folder, points=64)
 
 

@@ -294,7 +294,7 @@ def test_bad_values(name: str, form: str) -> None:
 
 
 BAD_INPUT = {
-    "no points": ((torch.zeros(2, 0, 3),), "no point"),
+    "no points": ((torch.zeros(2, 0, 3),), "a cloud is empty"),
     "no clouds": ((torch.zeros(0, 5, 3),), "no cloud"),
     "two coordinates": ((torch.zeros(2, 5, 2),), r"\(2, 5, 2\)"),
     "one cloud without batch": ((torch.zeros(5, 3),), "give batch too"),

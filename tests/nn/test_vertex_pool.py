@@ -155,7 +155,7 @@ def test_unknown_edge_type() -> None:
 
 @modes
 def test_wrong_number_of_nodes(mode: PoolMode) -> None:
-    with pytest.raises(ValueError, match="features of 24 nodes given to a relation from 84"):
+    with pytest.raises(ValueError, match="features are for 24 nodes, but the relation is from 84"):
         VertexPool(mode)(ConcentricGrid(1, 2).coarsening(1), features(24, 2, 3))
 
 

@@ -154,5 +154,5 @@ def test_batch_samples_are_independent(irregular: Any, reducer: str) -> None:
 
 @kernels
 def test_number_of_nodes_is_checked(irregular: Any, reducer: str) -> None:
-    with pytest.raises(ValueError, match="39 nodes given to a relation from 40 nodes"):
+    with pytest.raises(ValueError, match="39 nodes, but the relation is from 40 nodes"):
         KERNELS[reducer](irregular.csr, torch.zeros(39, 2))

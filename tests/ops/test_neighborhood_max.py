@@ -170,5 +170,5 @@ def test_relation_may_serve_twice(irregular: Any) -> None:
 
 
 def test_number_of_nodes_is_checked(irregular: Any) -> None:
-    with pytest.raises(ValueError, match="41 nodes given to a relation from 40 nodes"):
+    with pytest.raises(ValueError, match="41 nodes, but the relation is from 40 nodes"):
         neighborhood_max(irregular.csr, torch.zeros(41, 2))

@@ -129,7 +129,7 @@ def test_calculator() -> None:
 
 
 def test_mistakes_are_named() -> None:
-    with pytest.raises(DataError, match="knows carbon only, not H"):
+    with pytest.raises(DataError, match="has H, but this tight-binding model knows carbon only"):
         solve(molecule("CH4"))
     with pytest.raises(DataError, match="has no atoms"):
         solve(Atoms())

@@ -73,7 +73,7 @@ class AtomCSGNN(AtomModel):
 
     @property
     def knows_any_element(self) -> bool:
-        """True with more than one element: tabulated properties then describe unknown elements."""
+        """True with more than one element, as tabulated properties then describe unknown ones."""
         return self.species is not None
 
     def forward(self, neighbors: Neighbors) -> Tensor:

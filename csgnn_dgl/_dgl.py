@@ -1,4 +1,4 @@
-"""The only import of DGL in the project; see ``_graphbolt.py`` for how it works with any torch."""
+"""The only import of DGL in the project; ``_graphbolt.py`` makes it work with any torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The only line in the project that imports DGL; see ``_graphbolt.py`` for what it takes."""
+"""The only import of DGL in the project; ``_graphbolt.py`` makes it work with any torch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["GRAPHBOLT_IS_REAL", "dgl"]
 if importlib.util.find_spec("dgl") is None:
     raise MissingDependencyError(why_no_dgl())
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # deprecations inside DGL, which no user can mend
+    warnings.simplefilter("ignore")  # deprecations inside DGL, which users cannot fix
     try:
         import dgl
     except (ImportError, OSError) as error:
         raise MissingDependencyError(
-            f"DGL is installed but cannot be imported ({error}); csgnn-dgl doctor tells more"
+            f"DGL is installed but cannot be imported ({error}); run csgnn-dgl doctor to see more"
         ) from error
 GRAPHBOLT_IS_REAL = not is_stand_in(dgl.graphbolt)

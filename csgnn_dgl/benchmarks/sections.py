@@ -158,6 +158,8 @@ def scaling(settings: Settings, echo: Echo) -> dict[str, Any]:
             for word in ("train", "infer"):
                 with Worker(**sizes, threads=settings.threads) as worker:
                     times = [worker.ask(word)[settings.clock] for _ in range(settings.repeats + 2)]
+                    worker.ask("watch")
+                    worker.ask(word)
                     used = worker.ask("memory")
                 row[f"{word}_seconds"] = statistics.median(times[2:])
                 row[f"{word}_MiB"] = (used["peak"] - used["before"]) / _MIB

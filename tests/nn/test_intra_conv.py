@@ -173,7 +173,9 @@ def test_unknown_edge_type() -> None:
 
 @pytest.mark.parametrize("out_feats", [2, 4])
 def test_wrong_number_of_nodes(out_feats: int) -> None:
-    with pytest.raises(ValueError, match="features are for 125 nodes, but the relation is from 126"):
+    with pytest.raises(
+        ValueError, match="features are for 125 nodes, but the relation is from 126"
+    ):
         make(3, out_feats)(ConcentricGrid(1, 3).graph(), torch.zeros(125, 1, 3).double())
 
 

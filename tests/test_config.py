@@ -110,7 +110,7 @@ def test_mistakes_say_where_they_stand(tmp_path: Path) -> None:
         (b"count: [1", "is not YAML"),
         (b"- 1\n- 2\n", "must hold 'key: value' lines, but it holds a list"),
         (b"just words\n", "but it holds a str"),
-        (b"count: 1\ncount: 2\n", "the key 'count' stands twice"),
+        (b"count: 1\ncount: 2\n", "the key 'count' is given twice"),
         (b"\xff\xfe\x00", "cannot read the configuration file|is not YAML"),
         (b"count: !!python/object/apply:os.getcwd []\n", "is not YAML"),
     ],

@@ -39,6 +39,12 @@ def test_kernels_and_atoms(tmp_path: Path) -> None:
     assert results["atoms"]["atoms_per_second"]["train"] > 0
 
 
+def test_scaling_runs(tmp_path: Path) -> None:
+    found = run(tmp_path, QUICK, ["scaling"], lambda line: None)["sections"]["scaling"]
+    assert [row["R"] for row in found["R"]["points"]] == [1, 2, 4]
+    assert all(row["train_MiB"] > 0 for row in found["V"]["points"])
+
+
 def test_scaling_is_drawn(tmp_path: Path) -> None:
     rows: Callable[[str], list[dict[str, Any]]] = lambda name: [  # noqa: E731
         {

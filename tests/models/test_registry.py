@@ -113,9 +113,9 @@ def inside() -> type[ShapeModel]:
         ("good_models:Outer.Iner", "good_models has no class 'Outer.Iner'"),
         ("good_models:number", "good_models:number is a int, not a class"),
         ("good_models:Outer", "Outer breaks the contract of models of shapes: it is not derived"),
-        ("good_models:", "is named module:Class, not 'good_models:'"),
-        (":Mean", "is named module:Class, not ':Mean'"),
-        ("a:b:c", "is named module:Class, not 'a:b:c'"),
+        ("good_models:", "the model is 'good_models:', but your own must be named module:Class"),
+        (":Mean", "the model is ':Mean', but your own must be named module:Class"),
+        ("a:b:c", "the model is 'a:b:c', but your own must be named module:Class"),
         ("good_modles:Mean", "there is no module 'good_modles': install it, or put its folder on"),
         ("no.such.module:Mean", "there is no module 'no.such.module'"),
         ("raises_models:Mean", r"cannot be imported \(ZeroDivisionError: division by zero\)"),
@@ -125,8 +125,8 @@ def inside() -> type[ShapeModel]:
             "needs_models:Mean",
             "the module needs_models needs a_package_that_is_nowhere, which is not installed",
         ),
-        (inside(), "the class inside.<locals>.Local stands inside a function"),
-        (7, "a model is named by a string or a class, not 7"),
+        (inside(), "the class inside.<locals>.Local is defined inside a function"),
+        (7, "the model is 7, but it must be a name or a class"),
     ],
     ids=str,
 )
@@ -143,7 +143,7 @@ def test_a_module_beside_that_is_not_on_the_path(
     (tmp_path / "lies_here.py").write_text(GOOD, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry not in ("", ".")])
-    with pytest.raises(ConfigError, match=r"lies in this folder.*set PYTHONPATH=\."):
+    with pytest.raises(ConfigError, match=r"is in this folder.*set PYTHONPATH=\."):
         find_class("shapes", "lies_here:Mean")
 
 

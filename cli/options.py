@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -77,6 +77,15 @@ class _Assignment(click.ParamType):
             self.fail(f"the value of {value!r} cannot be read", param, ctx)
 
 
+def _once(assignments: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in assignments:
+        if key in values:
+            raise ConfigError(f"--set {key} was given twice: {values[key]!r} and {value!r}")
+        values[key] = value
+    return values
+
+
 def config_options(config_class: type[Config]) -> Callable[[Callable[..., Any]], click.Command]:
     """A decorator that makes a command taking the options of ``config_class``.
 
@@ -100,7 +109,7 @@ def config_options(config_class: type[Config]) -> Callable[[Callable[..., Any]],
                 if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
             }
             if "hypers" in given:
-                given["hypers"] = dict(given["hypers"])
+                given["hypers"] = _once(given["hypers"])
             config = config_class.resolve(preset=preset, yaml_path=config_file, flags=given)
             if print_config:
                 click.echo(config.to_yaml(), nl=False)

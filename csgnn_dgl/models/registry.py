@@ -12,29 +12,24 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from csgnn_dgl.errors import CheckpointError, ConfigError, suggest
 from csgnn_dgl.models.hypers import Hypers
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = [
     "MODELS",
     "Domain",
     "Entry",
-    "ModelChoice",
     "find_class",
     "find_hypers",
     "is_users_own",
+    "load_named",
     "name_of",
     "permitted_name",
 ]
 
 Domain = Literal["shapes", "atoms"]
-#: How a user names a model: a registered name, ``module:Class``, or the class itself.
-ModelChoice = "str | type[ShapeModel] | type[AtomModel]"
 
 
 @dataclass(frozen=True)
@@ -138,7 +133,11 @@ def permitted_name(name: str, domain: Domain, named: Any, source: str) -> str:
     """
     said = None if named is None else name_of(named)
     if said is not None and said != name:
-        raise CheckpointError(f"{source} holds the model {name!r}, but {said!r} was named")
+        moved = is_users_own(name) and is_users_own(said)
+        raise CheckpointError(
+            f"{source} holds the model {name!r}, but {said!r} was named"
+            + moved * ". If the class was moved or renamed, let the old name stand for it, too"
+        )
     if is_users_own(name):
         if said is None:
             raise CheckpointError(
@@ -163,7 +162,7 @@ def find_hypers(domain: Domain, model: Any) -> type[Hypers]:
     """
     entry = MODELS[domain].get(model) if isinstance(model, str) else None
     if entry is not None and entry.hypers is not None:
-        found: type[Hypers] = _load(entry.hypers)
+        found: type[Hypers] = load_named(entry.hypers)
         return found
     hypers: type[Hypers] = find_class(domain, model).Hypers
     return hypers
@@ -203,10 +202,17 @@ def find_class(domain: Domain, model: Any) -> Any:
             else (f"unknown model {model!r}")
         )
         raise ConfigError(f"{what}: {suggest(model, MODELS[domain])}; or module:Class of your own")
-    return check_class(_load(model if entry is None else entry.path), domain, model)
+    return check_class(load_named(model if entry is None else entry.path), domain, model)
 
 
-def _load(path: str) -> Any:
+def load_named(path: str) -> Any:
+    """What stands at ``module:Class``.
+
+    Raises
+    ------
+    ConfigError
+        No such module or class, or the module fails when it is imported.
+    """
     module_name, _, attribute = path.partition(":")
     if not module_name or not attribute or ":" in attribute:
         raise ConfigError(f"a model of your own is named module:Class, not {path!r}")
@@ -226,7 +232,7 @@ def _load(path: str) -> Any:
             else "install it, or put its folder on PYTHONPATH"
         )
         raise ConfigError(f"there is no module {module_name!r}: {hint}") from error
-    except Exception as error:  # whatever a user's module does when it is imported
+    except (Exception, SystemExit) as error:  # whatever a user's module does
         raise ConfigError(
             f"the module {module_name} cannot be imported ({type(error).__name__}: {error}); "
             f"--debug shows where"

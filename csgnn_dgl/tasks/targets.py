@@ -66,7 +66,7 @@ class Target:
 
     def evaluate(self, weights: Path, config: EvaluateConfig) -> list[str]:
         """Test a network; gives what came out, for people."""
-        self._refuse_others(config, str(weights))
+        self.refuse_others(config, str(weights))
         lines: list[str] = self._room("evaluate").evaluate(weights, config).lines
         return lines
 
@@ -74,7 +74,7 @@ class Target:
         self, weights: Path, files: Sequence[Path], config: PredictConfig, done: Progress
     ) -> Any:
         """Predict for files; gives a :class:`~csgnn_dgl.tasks.outcome.Outcome`."""
-        self._refuse_others(config, str(weights))
+        self.refuse_others(config, str(weights))
         return self._room("predict").predict_outcome(weights, files, config, done=done)
 
     def export(self, weights: Path, output: Path, model: Any) -> None:
@@ -84,7 +84,8 @@ class Target:
     def _room(self, name: str) -> Any:
         return importlib.import_module(f"{self.room}.{name}")
 
-    def _refuse_others(self, config: Any, weights: str) -> None:
+    def refuse_others(self, config: Any, weights: str) -> None:
+        """Refuse options of other targets."""
         others = [
             name
             for target in TARGETS.values()

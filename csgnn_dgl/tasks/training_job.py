@@ -230,7 +230,7 @@ def resume_job(
         No run there, or a damaged one, or the data have changed since.
     """
     run = RunDirectory.open(path)
-    config = config_class.from_yaml(run.config, model)
+    config = config_class.of_run(run.config, model)
     begun = job(
         config, find_class(config.domain, model if isinstance(model, type) else config.model)
     )

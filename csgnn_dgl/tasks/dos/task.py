@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -31,9 +31,11 @@ def target_tensor(records: Sequence[DOSRecord]) -> Tensor:
     return torch.stack([torch.as_tensor(record.dos, dtype=torch.float32) for record in records])
 
 
-@dataclass(frozen=True, eq=False)
 class DOSBatch:
     """Some structures with their curves.
+
+    Not a dataclass: Lightning would take it apart to change the type of its numbers, which the
+    task itself knows better.
 
     Parameters
     ----------
@@ -45,9 +47,10 @@ class DOSBatch:
         Shape ``(A, E)``, NaN for atoms whose curves are not known; None if none are.
     """
 
-    neighbors: Neighbors
-    curves: Tensor
-    atom_curves: Tensor | None = None
+    def __init__(
+        self, neighbors: Neighbors, curves: Tensor, atom_curves: Tensor | None = None
+    ) -> None:
+        self.neighbors, self.curves, self.atom_curves = neighbors, curves, atom_curves
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> DOSBatch:
         """The same on another device."""
@@ -74,7 +77,7 @@ class DOSBatch:
         taken = ranked[rank < count].sort().values
         neighbors = self.neighbors.select(taken)
         if self.atom_curves is None:
-            return replace(self, neighbors=neighbors)
+            return DOSBatch(neighbors, self.curves)
         atoms = self.atom_curves[taken]
         means = structure_mean(atoms, neighbors)
         return DOSBatch(neighbors, torch.where(means.isnan(), self.curves, means), atoms)
@@ -190,7 +193,7 @@ class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
         if self.config.jitter:
             noise = generator(self.config.seed, "jitter", *place)
             neighbors = jitter(neighbors, self.config.jitter, noise)
-        loss, error = self._compare(replace(batch, neighbors=neighbors))
+        loss, error = self._compare(DOSBatch(neighbors, batch.curves, batch.atom_curves))
         self.train_loss.update(loss.detach(), len(batch.curves))
         self.train_error.update(error, len(batch.curves))
         self.log("train_loss", self.train_loss, on_epoch=True, on_step=False, prog_bar=True)

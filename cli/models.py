@@ -6,8 +6,10 @@ import json
 from typing import Any
 
 import click
+from pydantic_core import to_jsonable_python
 
 from csgnn_dgl.errors import suggest
+from csgnn_dgl.models.hypers import Hypers
 from csgnn_dgl.models.registry import MODELS, Domain, find_hypers, is_users_own
 
 __all__ = ["models_command"]
@@ -97,12 +99,10 @@ def _kind(name: str, domain: Domain | None) -> list[dict[str, Any]]:
                 "summary": "" if entry is None else entry.summary,
                 "command": next(t.command for t in TARGETS.values() if t.domain == d),
                 "options": [
-                    {
-                        "name": key,
-                        "default": None if field.is_required() else field.default,
-                        "description": field.description,
-                    }
-                    for key, field in hypers.model_fields.items()
+                    {"name": key, "default": default, "description": field.description}
+                    for (key, field), default in zip(
+                        hypers.model_fields.items(), _defaults(hypers), strict=True
+                    )
                 ],
                 "presets": [
                     {"name": key, "description": preset.description, "values": dict(preset.values)}
@@ -113,19 +113,20 @@ def _kind(name: str, domain: Domain | None) -> list[dict[str, Any]]:
     return found
 
 
-def _domain_of(name: str) -> Domain:
-    """Find the domain of a user's own model by trying all domains."""
-    from csgnn_dgl.errors import ConfigError
-    from csgnn_dgl.models.registry import find_class
+def _defaults(hypers: type[Hypers]) -> list[Any]:
+    """Defaults as plain values; None also for what must be given."""
+    fields = hypers.model_fields.values()
+    values = [None if f.is_required() else f.get_default(call_default_factory=True) for f in fields]
+    return [to_jsonable_python(value) for value in values]
 
-    domains = list(MODELS)
-    for domain in domains[:-1]:
-        try:
-            find_class(domain, name)
-        except ConfigError:
-            continue
-        return domain
-    return domains[-1]
+
+def _domain_of(name: str) -> Domain:
+    """What a user's own model is for."""
+    from csgnn_dgl.models import ShapeModel
+    from csgnn_dgl.models.registry import load_named
+
+    found = load_named(name)
+    return "shapes" if isinstance(found, type) and issubclass(found, ShapeModel) else "atoms"
 
 
 def _row(label: str, text: str) -> None:

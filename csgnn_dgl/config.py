@@ -67,12 +67,10 @@ class Options(BaseModel):
     )
 
     def __init__(self, /, **values: Any) -> None:
-        # validated() passes where each value was written, for messages.
-        origin = values.pop("_written", {})
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise ConfigError(_in_words(error, values, origin)) from None
+            raise ConfigError(_in_words(error, values, {})) from error
 
 
 @dataclass(frozen=True)
@@ -250,7 +248,12 @@ def validated(
                 else f"known keys: {', '.join(options.model_fields) or 'none'}"
             )
             raise ConfigError(f"unknown key {name!r} in {origin.get(name, 'options')}: {hint}")
-    return options(**values, _written=origin)
+    try:
+        return options(**values)
+    except ConfigError as error:
+        if not isinstance(error.__cause__, ValidationError):
+            raise
+        raise ConfigError(_in_words(error.__cause__, values, origin)) from error
 
 
 def _in_words(error: ValidationError, values: Mapping[str, Any], origin: Mapping[str, str]) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from csgnn_dgl.datasets.shapes.shape_files import shape_points
-from csgnn_dgl.errors import DataError
+from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.models.registry import name_of
 from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
 from csgnn_dgl.tasks.classes.evaluate import ShapeEvaluation, evaluate
@@ -24,6 +24,8 @@ from csgnn_dgl.tasks.training import silent
 from csgnn_dgl.tasks.use_config import EvaluateConfig, PredictConfig
 
 __all__ = ["Prediction", "ShapeClassifier", "ShapeEvaluation", "train_classifier"]
+
+Config = TypeVar("Config", EvaluateConfig, PredictConfig)
 
 
 def train_classifier(
@@ -132,8 +134,7 @@ class ShapeClassifier:
             The data have changed or have other classes; there are no test shapes; or the weights
             belong to no run and ``data`` is not given.
         """
-        config = EvaluateConfig(**self._shared(options))
-        TARGETS[KIND].refuse_others(config, str(self.weights))
+        config = self._config(EvaluateConfig, options)
         return evaluate(self.weights, config, trained=self._trained)
 
     def predict(self, files: Iterable[str | Path], **options: Any) -> list[Prediction]:
@@ -151,9 +152,8 @@ class ShapeClassifier:
         list of Prediction
             One per file. If a file cannot be used, its prediction has an ``error``.
         """
-        config = PredictConfig(**self._shared(options))
-        TARGETS[KIND].refuse_others(config, str(self.weights))
         paths = [Path(file) for file in files]
+        config = self._config(PredictConfig, options)
         return predict(self.weights, paths, config, trained=self._trained)
 
     def probabilities(
@@ -197,5 +197,11 @@ class ShapeClassifier:
         )
         return found.numpy()
 
-    def _shared(self, options: dict[str, Any]) -> dict[str, Any]:
-        return {"device": self._device, "model": self._name, "progress": False, **options}
+    def _config(self, config_class: type[Config], options: dict[str, Any]) -> Config:
+        for name in ("device", "model"):
+            if name in options:
+                raise ConfigError(f"{name} is chosen when the classifier is loaded, not here")
+        own = {"device": self._device, "model": self._name, "progress": False}
+        config = config_class.resolve(flags={**own, **options})
+        TARGETS[KIND].refuse_others(config, str(self.weights))
+        return config

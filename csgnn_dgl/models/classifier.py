@@ -71,7 +71,11 @@ class Classifier(nn.Module):
         found = self.model(points)
         paired = self.training and isinstance(found, tuple) and len(found) == 2
         features = check_features(
-            found[0] if paired else found, points.shape[0], self.model.features, self.model
+            found[0] if paired else found,
+            points.shape[0],
+            self.model.features,
+            self.model,
+            next(self.head.parameters()).dtype,
         )
         scores = self.head(features)
         if self.training:

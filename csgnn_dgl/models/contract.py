@@ -6,6 +6,7 @@ import inspect
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from csgnn_dgl.errors import ConfigError
@@ -184,14 +185,16 @@ def check_made(model: Any, name: str) -> None:
     for attribute, kinds in wanted.items():
         value: Any = getattr(model, attribute, None)
         number = isinstance(value, kinds) and not isinstance(value, bool)
-        if not number or not float(value) > 0:
+        if not number or not 0 < float(value) < float("inf"):
             raise ConfigError(
                 f"{name} breaks the contract of models: its attribute {attribute} is {value!r}, "
                 f"but it must be a positive number"
             )
 
 
-def check_features(features: Any, leading: int, width: int, model: nn.Module) -> Tensor:
+def check_features(
+    features: Any, leading: int, width: int, model: nn.Module, dtype: torch.dtype
+) -> Tensor:
     """Check that a model's features fit its head, and return them.
 
     Parameters
@@ -202,6 +205,8 @@ def check_features(features: Any, leading: int, width: int, model: nn.Module) ->
         Expected numbers of rows (samples or atoms) and of columns (``model.features``).
     model
         The model, for the message.
+    dtype
+        The head's; where torch chooses precisions by itself (autocast), any will do.
 
     Raises
     ------
@@ -220,5 +225,10 @@ def check_features(features: Any, leading: int, width: int, model: nn.Module) ->
         raise ConfigError(
             f"{name} breaks the contract of models: for {leading} inputs forward returned "
             f"features of shape {shape}, but ({leading}, {width}) is expected"
+        )
+    if features.dtype != dtype and not torch.is_autocast_enabled(features.device.type):
+        raise ConfigError(
+            f"{name} breaks the contract of models: forward returned features of type "
+            f"{features.dtype}, but its parameters and inputs are {dtype}"
         )
     return features

@@ -70,7 +70,8 @@ class DOSModel(nn.Module):
     def describe(self, neighbors: Neighbors) -> Tensor:
         """Descriptors of all atoms, shape ``(A, features)``."""
         found = self.model(neighbors)
-        return check_features(found, neighbors.n_atoms, self.model.features, self.model)
+        dtype = next(self.head.parameters()).dtype
+        return check_features(found, neighbors.n_atoms, self.model.features, self.model, dtype)
 
     def per_atom(self, neighbors: Neighbors) -> Tensor:
         """Each atom's own curve, shape ``(A, bins)``: a projected density of states."""

@@ -7,7 +7,7 @@ they are flags of ``csgnn-dgl train``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 from typing_extensions import Self
@@ -52,6 +52,9 @@ class _CSGNNHypers(Hypers):
     )
     kernel_size: int = option(3, "Kernel size K of the radial convolutions, odd.", "Network", ge=1)
     pooling: Pooling = option("max", "Pooling between levels.", "Network")
+
+    def _default(self, name: str) -> Any:
+        return type(self).model_fields[name].default
 
     @model_validator(mode="after")
     def _odd_kernel(self) -> Self:
@@ -136,6 +139,12 @@ class ShapeCSGNNHypers(_CSGNNHypers):
                 "only one of intra_widths and radial_widths is given; they must be given together "
                 "or not at all"
             )
+        if self.intra_widths is not None and self.base_width != self._default("base_width"):
+            raise ConfigError(
+                f"base_width is {self.base_width}, but means nothing beside intra_widths and "
+                f"radial_widths, which say all widths: leave it out, or set it to its default, "
+                f"{self._default('base_width')}, beside a preset"
+            )
         return self
 
 
@@ -193,8 +202,7 @@ class AtomCSGNNHypers(_CSGNNHypers):
 
     @model_validator(mode="after")
     def _shells(self) -> Self:
-        default = type(self).model_fields["kernel_size"].default
-        if self.n_spheres == 1 and self.kernel_size != default:
+        if self.n_spheres == 1 and self.kernel_size != self._default("kernel_size"):
             raise ConfigError(
                 f"kernel_size is {self.kernel_size}, but with one sphere there are no radial "
                 f"convolutions. Leave it out, or set n_spheres"

@@ -13,29 +13,24 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from csgnn_dgl.errors import CheckpointError, ConfigError, suggest
 from csgnn_dgl.models.hypers import Hypers
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = [
     "MODELS",
     "Domain",
     "Entry",
-    "ModelChoice",
     "find_class",
     "find_hypers",
     "is_users_own",
+    "load_named",
     "name_of",
     "permitted_name",
 ]
 
 Domain = Literal["shapes", "atoms"]
-#: How a user names a model: a registered name, ``module:Class``, or the class itself.
-ModelChoice = "str | type[ShapeModel] | type[AtomModel]"
 
 
 @dataclass(frozen=True)
@@ -139,8 +134,10 @@ def permitted_name(name: str, domain: Domain, named: Any, source: str) -> str:
     """
     said = None if named is None else name_of(named)
     if said is not None and said != name:
+        moved = is_users_own(name) and is_users_own(said)
         raise CheckpointError(
             f"{source} holds the model {name!r}, but {said!r} was named; name {name!r} instead"
+            + moved * ". If the class was moved or renamed, keep it available under the old name"
         )
     if is_users_own(name):
         if said is None:
@@ -166,7 +163,7 @@ def find_hypers(domain: Domain, model: Any) -> type[Hypers]:
     """
     entry = MODELS[domain].get(model) if isinstance(model, str) else None
     if entry is not None and entry.hypers is not None:
-        found: type[Hypers] = _load(entry.hypers)
+        found: type[Hypers] = load_named(entry.hypers)
         return found
     hypers: type[Hypers] = find_class(domain, model).Hypers
     return hypers
@@ -207,10 +204,17 @@ def find_class(domain: Domain, model: Any) -> Any:
             else (f"unknown model {model!r}")
         )
         raise ConfigError(f"{what}: {suggest(model, MODELS[domain])}; or module:Class of your own")
-    return check_class(_load(model if entry is None else entry.path), domain, model)
+    return check_class(load_named(model if entry is None else entry.path), domain, model)
 
 
-def _load(path: str) -> Any:
+def load_named(path: str) -> Any:
+    """What stands at ``module:Class``.
+
+    Raises
+    ------
+    ConfigError
+        No such module or class, or the module fails when it is imported.
+    """
     module_name, _, attribute = path.partition(":")
     if not module_name or not attribute or ":" in attribute:
         raise ConfigError(f"the model is {path!r}, but your own must be named module:Class")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -66,8 +67,10 @@ class KeepWeights(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, TrainingTask)
+        if not math.isfinite(trainer.callback_metrics["train_loss"]):
+            return  # it diverged, which the task says next
         score = pl_module.validation_score(trainer.callback_metrics)
-        if self.select == "best" and self.best is not None and score <= self.best:
+        if self.select == "best" and self.best is not None and not score > self.best:
             return
         self.best, self.epoch = score, trainer.current_epoch
         if trainer.is_global_zero:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -19,6 +20,7 @@ from csgnn_dgl.models.registry import (
     name_of,
     permitted_name,
 )
+from csgnn_dgl.tasks.schemas import upgrade_config
 
 __all__ = ["DEFAULT_MODEL", "Precision", "TrainingConfig", "model_option"]
 
@@ -179,7 +181,34 @@ class TrainingConfig(CommandConfig):
         CheckpointError
             Only the file names a user's own model.
         """
-        name, sources = cls._written(preset, yaml_path, flags)
+        config = cls._resolved(*cls._written(preset, yaml_path, flags), model)
+        for schedule, names in _OF_SCHEDULE.items():
+            if config.schedule != schedule:
+                config.refuse_unused(names, f"the schedule is {config.schedule}")
+        return config
+
+    @classmethod
+    def of_run(cls, path: Path, model: Any = None) -> Self:
+        """The options that a run was begun with, from its ``config.yaml``.
+
+        Parameters
+        ----------
+        path
+            The file, of this version or of an earlier one, in which unused options were no errors.
+        model
+            As for :meth:`resolve`.
+
+        Raises
+        ------
+        ConfigError, CheckpointError
+            As :meth:`resolve`.
+        """
+        preset, (file, flags) = cls._written(None, path, None)
+        file = replace(file, values=upgrade_config(dict(file.values), cls.domain))
+        return cls._resolved(preset, [file, flags], model)
+
+    @classmethod
+    def _resolved(cls, name: Any, sources: list[Source], model: Any) -> Self:
         chosen = cls._chosen(sources, model)
         hypers = cls._hypers_class(chosen)
         if name is not None:
@@ -190,6 +219,9 @@ class TrainingConfig(CommandConfig):
         own_origin: dict[str, str] = {}
         for source in sources:
             mine, rest = _of_the_model(source, hypers, cls.model_fields)
+            for key in mine:
+                if key not in hypers.model_fields:
+                    cls._refuse(key, _hyper_origin(source, key), chosen, hypers)
             own |= mine
             own_origin |= {key: _hyper_origin(source, key) for key in mine}
             for key in rest:
@@ -198,16 +230,7 @@ class TrainingConfig(CommandConfig):
             values |= rest
             origin |= {key: source.origin(key) for key in rest}
         values |= {"model": chosen, "hypers": validated(hypers, own, own_origin)}
-        config = cls._built(values, origin)
-        for schedule, names in _OF_SCHEDULE.items():
-            if config.schedule != schedule:
-                config.refuse_unused(names, f"the schedule is {config.schedule}")
-        return config
-
-    @classmethod
-    def from_yaml(cls, path: Path, model: Any = None) -> Self:
-        """The options saved in a file; ``model`` as in :meth:`resolve`."""
-        return cls.resolve(yaml_path=path, model=model)
+        return cls._built(values, origin)
 
     @classmethod
     def _hypers_class(cls, model: Any) -> type[Hypers]:
@@ -260,6 +283,11 @@ class TrainingConfig(CommandConfig):
             raise ConfigError(
                 f"{key} (from {place}) is an option of the model {DEFAULT_MODEL}, not of {model}, "
                 f"whose options are: {listed}"
+            )
+        if key in cls.model_fields:
+            raise ConfigError(
+                f"{key} (from {place}) is an option of the training, not of the model {model}: "
+                f"write it by itself, as --{key.replace('_', '-')}"
             )
         nearest = nearest_name(key, known)
         hint = f"did you mean {nearest!r}?" if nearest else f"known keys: {', '.join(known)}"

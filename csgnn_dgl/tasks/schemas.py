@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-__all__ = ["SCHEMA_VERSION", "upgrade_checkpoint", "upgrade_weights"]
+__all__ = ["SCHEMA_VERSION", "upgrade_checkpoint", "upgrade_config", "upgrade_weights"]
 
 #: Increase this when the header or the names of tensors change, and add to :data:`_UPGRADES`.
 SCHEMA_VERSION = 2
 
 Content = dict[str, Any]
-State = dict[str, Tensor]
+State = dict[str, "Tensor"]
 
 
 def upgrade_weights(content: Content, state: State, schema: int) -> tuple[Content, State]:
@@ -58,7 +59,6 @@ def _from_1(content: Content, state: State) -> tuple[Content, State]:
     if kind == "classifier":
         encoder = dict(old["encoder"])
         encoder["channels"] = encoder.pop("in_channels")
-        encoder["base_width"] = (encoder["intra_widths"][0] or encoder["radial_widths"][0])[0]
         mapping = {name: old[name] for name in ("radial", "bandwidth", "threshold")}
         model: Content = {"name": "csgnn", "hypers": {**encoder, **mapping}}
         head = {name: old[name] for name in ("hidden", "dropout")}
@@ -80,6 +80,16 @@ def _from_1(content: Content, state: State) -> tuple[Content, State]:
 
 
 _UPGRADES: Mapping[int, Callable[[Content, State], tuple[Content, State]]] = {1: _from_1}
+
+
+def upgrade_config(content: Content, domain: str) -> Content:
+    """A run's ``config.yaml`` as the present version has it.
+
+    Version 0.1 named no model, and passed over a kernel that has nothing to convolve along.
+    """
+    if "model" in content or domain != "atoms" or content.get("n_spheres", 1) != 1:
+        return content
+    return {name: value for name, value in content.items() if name != "kernel_size"}
 
 
 def upgrade_checkpoint(checkpoint: Content) -> Content:

@@ -21,7 +21,6 @@ from lightning.pytorch.utilities import rank_zero_only
 from csgnn_dgl.errors import (
     CheckpointError,
     ConfigError,
-    DataError,
     ResourceError,
     StoppedError,
 )
@@ -72,8 +71,8 @@ def require_free(config: TrainingConfig) -> None:
 def new_run(config: TrainingConfig, command: str) -> Iterator[RunDirectory]:
     """Make a new run directory; further processes use that of the first.
 
-    If the data or the options turn out to be unusable before the first epoch, the directory is
-    removed again, so that the user can correct them and give the same command.
+    If the data, the options or a user's own model turn out to be unusable before the first epoch,
+    the directory is removed again, so that the user can correct them and give the same command.
 
     Raises
     ------
@@ -83,8 +82,8 @@ def new_run(config: TrainingConfig, command: str) -> Iterator[RunDirectory]:
     run = _begin_run(config, command)
     try:
         yield run
-    except (ConfigError, DataError):
-        if is_first_process():
+    except Exception as error:
+        if is_first_process() and not isinstance(error, (ResourceError, StoppedError)):
             run.discard_unused()
         raise
     finally:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from typing_extensions import Self
+
 from csgnn_dgl.config import CommandConfig, option
+from csgnn_dgl.errors import ConfigError
+from csgnn_dgl.models.registry import is_users_own
 from csgnn_dgl.tasks.config import model_option
 
 __all__ = ["DescribeConfig", "EvaluateConfig", "OccupancyChoice", "PredictConfig", "Rotation"]
@@ -20,6 +25,24 @@ class _UseConfig(CommandConfig):
     model: str | None = model_option()
     device: str = option("auto", "auto, cpu, cuda, cuda:1, …", "Run")
     progress: bool = option(True, "Show a progress bar.", "Run")
+
+    @classmethod
+    def resolve(
+        cls,
+        *,
+        preset: str | None = None,
+        yaml_path: Path | None = None,
+        flags: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """As :meth:`CommandConfig.resolve`; a file alone makes no module be imported."""
+        config = super().resolve(preset=preset, yaml_path=yaml_path, flags=flags)
+        place = config._origin.get("model", "")
+        if config.model is not None and is_users_own(config.model) and place == str(yaml_path):
+            raise ConfigError(
+                f"{place} names the model {config.model}. A module is imported only if you name "
+                f"it: give --model {config.model}"
+            )
+        return config
 
 
 def _seed_option() -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from csgnn_dgl.errors import ConfigError
+from csgnn_dgl.errors import ConfigError, CSGNNError
 from csgnn_dgl.mapping import RotationProtocol, UpAxis, random_rotations
 from csgnn_dgl.tasks.seeds import generator
 
@@ -89,9 +90,20 @@ def average_over_votes(
     -------
     list
         The mean prediction for each sample.
+
+    Raises
+    ------
+    CSGNNError
+        An answer that is NaN or infinite.
     """
     # NumPy arrays and tensors have no type in common, hence Any.
     total: list[Any] = answer(rotations[0])
     for rotation in rotations[1:]:
         total = [a + b for a, b in zip(total, answer(rotation), strict=True)]
-    return [value / len(rotations) for value in total]
+    mean = [value / len(rotations) for value in total]
+    if not all(math.isfinite(value.sum()) for value in mean):
+        raise CSGNNError(
+            "the model's answer is not a finite number (NaN or infinity): its weights are of a "
+            "training that diverged, or the model is at fault"
+        )
+    return mean

@@ -13,6 +13,7 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from csgnn_dgl._files import atomic_write
@@ -152,7 +153,7 @@ def _parse(path: Path, text: str, state: dict[str, Tensor]) -> tuple[Header, dic
         schema = content["schema"]
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"the header of {path} cannot be read ({error!r})") from error
-    if not isinstance(schema, int) or not 1 <= schema <= SCHEMA_VERSION:
+    if type(schema) is not int or not 1 <= schema <= SCHEMA_VERSION:
         newer = isinstance(schema, int) and schema > SCHEMA_VERSION
         written = content.get("versions")
         by = written.get("csgnn-dgl") if isinstance(written, dict) else None
@@ -176,7 +177,13 @@ def _parse(path: Path, text: str, state: dict[str, Tensor]) -> tuple[Header, dic
             f"the header of {path} lacks {sorted(missing)} and has the unknown keys "
             f"{sorted(content.keys() - known)}; it was not written by this version of csgnn-dgl"
         )
-    return Header(**{**content, "class_names": tuple(content.get("class_names", ()))}), state
+    try:
+        return TypeAdapter(Header).validate_python(content), state
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise CheckpointError(
+            f"the header of {path} is not one of schema version {schema} ({'; '.join(wrong[:4])})"
+        ) from error
 
 
 def load_into(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:

@@ -132,7 +132,8 @@ class ModelSuite(ABC):
         inputs = self.inputs()
         for mode in (False, True):
             features = self.features(model.train(mode), inputs)
-            check_features(features, self.rows(inputs), model.features, model)
+            dtype = next(model.parameters()).dtype
+            check_features(features, self.rows(inputs), model.features, model, dtype)
             assert bool(features.isfinite().all()), "features are not finite"
         found = model.eval()(inputs)
         assert isinstance(found, Tensor), "a penalty is for training alone"

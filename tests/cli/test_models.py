@@ -55,7 +55,7 @@ def _module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def test_the_list_has_weights_and_models(run: Run) -> None:
     result = run("models")
     assert result.status == 0
-    weights, _, kinds = result.out.partition("To train")
+    weights, _, kinds = result.out.partition("Models to train")
     for name in shipped_models():
         assert f"{name}  (" in weights
     for domain, entries in MODELS.items():

@@ -85,7 +85,9 @@ class AGNI(AtomModel):
 
     def fingerprint(self, neighbors: Neighbors) -> Tensor:
         """The invariants of every atom, shape ``(A, 5 · gaussians · elements)``."""
-        r = neighbors.displacements
+        # Half precisions cannot hold what spans so many orders of magnitude.
+        dtype = neighbors.displacements.dtype
+        r = neighbors.displacements.to(torch.promote_types(dtype, torch.float32))
         distance = r.norm(dim=1)
         fade = (1 + torch.cos(torch.pi * (distance / self.cutoff).clamp(max=1))) / 2
         weight = torch.exp(-(distance[:, None] ** 2) / (2 * self.sigma**2)) * fade[:, None]
@@ -112,7 +114,7 @@ class AGNI(AtomModel):
         invariants = [scalar, length, trace, minors, determinant]
         # The invariants span many orders of magnitude.
         flat = torch.cat([torch.asinh(value) for value in invariants], dim=1)
-        return flat.view(neighbors.n_atoms, kinds * flat.shape[1])
+        return flat.view(neighbors.n_atoms, kinds * flat.shape[1]).to(dtype)
 
     def forward(self, neighbors: Neighbors) -> Tensor:
         """Descriptors of all atoms of a batch."""

@@ -176,7 +176,11 @@ def evaluate(
 def _options_of(trained: TrainedClassifier) -> TrainModelNetConfig:
     data = trained.header.data
     return TrainModelNetConfig(
-        points=trained.points, up_axis=data.get("up_axis"), train_rotation=data["train_rotation"]
+        points=trained.points,
+        up_axis=data["up_axis"],
+        train_rotation=data["train_rotation"],
+        # Where the data name no test split, it is drawn again.
+        seed=data.get("seed", 0),
     )
 
 

@@ -113,6 +113,7 @@ class ClassifierJob(TrainingJob[TrainModelNetConfig, ShapeDataset]):
                 "points": config.points,
                 "pool": data.train.points.shape[1],
                 "train_rotation": config.train_rotation,
+                "seed": config.seed,
             },
         )
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from csgnn_dgl.errors import DataError
+from csgnn_dgl.mapping import UpAxis
 from csgnn_dgl.models import Classifier, Hypers, ShapeModel
 from csgnn_dgl.tasks.trained import Trained, load_network
 from csgnn_dgl.tasks.weights import Header
@@ -91,6 +92,9 @@ def load_classifier(
     """
 
     def build(found: type[ShapeModel], hypers: Hypers, header: Header) -> Classifier:
+        points, up_axis = int(header.data["points"]), header.data["up_axis"]
+        if points < 1 or up_axis not in get_args(UpAxis):
+            raise ValueError(f"its data have {points} points and the up axis {up_axis!r}")
         return classifier_network(found, hypers, len(header.class_names), header.head)
 
     return TrainedClassifier(*load_network(path, KIND, "shapes", build, device=device, model=model))

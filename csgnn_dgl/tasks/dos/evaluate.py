@@ -183,7 +183,7 @@ def evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
         weights,
         config,
         load=load_dos_model,
-        options=lambda trained: TrainDOSConfig(),
+        options=_options_of,
         config_class=TrainDOSConfig,
         data=load_run_data,
     )
@@ -235,6 +235,11 @@ def evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
         f"band energies in {energy}/atom",
         *(f"picture: {picture}" for picture in pictures),
     ]
+    if trained.dos_unit != dos:
+        lines.append(
+            f"warning: {trained.path} predicts {trained.dos_unit!r}, and {dataset.source} are in "
+            f"{dos!r}: is it the same unit?"
+        )
     return DOSEvaluation(lines, split, config.votes, structures, table, pictures, (energy, dos))
 
 
@@ -260,6 +265,12 @@ def _draw(
             f"Band energy, {split}: mean absolute error {error:.4f} {dataset.grid.unit}/atom",
         )
     return tuple(pictures)
+
+
+def _options_of(trained: TrainedDOS) -> TrainDOSConfig:
+    # Where the data name no splits, they are drawn again.
+    known = ("seed", "validation_fraction")
+    return TrainDOSConfig(**{k: v for k, v in trained.header.data.items() if k in known})
 
 
 def _check_same(trained: TrainedDOS, dataset: DOSDataset) -> None:

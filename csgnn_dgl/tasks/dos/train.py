@@ -98,6 +98,8 @@ class DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
                 "grid": asdict(data.grid),
                 "quantity": data.quantity,
                 "dos_unit": data.dos_unit,
+                "seed": self.config.seed,
+                "validation_fraction": self.config.validation_fraction,
                 "electrons_per_element": electrons
                 and {str(number): count for number, count in electrons.items()},
             },

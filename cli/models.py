@@ -114,14 +114,14 @@ def _kind(name: str, domain: Domain | None) -> list[dict[str, Any]]:
 
 
 def _defaults(hypers: type[Hypers]) -> list[Any]:
-    """Defaults as plain values; None also for what must be given."""
+    """Defaults as plain values; None also for options that must be given."""
     fields = hypers.model_fields.values()
     values = [None if f.is_required() else f.get_default(call_default_factory=True) for f in fields]
     return [to_jsonable_python(value) for value in values]
 
 
 def _domain_of(name: str) -> Domain:
-    """What a user's own model is for."""
+    """Find the domain of a user's own model."""
     from csgnn_dgl.models import ShapeModel
     from csgnn_dgl.models.registry import load_named
 

@@ -202,6 +202,6 @@ class ShapeClassifier:
             if name in options:
                 raise ConfigError(f"{name} is chosen when the classifier is loaded, not here")
         own = {"device": self._device, "model": self._name, "progress": False}
-        config = config_class.resolve(flags={**own, **options})
+        config = config_class(**{**own, **options})
         TARGETS[KIND].refuse_others(config, str(self.weights))
         return config

@@ -83,7 +83,7 @@ def test_evaluation_is_what_predictions_add_up_to(
     assert evaluation.result.accuracy == pytest.approx(np.mean(right))
     assert evaluation.result.shapes == len(files)
     # Not only the classes: the very points are the same.
-    split = load_run_data(TrainModelNetConfig.of_run(classifier.weights / "config.yaml")).test
+    split = load_run_data(TrainModelNetConfig.from_yaml(classifier.weights / "config.yaml")).test
     known = dict(zip(split.names, split.points[:, :64], strict=True))
     for file in files:
         (points,) = [p for name, p in known.items() if Path(name).name == file.name]

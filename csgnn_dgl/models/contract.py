@@ -193,7 +193,11 @@ def check_made(model: Any, name: str) -> None:
 
 
 def check_features(
-    features: Any, leading: int, width: int, model: nn.Module, dtype: torch.dtype
+    features: Any,
+    leading: int,
+    width: int,
+    model: nn.Module,
+    dtype: torch.dtype | None = None,
 ) -> Tensor:
     """Check that a model's features fit its head, and return them.
 
@@ -206,7 +210,7 @@ def check_features(
     model
         The model, for the message.
     dtype
-        The head's; where torch chooses precisions by itself (autocast), any will do.
+        Type of the head's parameters; None, or under autocast, allows any type.
 
     Raises
     ------
@@ -226,7 +230,7 @@ def check_features(
             f"{name} breaks the contract of models: for {leading} inputs forward returned "
             f"features of shape {shape}, but ({leading}, {width}) is expected"
         )
-    if features.dtype != dtype and not torch.is_autocast_enabled(features.device.type):
+    if dtype not in (None, features.dtype) and not torch.is_autocast_enabled(features.device.type):
         raise ConfigError(
             f"{name} breaks the contract of models: forward returned features of type "
             f"{features.dtype}, but its parameters and inputs are {dtype}"

@@ -141,9 +141,9 @@ class ShapeCSGNNHypers(_CSGNNHypers):
             )
         if self.intra_widths is not None and self.base_width != self._default("base_width"):
             raise ConfigError(
-                f"base_width is {self.base_width}, but means nothing beside intra_widths and "
-                f"radial_widths, which say all widths: leave it out, or set it to its default, "
-                f"{self._default('base_width')}, beside a preset"
+                f"base_width is {self.base_width}, but intra_widths and radial_widths give all "
+                f"widths. Leave it out, or set it to its default, {self._default('base_width')}, "
+                f"if a preset sets it"
             )
         return self
 

@@ -137,7 +137,7 @@ def permitted_name(name: str, domain: Domain, named: Any, source: str) -> str:
         moved = is_users_own(name) and is_users_own(said)
         raise CheckpointError(
             f"{source} holds the model {name!r}, but {said!r} was named; name {name!r} instead"
-            + moved * ". If the class was moved or renamed, keep it available under the old name"
+            + moved * ". If the class was moved or renamed, keep its old name as an alias"
         )
     if is_users_own(name):
         if said is None:
@@ -208,7 +208,7 @@ def find_class(domain: Domain, model: Any) -> Any:
 
 
 def load_named(path: str) -> Any:
-    """What stands at ``module:Class``.
+    """Import the object that ``module:Class`` names.
 
     Raises
     ------

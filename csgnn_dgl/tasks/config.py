@@ -188,7 +188,7 @@ class TrainingConfig(CommandConfig):
         return config
 
     @classmethod
-    def of_run(cls, path: Path, model: Any = None) -> Self:
+    def from_yaml(cls, path: Path, model: Any = None) -> Self:
         """The options that a run was begun with, from its ``config.yaml``.
 
         Parameters

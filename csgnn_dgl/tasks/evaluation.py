@@ -104,7 +104,7 @@ def find_evaluated(
         chosen = options(trained)
         return Found(trained, chosen, data(chosen, config.data), None)
     run = RunDirectory.open(path)
-    chosen = config_class.of_run(run.config, config.model)
+    chosen = config_class.from_yaml(run.config, config.model)
     found = data(chosen, config.data)
     if config.data is None and found.fingerprint != trained.fingerprint:  # type: ignore[attr-defined]
         raise DataError(

@@ -233,7 +233,7 @@ def resume_job(
         There is no run, or it is damaged, or the data have changed since it started.
     """
     run = RunDirectory.open(path)
-    config = config_class.of_run(run.config, model)
+    config = config_class.from_yaml(run.config, model)
     begun = job(
         config, find_class(config.domain, model if isinstance(model, type) else config.model)
     )

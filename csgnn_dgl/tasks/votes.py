@@ -94,7 +94,7 @@ def average_over_votes(
     Raises
     ------
     CSGNNError
-        An answer that is NaN or infinite.
+        A prediction is NaN or infinite.
     """
     # NumPy arrays and tensors have no type in common, hence Any.
     total: list[Any] = answer(rotations[0])

@@ -132,8 +132,7 @@ class ModelSuite(ABC):
         inputs = self.inputs()
         for mode in (False, True):
             features = self.features(model.train(mode), inputs)
-            dtype = next(model.parameters()).dtype
-            check_features(features, self.rows(inputs), model.features, model, dtype)
+            check_features(features, self.rows(inputs), model.features, model)
             assert bool(features.isfinite().all()), "features are not finite"
         found = model.eval()(inputs)
         assert isinstance(found, Tensor), "a penalty is for training alone"

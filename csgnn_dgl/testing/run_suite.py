@@ -126,7 +126,7 @@ class RunSuite(ModelSuite):
             assert bool(value.isfinite().all()), f"{name} is not finite"
         # Every parameter has moved from where it began.
         model = self.load(run.path, self.model).model.model
-        seed_weights(self.config_class.of_run(run.config, self.model).seed)
+        seed_weights(self.config_class.from_yaml(run.config, self.model).seed)
         begun = dict(self.construct(model.hypers).named_parameters())
         moved = {n: not torch.equal(p, begun[n]) for n, p in model.named_parameters()}
         assert all(moved.values()), f"not trained: {[n for n, yes in moved.items() if not yes]}"
@@ -158,7 +158,7 @@ class RunSuite(ModelSuite):
         options = {**self.not_random, "epochs": 1, "precision": "64-true", "select": "last"}
         one = self.train(data, tmp_path / "one", hypers=hypers, **options, batch_size=4)
         other = self.train(data, tmp_path / "other", hypers=hypers, **options, batch_size=2)
-        begun = self.config_class.of_run(one.config, self.model)
+        begun = self.config_class.from_yaml(one.config, self.model)
         two = RunDirectory(tmp_path / "two")
         changed = {"batch_size": 2, "devices": "2", "output": two.path}
         config = tmp_path / "two.yaml"
@@ -200,7 +200,7 @@ class RunSuite(ModelSuite):
             with pytest.raises(CheckpointError, match="imported only if you name it"):
                 self.load(run.path, None)
             with pytest.raises(CheckpointError, match="imported only if you name it"):
-                self.config_class.of_run(run.config)
+                self.config_class.from_yaml(run.config)
         else:
             self.load(run.path, None)
         with pytest.raises((CheckpointError, ConfigError), match="was named"):

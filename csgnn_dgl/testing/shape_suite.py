@@ -200,7 +200,7 @@ class ShapeModelSuite(RunSuite):
         right = [file.parts[-3] == guess for file, guess in zip(files, guesses, strict=True)]
         assert sum(right) / len(right) == evaluated.result.accuracy
         trained = load_classifier(run, model=self.model)
-        dataset = load_run_data(TrainModelNetConfig.of_run(run / "config.yaml", self.model))
+        dataset = load_run_data(TrainModelNetConfig.from_yaml(run / "config.yaml", self.model))
         expected = predict_points(trained, dataset.test.points)
         names = trained.class_names
         found = [[dict(prediction.classes)[name] for name in names] for prediction in predicted]

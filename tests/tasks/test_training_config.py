@@ -88,7 +88,7 @@ def test_a_printed_configuration_of_a_users_model(tmp_path: Path) -> None:
     config = TrainModelNetConfig.resolve(flags={"model": NAME, "widths": [[2, 3], [4]]})
     path = tmp_path / "printed.yaml"
     path.write_text(config.to_yaml(), encoding="utf-8")
-    assert TrainModelNetConfig.of_run(path, NAME) == config
+    assert TrainModelNetConfig.from_yaml(path, NAME) == config
     assert TrainModelNetConfig.resolve(yaml_path=path, flags={"model": NAME}) == config
 
 

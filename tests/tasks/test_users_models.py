@@ -114,9 +114,9 @@ CALLS: dict[str, Callable[[Path, Any], object]] = {
     "predict": lambda f, m: predict(f / "shapes", [cloud(f)], PredictConfig(model=m)),
     "export": lambda f, m: export_model(f / "shapes", f / "model.pt2", model=m),
     "resume": lambda f, m: resume(f / "shapes", model=m),
-    "options": lambda f, m: TrainModelNetConfig.of_run(f / "shapes" / "config.yaml", m),
+    "options": lambda f, m: TrainModelNetConfig.from_yaml(f / "shapes" / "config.yaml", m),
     "load atoms": lambda f, m: load_dos_model(f / "atoms", model=m and ATOMS),
-    "options of atoms": lambda f, m: TrainDOSConfig.of_run(
+    "options of atoms": lambda f, m: TrainDOSConfig.from_yaml(
         f / "atoms" / "config.yaml", m and ATOMS
     ),
 }

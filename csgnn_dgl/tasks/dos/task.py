@@ -34,9 +34,6 @@ def target_tensor(records: Sequence[DOSRecord]) -> Tensor:
 class DOSBatch:
     """Some structures with their curves.
 
-    Not a dataclass: Lightning would take it apart to change the type of its numbers, which the
-    task itself knows better.
-
     Parameters
     ----------
     neighbors

@@ -56,7 +56,7 @@ def epochs_done(path: Path) -> int:
 
 
 def check_that_files_are_whole(path: Path) -> None:
-    TrainModelNetConfig.of_run(path / "config.yaml")
+    TrainModelNetConfig.from_yaml(path / "config.yaml")
     load_weights(path / "model.safetensors", "classifier")
     torch.load(path / "last.ckpt", weights_only=True)
     if (path / "summary.json").exists():

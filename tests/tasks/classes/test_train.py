@@ -32,7 +32,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 
 def test_run_directory_is_complete(small_run: RunDirectory) -> None:
-    config = TrainModelNetConfig.of_run(small_run.config)
+    config = TrainModelNetConfig.from_yaml(small_run.config)
     assert config.hypers.level == 1  # type: ignore[attr-defined]
     table = pd.read_csv(small_run.metrics)
     assert list(table["epoch"]) == [0, 1, 2]
@@ -139,7 +139,7 @@ def test_a_folder_with_other_things_is_left_alone(small: dict[str, Any], tmp_pat
 def test_changed_data_are_noticed(small_run: RunDirectory, tmp_path: Path, clouds: Path) -> None:
     data = shutil.copytree(clouds, tmp_path / "data")
     shutil.copytree(small_run.path, tmp_path / "run")
-    config = TrainModelNetConfig.of_run(small_run.config).model_copy(update={"data": data})
+    config = TrainModelNetConfig.from_yaml(small_run.config).model_copy(update={"data": data})
     (tmp_path / "run" / "config.yaml").write_text(config.to_yaml())
     np.save(data / "rod" / "train" / "rod0.npy", np.random.default_rng(9).normal(size=(96, 3)))
     with pytest.raises(CheckpointError, match="the data have changed"):
@@ -232,4 +232,4 @@ def test_data_are_found_from_any_folder(
 ) -> None:
     monkeypatch.chdir(small["data"].parent)
     run = trained({**small, "epochs": 1, "data": Path(small["data"].name)}, tmp_path / "run")
-    assert TrainModelNetConfig.of_run(run.config).data == small["data"].resolve()
+    assert TrainModelNetConfig.from_yaml(run.config).data == small["data"].resolve()

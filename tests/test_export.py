@@ -53,7 +53,9 @@ def test_classifier(radial: Any, pooling: Any, spheres: int, tmp_path: Path) -> 
     )
     model = randomised(Classifier(ShapeCSGNN(hypers), 3, hidden=(8,)))
     described = {"name": "csgnn", "hypers": hypers.model_dump()}
-    header = Header("classifier", described, {"hidden": [8]}, ("a", "b", "c"), {"points": 32})
+    header = Header(
+        "classifier", described, {"hidden": [8]}, ("a", "b", "c"), {"points": 32, "up_axis": "z"}
+    )
     save_weights(tmp_path / "model.safetensors", model.state_dict(), header)
     export_model(tmp_path / "model.safetensors", tmp_path / "model.pt2")
     # Neither the batch nor the cloud it was traced with; larger than where kernels change.
@@ -93,7 +95,7 @@ def test_the_command(clouds: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 
     hypers = ShapeCSGNNHypers(level=0, n_spheres=1, channels=1, base_width=2)
     described = {"name": "csgnn", "hypers": hypers.model_dump()}
-    header = Header("classifier", described, {}, ("a", "b"), {"points": 8})
+    header = Header("classifier", described, {}, ("a", "b"), {"points": 8, "up_axis": "z"})
     model = Classifier(ShapeCSGNN(hypers), 2)
     save_weights(tmp_path / "model.safetensors", model.state_dict(), header)
     output = tmp_path / "m.pt2"

@@ -104,10 +104,8 @@ class CommandConfig(Options):
     _origin: dict[str, str] = PrivateAttr(default_factory=dict)
 
     def __init__(self, /, **values: Any) -> None:
-        written = values.get("_written", {})
         super().__init__(**values)
-        given = (name for name in values if name != "_written")
-        self._origin.update({name: written.get(name, "the call") for name in given})
+        self._origin.update(dict.fromkeys(values, "the call"))
 
     def __eq__(self, other: object) -> bool:
         # Where options were written makes no difference.
@@ -200,7 +198,9 @@ class CommandConfig(Options):
 
     @classmethod
     def _built(cls, values: Mapping[str, Any], origin: Mapping[str, str]) -> Self:
-        return validated(cls, values, origin)
+        config = validated(cls, values, origin)
+        config._origin.update(origin)
+        return config
 
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)

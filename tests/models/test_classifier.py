@@ -180,7 +180,7 @@ def test_input_is_only_read(randomise: Randomise) -> None:
 
 
 def test_widths_of_ones_own() -> None:
-    model = small(intra_widths=[[3], [4]], radial_widths=[[5, 5], [6]])
+    model = small(base_width=32, intra_widths=[[3], [4]], radial_widths=[[5, 5], [6]])
     config = model.model.encoder.config
     assert (config.intra_widths, config.radial_widths) == (((3,), (4,)), ((5, 5), (6,)))
     again = ShapeCSGNNHypers(**json.loads(model.model.hypers.model_dump_json()))

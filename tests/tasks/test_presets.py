@@ -1,0 +1,46 @@
+"""Presets mean what they meant: ``old/presets.json`` has the options that version 0.1 resolved."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
+from csgnn_dgl.tasks.config import TrainingConfig
+from csgnn_dgl.tasks.dos.config import TrainDOSConfig
+
+# Of every training all defaults, and what each preset changes.
+OLD: dict[str, dict[str, Any]] = json.loads(
+    (Path(__file__).parent / "old" / "presets.json").read_text(encoding="utf-8")
+)
+TRAININGS: dict[str, type[TrainingConfig]] = {
+    "modelnet": TrainModelNetConfig,
+    "dos": TrainDOSConfig,
+}
+
+
+def flat(config: TrainingConfig) -> dict[str, Any]:
+    content = config.model_dump(mode="json")
+    assert content.pop("model") == "csgnn"
+    hypers = content.pop("hypers")
+    # These had no option before: they follow from base_width, as now by default.
+    assert {hypers.pop(name, None) for name in ("intra_widths", "radial_widths")} == {None}
+    return {**content, **hypers}
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_every_option_of_every_preset(name: str) -> None:
+    training, _, preset = name.partition(" ")
+    expected = {**OLD[training], **OLD[name]}
+    found = flat(TRAININGS[training].resolve(preset=preset or None))
+    assert found == expected
+    # A control: all options are compared.
+    assert {**found, "seed": 1} != expected
+
+
+def test_no_preset_was_lost() -> None:
+    known = {f"{name} {preset}" for name, t in TRAININGS.items() for preset in t.presets}
+    assert known | set(TRAININGS) == set(OLD)

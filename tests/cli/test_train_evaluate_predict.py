@@ -217,6 +217,7 @@ def test_a_full_disk_is_named_and_loses_nothing(
 
 
 def test_two_processes_train_one_model(clouds: Path, tmp_path: Path) -> None:
+    pytest.importorskip("lightning")  # which the processes need, and this one does not import
     words = ["train", "modelnet", "--data", clouds, "--output", tmp_path / "run", *SMALL_FLAGS]
     words += ["--devices", "2"]
     done = subprocess.run(

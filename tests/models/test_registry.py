@@ -179,7 +179,7 @@ def test_presets_of_others() -> None:
         TrainModelNetConfig.resolve(preset="quik", flags={"model": "pointnet"})
     with pytest.raises(ConfigError, match="preset"):
         TrainModelNetConfig.resolve(preset="compact", flags={"model": "good_models:Mean"})
-    # Of the same name each model has its own.
+    # Models of one name have options of their own.
     config = TrainModelNetConfig.resolve(preset="quick", flags={"model": "pointnet"})
     assert (config.model, config.epochs, config.learning_rate) == ("pointnet", 20, 2e-3)
 

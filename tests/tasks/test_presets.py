@@ -12,7 +12,7 @@ from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
 from csgnn_dgl.tasks.config import TrainingConfig
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
 
-# Of every training all defaults, and what each preset changes.
+# All defaults of every training, and what each preset changes.
 OLD: dict[str, dict[str, Any]] = json.loads(
     (Path(__file__).parent / "old" / "presets.json").read_text(encoding="utf-8")
 )

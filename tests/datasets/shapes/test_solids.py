@@ -131,7 +131,7 @@ def size(clouds: np.ndarray) -> np.ndarray:
 
 
 def histograms(clouds: np.ndarray) -> np.ndarray:
-    """Of distances between points and from the centre."""
+    """Histograms of distances between points and from the centre."""
     rng = np.random.default_rng(0)
     rows = []
     for cloud in clouds:

@@ -2,7 +2,7 @@
 
 from csgnn_dgl import _graphbolt
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Afterwards a plain `import dgl` works too, with any version of torch.
 _graphbolt.install()

@@ -228,11 +228,13 @@ def evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
         }
         found.run.record_evaluation(entry, ("split", "votes", "seed", "fingerprint"))
     energy, dos = dataset.grid.unit, dataset.dos_unit
+    # Phonons, and data without electrons, have no levels.
+    has_levels = "band_energy" in structures
+    levels = f", levels in {energy}, band energies in {energy}/atom" if has_levels else ""
     lines = [
         table.to_string(index=False, float_format=lambda value: f"{value:.4f}"),
         f"mean absolute errors on {len(structures)} {split} structures, "
-        f"{config.votes} vote{'s' * (config.votes > 1)}: dos in {dos}, levels in {energy}, "
-        f"band energies in {energy}/atom",
+        f"{config.votes} vote{'s' * (config.votes > 1)}: dos in {dos}{levels}",
         *(f"picture: {picture}" for picture in pictures),
     ]
     if trained.dos_unit != dos:

@@ -88,6 +88,7 @@ def test_evaluate(dos_run: RunDirectory, tmp_path: Path) -> None:
     assert len(result.structures) == 4
     assert {"dos_mae", "fdos_mae", "band_energy_mae", "fermi_level_mae"} <= set(result.table)
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in result.pictures)
+    assert any("band energies in eV/atom" in line for line in result.lines)
     assert len(pd.read_csv(copy / "evaluation-test.csv")) == 4
     evaluate(copy, EvaluateConfig(votes=2))
     entries = json.loads((copy / "summary.json").read_text())["evaluation"]

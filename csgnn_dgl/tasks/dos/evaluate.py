@@ -15,9 +15,8 @@ from tqdm import tqdm
 
 from csgnn_dgl.datasets.atoms.dos import DOSDataset, DOSRecord
 from csgnn_dgl.errors import CheckpointError, DataError
-from csgnn_dgl.physics import EnergyGrid, cumulative
+from csgnn_dgl.physics import EnergyGrid, cumulative, find_levels
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
-from csgnn_dgl.tasks.dos.levels import find_levels
 from csgnn_dgl.tasks.dos.plots import plot_examples, plot_parity
 from csgnn_dgl.tasks.dos.prediction import average_curves
 from csgnn_dgl.tasks.dos.train import load_run_data
@@ -66,7 +65,7 @@ def compare_curves(
     """Compute the errors of predicted curves, structure by structure.
 
     The Fermi level and the band energy are computed in the same way from both curves
-    (:func:`~csgnn_dgl.tasks.dos.levels.find_levels`). If a structure's exact band energy is known,
+    (:func:`~csgnn_dgl.physics.find_levels`). If a structure's exact band energy is known,
     the error relative to it is listed too.
 
     Parameters

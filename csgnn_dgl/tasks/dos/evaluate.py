@@ -22,7 +22,7 @@ from csgnn_dgl.tasks.dos.prediction import average_curves
 from csgnn_dgl.tasks.dos.train import load_run_data
 from csgnn_dgl.tasks.dos.trained import TrainedDOS, load_dos_model
 from csgnn_dgl.tasks.dos.unseen import unknown_elements
-from csgnn_dgl.tasks.evaluation import Evaluated, find_evaluated
+from csgnn_dgl.tasks.evaluation import find_evaluated
 from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.use_config import EvaluateConfig
 
@@ -32,7 +32,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class DOSEvaluation(Evaluated):
+class DOSEvaluation:
     """Results on a split, as numbers and as text.
 
     Parameters
@@ -51,6 +51,7 @@ class DOSEvaluation(Evaluated):
         Unit of energies, and unit of curves.
     """
 
+    lines: list[str]
     split: str
     votes: int
     structures: pd.DataFrame

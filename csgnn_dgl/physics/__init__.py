@@ -11,15 +11,18 @@ from csgnn_dgl.physics.dos import (
     resampled,
 )
 from csgnn_dgl.physics.grid import EnergyGrid
+from csgnn_dgl.physics.levels import Levels, find_levels
 
 __all__ = [
     "SMEARINGS",
     "EnergyGrid",
+    "Levels",
     "band_energy",
     "band_gap",
     "cumulative",
     "density_of_states",
     "fermi_level",
+    "find_levels",
     "refined",
     "resampled",
 ]

@@ -15,7 +15,7 @@ from csgnn_dgl.tasks.shipped import find_weights
 from csgnn_dgl.tasks.trained import Trained
 from csgnn_dgl.tasks.use_config import EvaluateConfig
 
-__all__ = ["Evaluated", "Found", "find_evaluated"]
+__all__ = ["Found", "find_evaluated"]
 
 AnyTrained = TypeVar("AnyTrained", bound=Trained[Any])
 Config = TypeVar("Config", bound=TrainingConfig)
@@ -42,19 +42,6 @@ class Found(Generic[AnyTrained, Config, Data]):
     options: Config
     data: Data
     run: RunDirectory | None
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """Result of an evaluation, as text.
-
-    Parameters
-    ----------
-    lines
-        Tables and sentences to print.
-    """
-
-    lines: list[str]
 
 
 def find_evaluated(

@@ -179,3 +179,25 @@ def test_wrong_shapes_of_atoms(shape: str) -> None:
 def test_right_shapes_come_back() -> None:
     features = torch.rand(2, 3)
     assert check_features(features, 2, 3, Adjustable(Options())) is features
+
+
+def test_features_of_another_type() -> None:
+    """The head could only say that two matrices do not fit."""
+    model = Adjustable(Options()).double()
+
+    class Mixed(Adjustable):
+        def forward(self, points: Tensor) -> Any:
+            return super().forward(points).double()
+
+    assert Classifier(model, 2).double()(torch.rand(4, 5, 3).double()).dtype == torch.float64
+    mixed = Classifier(Mixed(Options()), 2)
+    with pytest.raises(ConfigError, match=r"float64, but its parameters and inputs are .*float32"):
+        mixed(torch.rand(4, 5, 3))
+
+
+@pytest.mark.parametrize("cutoff", [float("inf"), float("nan")])
+def test_a_cutoff_without_end(cutoff: float) -> None:
+    model = AdjustableAtoms(Options(), (6,))
+    model.cutoff = cutoff
+    with pytest.raises(ConfigError, match="attribute cutoff"):
+        check_made(model, "AdjustableAtoms")

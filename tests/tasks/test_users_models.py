@@ -51,6 +51,10 @@ class Mean(ShapeModel):
 class Other(Mean):
     pass
 
+class Fails(Mean):
+    def forward(self, points):
+        raise RuntimeError("at fault")
+
 class Counts(AtomModel):
     Hypers = Options
     cutoff = 3.0
@@ -170,6 +174,29 @@ def test_a_configuration_is_repeated_if_its_model_is_named(
     assert call(*words, "--model", NAME) == 0
     weights = [run / "model.safetensors" for run in (marked / "shapes", tmp_path / "again")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+@pytest.mark.parametrize("name", ["evaluate", "predict", "describe"])
+def test_a_file_of_options_names_nobody(
+    name: str, marked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever sends weights may send options along: these are not the user's word."""
+    model = ATOMS if name == "describe" else NAME
+    options = tmp_path / "options.yaml"
+    options.write_text(f"model: {model}\n", encoding="utf-8")
+    words = [word.format(f=marked) for word in COMMANDS[name]] + ["--config", options]
+    assert call(*words) == 2
+    assert f"options.yaml names the model {model}" in capsys.readouterr().err
+    assert not (marked / "imported").exists()
+    assert call(*words, "--model", model) == 0
+
+
+def test_a_model_that_fails_leaves_no_run(marked: Path, tmp_path: Path) -> None:
+    words = ["modelnet", "--model", "marked_models:Fails", "--data", marked / "clouds"]
+    words = ["train", *words, "--points", 32, "--output", tmp_path / "run", *SMALL]
+    with pytest.raises(RuntimeError, match="at fault"):
+        main([str(word) for word in words])
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_of_another_model(marked: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import PositiveInt, model_validator
 
 from csgnn_dgl.config import option
 from csgnn_dgl.errors import ConfigError
@@ -77,7 +77,7 @@ class TrainModelNetConfig(TrainingConfig):
         None, "Axis that points up, for rotation z. Default: the data set's own.", "Data"
     )
     # Head
-    hidden: list[int] = option([512, 256], "Widths of the head's hidden layers.", "Network")
+    hidden: list[PositiveInt] = option([512, 256], "Widths of the head's hidden layers.", "Network")
     dropout: float = option(0.0, "Dropout before each layer of the head.", "Network", ge=0, lt=1)
     # Augmentation
     train_rotation: Rotation = option(
@@ -113,6 +113,4 @@ class TrainModelNetConfig(TrainingConfig):
             raise ConfigError(
                 f"pool is {self.pool}, but it must be at least points, which is {self.points}"
             )
-        if any(width < 1 for width in self.hidden):
-            raise ConfigError(f"hidden is {self.hidden}, but widths must be positive")
         return self

@@ -18,7 +18,7 @@ from csgnn_dgl.tasks.classes.plots import plot_confusion
 from csgnn_dgl.tasks.classes.train import load_run_data
 from csgnn_dgl.tasks.classes.trained import TrainedClassifier, check_classes, load_classifier
 from csgnn_dgl.tasks.classes.vote import vote
-from csgnn_dgl.tasks.evaluation import Evaluated, find_evaluated
+from csgnn_dgl.tasks.evaluation import find_evaluated
 from csgnn_dgl.tasks.use_config import EvaluateConfig
 
 __all__ = ["Evaluation", "ShapeEvaluation", "evaluate"]
@@ -59,7 +59,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class ShapeEvaluation(Evaluated):
+class ShapeEvaluation:
     """Results on a test split, as numbers and as text.
 
     Parameters
@@ -74,6 +74,7 @@ class ShapeEvaluation(Evaluated):
         The confusion matrix, if one was drawn.
     """
 
+    lines: list[str]
     result: Evaluation
     table: pd.DataFrame
     picture: Path | None

@@ -28,17 +28,7 @@ KIND = "classifier"
 
 @dataclass(frozen=True)
 class TrainedClassifier(Trained[Classifier]):
-    """A trained classifier with its header.
-
-    Parameters
-    ----------
-    model
-        The classifier, in evaluation mode.
-    header
-        Classes, data, sizes.
-    path
-        The file of the weights.
-    """
+    """A trained classifier with its header; see :class:`~csgnn_dgl.tasks.trained.Trained`."""
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import PositiveInt
 
 from csgnn_dgl.config import option
-from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.models.hypers import AtomCSGNNHypers
 from csgnn_dgl.models.registry import Domain
 from csgnn_dgl.tasks.config import TrainingConfig
@@ -77,7 +76,7 @@ class TrainDOSConfig(TrainingConfig):
         "Data",
     )
     # Head
-    hidden: list[int] = option([512, 512], "Widths of the head's hidden layers.", "Network")
+    hidden: list[PositiveInt] = option([512, 512], "Widths of the head's hidden layers.", "Network")
     norm: Literal["batch", "layer"] = option(
         "batch",
         "Normalisation in the head's layers: over a batch of atoms, or within each atom.",
@@ -140,9 +139,3 @@ class TrainDOSConfig(TrainingConfig):
     loss: Literal["squared", "absolute"] = option(
         "squared", "Mean squared or mean absolute error.", "Optimisation"
     )
-
-    @model_validator(mode="after")
-    def _sizes_go_together(self) -> TrainDOSConfig:
-        if any(width < 1 for width in self.hidden):
-            raise ConfigError(f"hidden is {self.hidden}, but widths must be positive")
-        return self

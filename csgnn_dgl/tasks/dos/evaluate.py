@@ -15,15 +15,14 @@ from tqdm import tqdm
 
 from csgnn_dgl.datasets.atoms.dos import DOSDataset, DOSRecord
 from csgnn_dgl.errors import CheckpointError, DataError
-from csgnn_dgl.physics import EnergyGrid, cumulative
+from csgnn_dgl.physics import EnergyGrid, cumulative, find_levels
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
-from csgnn_dgl.tasks.dos.levels import find_levels
 from csgnn_dgl.tasks.dos.plots import plot_examples, plot_parity
 from csgnn_dgl.tasks.dos.prediction import average_curves
 from csgnn_dgl.tasks.dos.train import load_run_data
 from csgnn_dgl.tasks.dos.trained import TrainedDOS, load_dos_model
 from csgnn_dgl.tasks.dos.unseen import unknown_elements
-from csgnn_dgl.tasks.evaluation import Evaluated, find_evaluated
+from csgnn_dgl.tasks.evaluation import find_evaluated
 from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.use_config import EvaluateConfig
 
@@ -33,7 +32,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class DOSEvaluation(Evaluated):
+class DOSEvaluation:
     """Results on a split, as numbers and as text.
 
     Parameters
@@ -52,6 +51,7 @@ class DOSEvaluation(Evaluated):
         Unit of energies, and unit of curves.
     """
 
+    lines: list[str]
     split: str
     votes: int
     structures: pd.DataFrame
@@ -66,7 +66,7 @@ def compare_curves(
     """Compute the errors of predicted curves, structure by structure.
 
     The Fermi level and the band energy are computed in the same way from both curves
-    (:func:`~csgnn_dgl.tasks.dos.levels.find_levels`). If a structure's exact band energy is known,
+    (:func:`~csgnn_dgl.physics.find_levels`). If a structure's exact band energy is known,
     the error relative to it is listed too.
 
     Parameters

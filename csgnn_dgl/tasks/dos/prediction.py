@@ -11,8 +11,7 @@ from ase import Atoms
 from torch import Tensor
 
 from csgnn_dgl.errors import ConfigError, DataError, StructureError
-from csgnn_dgl.physics import EnergyGrid
-from csgnn_dgl.tasks.dos.levels import find_levels
+from csgnn_dgl.physics import EnergyGrid, find_levels
 from csgnn_dgl.tasks.dos.trained import TrainedDOS
 from csgnn_dgl.tasks.dos.unseen import unknown_elements
 from csgnn_dgl.tasks.votes import average_over_votes, vote_rotations

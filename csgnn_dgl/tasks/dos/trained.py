@@ -34,17 +34,7 @@ _TILE = 2048
 
 @dataclass(frozen=True)
 class TrainedDOS(Trained[DOSModel]):
-    """A trained model of densities of states with its header.
-
-    Parameters
-    ----------
-    model
-        Model and head, in evaluation mode.
-    header
-        Grid, unit, elements, data, sizes.
-    path
-        The file of the weights.
-    """
+    """A trained model of densities of states; see :class:`~csgnn_dgl.tasks.trained.Trained`."""
 
     @property
     def grid(self) -> EnergyGrid:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import torch
+from ase.build import bulk
+
+from csgnn_dgl.mapping import find_neighbors
+from csgnn_dgl.models.atoms.agni import AGNI, AGNIHypers
 from csgnn_dgl.testing import AtomModelSuite
 
 
@@ -9,3 +14,13 @@ class TestAGNI(AtomModelSuite):
     model = "agni"
     hypers = {"gaussians": 4, "features": 8, "cutoff": 4.0}  # noqa: RUF012
     symmetry = "so3"
+
+
+def test_half_precision() -> None:
+    """Sums over neighbours go through single precision, and come out near it."""
+    neighbors = find_neighbors([bulk("C", "diamond", 3.57)], 4.0).to("cpu", torch.float32)
+    model = AGNI(AGNIHypers(cutoff=4.0, gaussians=4, features=6), (6,)).eval()
+    expected = model(neighbors)
+    found = model.bfloat16()(neighbors.to("cpu", torch.bfloat16))
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), expected, rtol=0.1, atol=0.1)

@@ -202,7 +202,7 @@ def test_electrons_beyond_the_window_are_named() -> None:
     [
         ({"kernel_size": 2}, "kernel_size is 2, but it must be odd"),
         ({"r_min": 5.0, "cutoff": 4.0}, "no shells between r_min = 5.0 Å and cutoff = 4.0 Å"),
-        ({"hidden": [0]}, "widths must be positive"),
+        ({"hidden": [0]}, "hidden = .* greater than 0"),
     ],
 )
 def test_impossible_sizes(options: dict[str, Any], message: str) -> None:

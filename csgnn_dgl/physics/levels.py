@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from csgnn_dgl.physics import EnergyGrid, band_energy, band_gap, fermi_level, refined
+from csgnn_dgl.physics.dos import band_energy, band_gap, fermi_level, refined
+from csgnn_dgl.physics.grid import EnergyGrid
 
 __all__ = ["Levels", "find_levels"]
 

@@ -1,0 +1,8 @@
+"""The fuzzer is a package below the repository's root, which its workers import, too."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))

@@ -115,13 +115,15 @@ def judge(error: BaseException, folder: Path, target: Path) -> Outcome:
         if name == "Broken":
             return Outcome("wrong", re.sub(r"[-+]?\d[\d.e+-]*", "#", text)[:80], text[:500])
         return Outcome("traceback", f"{name} in {_place(error)}", lines[-1500:])
+    # What is said of a folder names some of its files.
+    longest = LONGEST_MESSAGE if target.is_file() else 3 * LONGEST_MESSAGE
     problem = ""
     if "\n" in text or "\r" in text:
         problem = "several lines"
     elif not text.isprintable():
         problem = "control characters"
-    elif len(text) > LONGEST_MESSAGE:
-        problem = f"more than {LONGEST_MESSAGE} characters"
+    elif len(text) > longest:
+        problem = f"more than {longest} characters"
     elif target.name not in text and target.parent.name not in str(error):
         problem = "no file name"
     elif re.search("weights_only|allow_pickle", text):
@@ -269,10 +271,9 @@ class Pool:
             for place, worker in enumerate(self._workers):
                 if not worker.pending:
                     work = [item for _, item in zip(range(batch), source, strict=False)]
-                    if work:
-                        if not worker.give(work):
-                            self._workers[place] = worker = self._replaced(worker)
-                            worker.give(work)
+                    if work and not worker.give(work):
+                        self._workers[place] = worker = self._replaced(worker)
+                        worker.give(work)
             busy = [worker for worker in self._workers if worker.pending]
             if not busy:
                 return

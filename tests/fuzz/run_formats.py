@@ -94,7 +94,7 @@ def _read_weights(folder: Path, target: Path) -> None:
     with torch.no_grad():
         if kind == "classifier":
             trained = load_classifier(target)
-            assert trained.points >= 1 and trained.pool >= 1, "no points"
+            assert min(trained.points, trained.pool) >= 1, "no points"
             points = torch.linspace(-1, 1, 48).reshape(1, 16, 3)
             scores = trained.model.eval()(points)
             assert scores.shape == (1, len(trained.class_names)), "scores of another shape"

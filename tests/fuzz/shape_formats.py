@@ -28,22 +28,21 @@ _WANTED = 16
 
 
 def read_file(folder: Path, target: Path) -> None:
-    """Read a mesh or a cloud, sample it, and check both."""
+    """Read a mesh or a cloud, sample it as the commands do, and check both."""
     shape = read_shape(target)
-    if isinstance(shape, Mesh):
-        vertices, faces = shape.vertices, shape.faces
-        assert vertices.ndim == 2 and vertices.shape[1] == 3, "vertices are not (n, 3)"
-        assert faces.ndim == 2 and faces.shape[1] == 3, "faces are not (m, 3)"
-        assert len(faces) > 0, "a mesh without faces"
-        assert faces.min() >= 0, "a face has a negative index"
-        assert faces.max() < len(vertices), "a face refers to no vertex"
-        # A vertex that no face uses may be anything.
-        assert np.isfinite(vertices[np.unique(faces)]).all(), "vertices of faces are not finite"
-    else:
-        assert shape.ndim == 2 and shape.shape[1] == 3, "points are not (m, 3)"
-        assert len(shape) > 0, "no points"
     count = _WANTED if isinstance(shape, Mesh) else min(_WANTED, len(shape))
     _check_points(shape_points(target, shape, count, 0), count)
+    if not isinstance(shape, Mesh):
+        assert shape.shape == (len(shape), 3), "points are not (m, 3)"
+        return
+    vertices, faces = shape.vertices, shape.faces
+    assert vertices.shape == (len(vertices), 3), "vertices are not (n, 3)"
+    assert faces.shape == (len(faces), 3), "faces are not (m, 3)"
+    assert len(faces) > 0, "a mesh without faces"
+    assert faces.min() >= 0, "a face has a negative index"
+    assert faces.max() < len(vertices), "a face refers to no vertex"
+    # A vertex that no face uses may be anything.
+    assert np.isfinite(vertices[np.unique(faces)]).all(), "vertices of faces are not finite"
 
 
 def _check_points(points: np.ndarray, count: int) -> None:
@@ -256,7 +255,7 @@ def _read_modelnet(folder: Path, target: Path) -> None:
         assert len(split.points) == len(split.labels) == len(split.names), "counts differ"
         if len(split):
             assert split.points.shape[1:] == (16, 3), "points of another shape"
-            assert 0 <= int(split.labels.min()), "a negative label"
+            assert int(split.labels.min()) >= 0, "a negative label"
             assert int(split.labels.max()) < len(data.class_names), "a label without a class"
     assert len(data.train) > 0, "nothing to train on"
 

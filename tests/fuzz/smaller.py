@@ -36,9 +36,11 @@ def smaller(
     for path in sorted(best, key=lambda path: -len(best[path])):
         content = best[path]
         text = b"\x00" not in content
-        parts = content.splitlines(keepends=True) if text else [
-            content[i : i + 16] for i in range(0, len(content), 16)
-        ]
+        parts = (
+            content.splitlines(keepends=True)
+            if text
+            else [content[i : i + 16] for i in range(0, len(content), 16)]
+        )
         size = max(1, len(parts) // 2)
         while size and trials > 0:
             place = 0

@@ -12,11 +12,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.fuzz.controls import CONTROLS
 from tests.fuzz.formats import FORMATS
 from tests.fuzz.pool import Input, Limits, Outcome, Pool
 from tests.fuzz.smaller import smaller
 
-__all__ = ["main"]
+__all__ = ["main", "write_defect"]
 
 
 def planned(inputs: int, seed: int, names: Sequence[str]) -> Iterator[Input]:
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--file", type=Path, help="read a file in place of an input")
     chosen = parser.parse_args(arguments)
     names = [name for name in chosen.formats.split(",") if name] or list(FORMATS)
-    if unknown := set(names) - FORMATS.keys():
+    if unknown := set(names) - {*FORMATS, *CONTROLS}:
         parser.error(f"unknown formats {sorted(unknown)}; known: {', '.join(FORMATS)}")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if chosen.index is not None or chosen.file is not None:
@@ -78,12 +79,12 @@ def _many(inputs: int, seed: int, names: Sequence[str], processes: int, output: 
                 print(f"{done} inputs, {rate:.0f}/s, {len(found)} defects", file=sys.stderr)
         spent = time.monotonic() - start
         for place, cases in enumerate(found.values()):
-            _write(output, place, cases, pool)
+            write_defect(output, place, cases, pool)
     _print(counts, seconds, found, spent, seed)
     return int(bool(found))
 
 
-def _write(output: Path, place: int, cases: list[tuple[Input, Outcome]], pool: Pool) -> None:
+def write_defect(output: Path, place: int, cases: list[tuple[Input, Outcome]], pool: Pool) -> None:
     """Write the smallest input of a defect, and how to repeat it."""
     item, outcome = cases[0]
     files, target = FORMATS[item.format].make(item.seed, item.index)

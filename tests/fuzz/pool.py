@@ -37,7 +37,9 @@ class Limits:
     Parameters
     ----------
     seconds
-        Processor time. A process that waits is killed after five times as long.
+        Processor time.
+    wait
+        Time after which a worker is killed that does nothing. Other programs may slow it down.
     memory
         Address space beyond that of an idle worker [bytes].
     growth
@@ -45,6 +47,7 @@ class Limits:
     """
 
     seconds: float = 10.0
+    wait: float = 90.0
     memory: int = 4 << 30
     growth: int = 1 << 30
 
@@ -174,9 +177,11 @@ def _prepare(limits: Limits, log: str) -> None:
 
 def _worker(connection: Connection, limits: Limits, scratch: str, log: str) -> None:
     from tests.fuzz import preloaded
+    from tests.fuzz.controls import CONTROLS
     from tests.fuzz.formats import FORMATS
 
     assert preloaded
+    known = {**FORMATS, **CONTROLS}
     os.environ["CSGNN_CACHE"] = f"{scratch}/cache"
     _prepare(limits, log)
     number = 0
@@ -190,7 +195,7 @@ def _worker(connection: Connection, limits: Limits, scratch: str, log: str) -> N
         for item in work:
             number += 1
             folder = Path(scratch) / f"in{number}"
-            outcome = _read(FORMATS[item.format], item, folder, limits)
+            outcome = _read(known[item.format], item, folder, limits)
             shutil.rmtree(folder, ignore_errors=True)
             connection.send(outcome)
 
@@ -281,7 +286,7 @@ class Pool:
             for place, worker in enumerate(self._workers):
                 if not worker.pending:
                     continue
-                late = time.monotonic() - worker.since > 5 * self.limits.seconds + 20
+                late = time.monotonic() - worker.since > self.limits.wait
                 if worker.connection not in ready and not late:
                     continue
                 outcome = worker.take() if worker.connection in ready else None

@@ -118,7 +118,12 @@ def _checkpoint(**replaced: Any) -> dict[str, Any]:
         "current_model_state": dict(state),
         "averaging_state": {"n_averaged": torch.tensor(4)},
         "loops": {"fit_loop": {"epoch_progress": {"current": {"ready": 3, "completed": 3}}}},
-        "callbacks": {"History": {"rows": [{"epoch": 0, "loss": 1.0}]}, "Averaging": {}},
+        "callbacks": {
+            "History": {"rows": [{"epoch": 0, "loss": 1.0}, {"epoch": 1, "loss": 0.5}]},
+            "KeepWeights": {"best": [0.5], "epoch": 1},
+            "Averaging": {"latest_update_step": 12},
+        },
+        "plateau": {"patience": 4, "last_epoch": 1},
         "optimizer_states": [{"state": {0: {"step": torch.tensor(1.0)}}, "param_groups": []}],
         "lr_schedulers": [{"last_epoch": 3}],
         **replaced,

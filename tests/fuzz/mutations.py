@@ -7,6 +7,7 @@ import io
 import json
 import re
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -353,7 +354,11 @@ def in_zip(inner: Damage) -> Damage:
             members[place] = (name, b"\x00" * 50_000_000)
         buffer = io.BytesIO()
         method = zipfile.ZIP_DEFLATED if rng.random() < 0.4 or draw > 0.92 else zipfile.ZIP_STORED
-        with zipfile.ZipFile(buffer, "w", method, compresslevel=1) as archive:
+        with (
+            warnings.catch_warnings(),
+            zipfile.ZipFile(buffer, "w", method, compresslevel=1) as archive,
+        ):
+            warnings.simplefilter("ignore")  # names that occur twice are meant to
             for entry, data in members:
                 archive.writestr(zipfile.ZipInfo(entry or "_"), data, method)
         result = bytearray(buffer.getvalue())

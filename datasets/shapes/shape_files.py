@@ -24,8 +24,8 @@ __all__ = [
     "center_and_scale",
     "is_shape_file",
     "known_shape_files",
+    "load_cloud",
     "load_shape",
-    "load_with_notes",
     "read_shape",
     "shape_points",
 ]
@@ -97,23 +97,23 @@ def load_shape(path: Path, *, points: int, seed: int = 0, pool: int | None = Non
     DataWarning
         A few points lie so far out that they squeeze the others to a small part of the ball.
     """
-    cloud, notes = load_with_notes(path, points=points, seed=seed, pool=pool)
-    for note in notes:
+    cloud = load_cloud(path, points=points, seed=seed, pool=pool)
+    for note in cloud_notes(cloud.numpy()[None], (str(path),)):
         warnings.warn(note, DataWarning, stacklevel=2)
     return cloud
 
 
-def load_with_notes(
-    path: Path, *, points: int, seed: int = 0, pool: int | None = None
-) -> tuple[Tensor, tuple[str, ...]]:
-    """Like :func:`load_shape`, with warnings in sentences instead of Python's warnings."""
+def load_cloud(path: Path, *, points: int, seed: int = 0, pool: int | None = None) -> Tensor:
+    """Like :func:`load_shape`, without its warning.
+
+    Callers that report warnings with their results use
+    :func:`~csgnn_dgl.datasets.shapes.checks.cloud_notes`.
+    """
     shape = read_shape(path)
     count = max(points, pool or points)
     if not isinstance(shape, Mesh) and len(shape) < count:
         count = points
-    cloud = shape_points(path, shape, count, seed)
-    notes = cloud_notes(cloud[None], (str(path),))
-    return torch.from_numpy(cloud[:points]), tuple(notes)
+    return torch.from_numpy(shape_points(path, shape, count, seed)[:points])
 
 
 def read_shape(path: Path) -> Mesh | np.ndarray:
@@ -176,6 +176,9 @@ def shape_points(path: Path, shape: Mesh | np.ndarray, count: int, seed: int) ->
     DataError
         As in :func:`load_shape`.
     """
+    if not isinstance(shape, Mesh):
+        check_digits(shape, str(path))
+        shape = shape.astype(np.float64)
     arrays = (shape.vertices, shape.faces) if isinstance(shape, Mesh) else (shape,)
     digest = hashlib.sha256(str(seed).encode())
     for array in arrays:
@@ -210,7 +213,8 @@ def _checked_cloud(path: Path, array: np.ndarray) -> np.ndarray:
         raise DataError(f"{path} holds an array of shape {array.shape}; transpose it to (N, 3)")
     # Further columns are normals or colours, which are not used.
     check_digits(array[:, :3], str(path))
-    return np.ascontiguousarray(array[:, :3], dtype=np.float64)
+    with np.errstate(over="ignore"):  # infinite coordinates are reported later
+        return np.ascontiguousarray(array[:, :3], dtype=np.float64)
 
 
 def _by_suffix(

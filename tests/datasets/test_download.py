@@ -148,7 +148,7 @@ def test_the_next_mirror_is_tried(server: Server, tmp_path: Path) -> None:
     archive = remote(server, "/gone.zip", "/bad.zip", "/good.zip")
     assert download(archive, tmp_path, echo=said.append).is_dir()
     assert "HTTP status 404" in said[0]
-    assert "it sent a file with the SHA-256" in said[1]
+    assert "what it sent has the SHA-256" in said[1]
 
 
 def test_all_mirrors_failing_lists_them(server: Server, tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_server_that_always_cuts_is_given_up(server: Server, tmp_path: Path) -
 
 
 def test_a_wrong_sum_leaves_nothing(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="it sent a file with the SHA-256"):
+    with pytest.raises(DataError, match="what it sent has the SHA-256"):
         download(remote(server, sha256=None), tmp_path, sha256="0" * 64)
     assert left(tmp_path) == []
 

@@ -174,7 +174,8 @@ def _spreads(clouds: np.ndarray, ratio: float) -> list[tuple[bool, float, float,
         exponents = np.frexp(np.abs(part).max(axis=(1, 2)))[1]
         part = np.ldexp(part, -exponents[:, None, None])
         equal = (part == part[:, :1]).all(axis=(1, 2))
-        distances = np.linalg.norm(part - np.median(part, axis=1, keepdims=True), axis=2)
+        x, y, z = np.moveaxis(part - np.median(part, axis=1, keepdims=True), 2, 0)
+        distances = np.hypot(np.hypot(x, y), z)  # unlike squares, it does not underflow
         distances = np.partition(distances, most, axis=1)
         within, largest = distances[:, most], distances.max(axis=1)
         outside = (distances > ratio * within[:, None]).sum(axis=1)

@@ -70,8 +70,7 @@ def read_obj(path: Path) -> tuple[np.ndarray, Polygons]:
                 f"{path}, line {number}: {excerpt(line, 60)!r} begins with a word that is not "
                 f"known in .obj files of meshes; it may be damaged"
             )
-    faces = Polygons(np.array(sizes, dtype=np.int64), np.array(corners, dtype=np.int64))
-    return first_columns(rows, 3, f"{path}: the vertex"), faces
+    return first_columns(rows, 3, f"{path}: the vertex"), Polygons.of(sizes, corners, first=1)
 
 
 def _vertex(word: str, latest: int) -> int | None:

@@ -71,4 +71,4 @@ def _read_faces(path: Path, lines: list[str]) -> Polygons:
             )
         sizes.append(size)
         corners += found
-    return Polygons(np.array(sizes, dtype=np.int64), np.array(corners, dtype=np.int64))
+    return Polygons.of(sizes, corners)

@@ -75,7 +75,7 @@ def read_ply(path: Path) -> tuple[np.ndarray, Polygons]:
     content = path.read_bytes()
     elements, order, start = _header(path, content)
     vertices: np.ndarray | None = None
-    faces = Polygons(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+    faces = Polygons.of([], [])
     body = _Text(path, content[start:]) if order == "" else _Binary(path, content[start:], order)
     for element in elements:
         values = body.read(element)
@@ -189,7 +189,7 @@ class _Text:
         if len(numbers) < len(words):
             bad = next(word for word in words if parse_integer(word) is None)
             raise DataError(f"{self.path}: {excerpt(bad, 40)!r} is no index of a vertex")
-        return Polygons(sizes, np.array(numbers, dtype=np.int64))
+        return Polygons.of(sizes.tolist(), numbers)
 
     def _bad_row(self, element: _Element, line: str) -> DataError:
         return DataError(

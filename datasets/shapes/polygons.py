@@ -21,17 +21,34 @@ class Polygons:
         Number of corners of each face, shape ``(m,)``, int64.
     corners
         Vertex indices of all faces in a row, from 0, int64.
+    first
+        Number of the first vertex in the file, for messages.
     """
 
     sizes: np.ndarray
     corners: np.ndarray
+    first: int = 0
+
+    @classmethod
+    def of(cls, sizes: list[int], corners: list[int], first: int = 0) -> Polygons:
+        """Make polygons of lists. An index beyond 64 bits becomes the largest, which no mesh has.
+
+        Examples
+        --------
+        >>> Polygons.of([3], [0, 1, 10**19]).corners.tolist()
+        [0, 1, 9223372036854775807]
+        """
+        limit = np.iinfo(np.int64).max
+        clipped = [max(-limit, min(corner, limit)) for corner in corners]
+        return cls(np.array(sizes, dtype=np.int64), np.array(clipped, dtype=np.int64), first)
 
 
 def triangulate(vertices: np.ndarray, faces: Polygons, where: str) -> np.ndarray:
     """Divide faces into triangles.
 
     Convex polygons become fans around their first corner. In a fan around a corner of a concave
-    polygon, triangles may lie outside of it and overlap, so ears are cut off these polygons.
+    polygon, triangles may lie outside of it and overlap, so ears are cut off these polygons. The
+    outline of a polygon that is not flat may cross itself; it becomes a fan.
 
     Parameters
     ----------
@@ -69,9 +86,10 @@ def triangulate(vertices: np.ndarray, faces: Polygons, where: str) -> np.ndarray
         )
     low, high = int(corners.min()), int(corners.max())
     if low < 0 or high >= len(vertices):
+        bad, first = high if low >= 0 else low, faces.first
         raise DataError(
-            f"{where}: a face refers to vertex {high if low >= 0 else low}, but there are vertices "
-            f"0 … {len(vertices) - 1}; repair the mesh"
+            f"{where}: a face refers to vertex {bad + first}, but there are vertices "
+            f"{first} … {len(vertices) - 1 + first}; repair the mesh"
         )
     if sizes.max() == 3:
         return corners.reshape(-1, 3)
@@ -80,13 +98,13 @@ def triangulate(vertices: np.ndarray, faces: Polygons, where: str) -> np.ndarray
     first = np.repeat(np.cumsum(sizes) - sizes, counts)
     step = np.arange(len(face)) - np.repeat(np.cumsum(counts) - counts, counts)
     triangles = np.stack([corners[first], corners[first + step + 1], corners[first + step + 2]], 1)
-    starts = np.cumsum(sizes) - sizes
+    starts, fans = np.cumsum(sizes) - sizes, np.cumsum(counts) - counts
     concave = _concave(vertices, triangles, face, counts)
     if len(concave) == 0:
         return triangles
     cut = [
-        _cut_ears(vertices, corners[start : start + size])
-        for start, size in zip(starts[concave], sizes[concave], strict=True)
+        _cut_ears(vertices, corners[start : start + size], triangles[fan : fan + size - 2])
+        for start, size, fan in zip(starts[concave], sizes[concave], fans[concave], strict=True)
     ]
     kept = ~np.isin(face, concave)
     order = np.concatenate([face[kept], np.repeat(concave, [len(ears) for ears in cut])])
@@ -106,8 +124,8 @@ def _concave(
     return np.unique(face[against & (counts[face] > 1)])
 
 
-def _cut_ears(vertices: np.ndarray, polygon: np.ndarray) -> np.ndarray:
-    """Triangles ``(t, 3)`` of a simple polygon."""
+def _cut_ears(vertices: np.ndarray, polygon: np.ndarray, fan: np.ndarray) -> np.ndarray:
+    """Triangles ``(t, 3)`` of a polygon; its fan if its outline crosses itself."""
     import mapbox_earcut  # needed for concave polygons only
 
     points = vertices[polygon]
@@ -116,4 +134,10 @@ def _cut_ears(vertices: np.ndarray, polygon: np.ndarray) -> np.ndarray:
     plane = np.linalg.svd(centred, full_matrices=False)[2][:2]
     flat = np.ascontiguousarray(centred @ plane.T)
     ears = mapbox_earcut.triangulate_float64(flat, np.array([len(polygon)], dtype=np.uint32))
-    return polygon[np.asarray(ears, dtype=np.int64).reshape(-1, 3)]
+    triangles = np.asarray(ears, dtype=np.int64).reshape(-1, 3)
+    x, y = flat.T
+    area = abs(x @ np.roll(y, -1) - y @ np.roll(x, -1))
+    a, b, c = (flat[triangles[:, corner]] for corner in range(3))
+    (u, v), (p, q) = (b - a).T, (c - a).T
+    covered = np.abs(u * q - v * p).sum()
+    return polygon[triangles] if abs(covered - area) <= 1e-6 * area else fan

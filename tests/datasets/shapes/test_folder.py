@@ -239,7 +239,7 @@ def test_files_of_other_kinds_are_reported(folder: Path) -> None:
     (folder / "rod" / "train" / "rod9.step").write_text("x")
     (folder / "rod" / "notes.md").write_text("x")
     (warning,) = load_dataset(folder, points=64).warnings
-    assert warning.startswith("2 files of other kinds were left out")
+    assert warning.startswith("2 files of other kinds")
     assert "notes.md" in warning
 
 

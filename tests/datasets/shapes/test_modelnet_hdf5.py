@@ -125,7 +125,7 @@ def empty_list(folder: Path) -> None:
         (label_count, "6 integers are needed"),
         (label_type, "'label' is float64"),
         (not_a_number, "NaN or infinite"),
-        (all_equal, "all points of cloud 4 are equal"),
+        (all_equal, "cloud 4: all 32 points are equal"),
         (truncated, "ply_data_train0.h5 cannot be read as HDF5"),
         (missing_file, "names ply_data_train0.h5, but"),
         (missing_list, "has no test_files.txt"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 from csgnn_dgl.datasets.shapes import center_and_scale, load_shape
 from csgnn_dgl.datasets.shapes.meshes import Mesh, sample_surface
 from csgnn_dgl.datasets.shapes.shape_files import read_shape
-from csgnn_dgl.errors import DataError
+from csgnn_dgl.errors import DataError, DataWarning
 
 TETRAHEDRON = "0 0 0\n1 0 0\n0 1 0\n0 0 1\n"
 FACES = "3 0 2 1\n3 0 1 3\n3 0 3 2\n3 1 2 3\n"
@@ -222,6 +223,63 @@ def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
         load_shape(tmp_path / "gone.off", points=3)
     with pytest.raises(DataError, match="is a folder"):
         load_shape(tmp_path, points=3)
+
+
+def test_what_is_no_file_is_named(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.off")
+    (tmp_path / "zero.npy").symlink_to("/dev/zero")
+    for name in ("pipe.off", "zero.npy"):
+        with pytest.raises(DataError, match=f"{name} is a device, a pipe or a socket"):
+            load_shape(tmp_path / name, points=3)
+    with pytest.raises(DataError, match="cannot be read: File name too long") as caught:
+        load_shape(tmp_path / f"{'a' * 5000}.off", points=3)
+    assert len(str(caught.value)) < 300
+    with pytest.raises(DataError, match="cannot be read: embedded null"):
+        load_shape(tmp_path / "a\0.off", points=3)
+
+
+def test_memory_that_runs_out_belongs_to_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.off").write_text(off())
+    load_shape(tmp_path / "a.off", points=3)
+
+    def fail(*arguments: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(DataError, match=r"a\.off cannot be read: it needs more memory than there"):
+        load_shape(tmp_path / "a.off", points=3)
+
+
+@pytest.mark.usefixtures("open3d")
+@pytest.mark.parametrize("exponent", [-1060, -300, 300, 1020])
+def test_meshes_of_any_size_give_the_same_points(exponent: int) -> None:
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=float)
+    faces = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
+    reference = center_and_scale(sample_surface(Mesh(vertices, faces), 100, 0, "here"))
+    scaled = sample_surface(Mesh(np.ldexp(vertices, exponent), faces), 100, 0, "there")
+    # Below 1e-308, sampled points have few digits.
+    tolerance = 1e-12 if exponent > -1000 else 1e-3
+    np.testing.assert_allclose(center_and_scale(scaled), reference, atol=tolerance)
+
+
+@pytest.mark.parametrize("far", ["1e30", "1e155", "1e200", "1e308"])
+def test_a_vertex_that_is_absurdly_far_is_named(far: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.off"
+    path.write_text(f"OFF\n5 3 0\n{TETRAHEDRON}{far} 0 0\n3 0 1 2\n3 0 1 3\n3 1 2 4\n")
+    with pytest.raises(DataError, match="1 of 5 vertices lie more than 10000 times as far"):
+        load_shape(path, points=3)
+
+
+def test_an_outlier_is_a_warning(tmp_path: Path) -> None:
+    points = np.random.default_rng(0).normal(size=(100, 3))
+    np.save(tmp_path / "a.npy", points)
+    load_shape(tmp_path / "a.npy", points=100)
+    points[0] = 60
+    np.save(tmp_path / "a.npy", points)
+    with pytest.warns(DataWarning, match=r"a\.npy: 1 of 100 points lie more than 10 times"):
+        load_shape(tmp_path / "a.npy", points=100)
 
 
 @pytest.mark.parametrize(("dtype", "shape"), [("U3", (5, 3)), ("f8", (5,)), ("f8", (5, 2))])

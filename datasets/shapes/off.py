@@ -58,8 +58,9 @@ def _read_faces(path: Path, lines: list[str]) -> Polygons:
     for line in lines:
         words = line.split()
         size = parse_integer(words[0])
-        found = [parse_integer(word) for word in words[1 : 1 + max(size or 0, 0)]]
-        if size is None or size < 0 or len(found) < size or None in found:
+        numbers = [parse_integer(word) for word in words[1 : 1 + max(size or 0, 0)]]
+        found = [number for number in numbers if number is not None]
+        if size is None or size < 0 or len(found) < size:
             raise DataError(
                 f"{path}: the face {excerpt(line, 60)!r} cannot be read: a number of corners and "
                 f"as many vertices are needed"

@@ -98,13 +98,17 @@ def triangulate(vertices: np.ndarray, faces: Polygons, where: str) -> np.ndarray
     first = np.repeat(np.cumsum(sizes) - sizes, counts)
     step = np.arange(len(face)) - np.repeat(np.cumsum(counts) - counts, counts)
     triangles = np.stack([corners[first], corners[first + step + 1], corners[first + step + 2]], 1)
-    starts, fans = np.cumsum(sizes) - sizes, np.cumsum(counts) - counts
     concave = _concave(vertices, triangles, face, counts)
     if len(concave) == 0:
         return triangles
+    ends, fan_ends = np.cumsum(sizes), np.cumsum(counts)
     cut = [
-        _cut_ears(vertices, corners[start : start + size], triangles[fan : fan + size - 2])
-        for start, size, fan in zip(starts[concave], sizes[concave], fans[concave], strict=True)
+        _cut_ears(
+            vertices,
+            corners[ends[place] - sizes[place] : ends[place]],
+            triangles[fan_ends[place] - counts[place] : fan_ends[place]],
+        )
+        for place in concave
     ]
     kept = ~np.isin(face, concave)
     order = np.concatenate([face[kept], np.repeat(concave, [len(ears) for ears in cut])])

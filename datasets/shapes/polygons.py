@@ -95,9 +95,9 @@ def triangulate(vertices: np.ndarray, faces: Polygons, where: str) -> np.ndarray
         return corners.reshape(-1, 3)
     counts = sizes - 2
     face = np.repeat(np.arange(len(sizes)), counts)
-    first = np.repeat(np.cumsum(sizes) - sizes, counts)
+    start = np.repeat(np.cumsum(sizes) - sizes, counts)
     step = np.arange(len(face)) - np.repeat(np.cumsum(counts) - counts, counts)
-    triangles = np.stack([corners[first], corners[first + step + 1], corners[first + step + 2]], 1)
+    triangles = np.stack([corners[start], corners[start + step + 1], corners[start + step + 2]], 1)
     concave = _concave(vertices, triangles, face, counts)
     if len(concave) == 0:
         return triangles

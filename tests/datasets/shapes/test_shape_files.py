@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -301,6 +303,22 @@ def test_ambiguous_archives_are_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", one=np.ones((3, 3)), two=np.ones((3, 3)))
     with pytest.raises(DataError, match="name one of them 'points'"):
         load_shape(tmp_path / "a.npz", points=3)
+
+
+def test_only_sampling_needs_open3d(tmp_path: Path) -> None:
+    (tmp_path / "a.off").write_text(off())
+    (tmp_path / "a.obj").write_text(OBJ)
+    (tmp_path / "cloud.ply").write_text(PLY.replace("face 4", "face 0").removesuffix(FACES))
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(9, 3)))
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from csgnn_dgl.datasets.shapes.shape_files import load_shape, read_shape\n"
+        "read_shape(Path('a.off')), read_shape(Path('a.obj'))\n"
+        "load_shape(Path('cloud.ply'), points=4), load_shape(Path('a.npy'), points=9)\n"
+        "assert 'open3d' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
 
 
 @pytest.mark.usefixtures("open3d")

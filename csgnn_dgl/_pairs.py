@@ -114,6 +114,10 @@ def _problem(points: Floats, box: Floats, periodic: npt.NDArray[np.bool_]) -> st
         return f"the position of atom {bad} is NaN or infinite"
     if not np.isfinite(box).all():
         return "the cell is NaN or infinite"
+    vectors = box[periodic]
+    longest = np.abs(vectors).max(initial=0)
+    if longest > _FAR:
+        return f"a periodic cell vector is {longest:.3g} Å long; check that the units are Å"
     # Not the norm, whose square may overflow.
     distance = np.abs(points).max(axis=1, initial=0)
     if (distance > _FAR).any():
@@ -122,10 +126,6 @@ def _problem(points: Floats, box: Floats, periodic: npt.NDArray[np.bool_]) -> st
             f"the position of atom {bad} is {distance[bad]:.3g} Å from the origin; check that the "
             f"units are Å"
         )
-    vectors = box[periodic]
-    longest = np.abs(vectors).max(initial=0)
-    if longest > _FAR:
-        return f"a periodic cell vector is {longest:.3g} Å long; check that the units are Å"
     if _volume(vectors) < _SINGULAR:
         return _about_singular(box)
     if _is_skewed(vectors):

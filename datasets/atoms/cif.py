@@ -32,6 +32,9 @@ _FULL = 0.999
 _OVERFULL = 1.05
 # Coordinates beyond this many cells lose the digits that bonds need.
 _FAR = 1e6
+# Volume of a cell as a share of the product of its edges.
+_SINGULAR = 1e-5
+# Words of two capitals are heavier elements by chance only, such as nihonium in NH4.
 _HEAVIEST_IN_CAPITALS = 103
 
 
@@ -86,7 +89,13 @@ def _from_block(
     except (RuntimeError, ValueError) as error:
         raise DataError(f"{_about_cell(block, where)} ({excerpt(error)})") from error
     notes: list[str] = list(before)
-    if not crystal.cell.is_crystal() or not np.isfinite(cell_vectors(crystal)).all():
+    lengths = crystal.cell.parameters[:3]
+    if (
+        not crystal.cell.is_crystal()
+        or not np.isfinite(cell_vectors(crystal)).all()
+        or not min(lengths) > 0
+        or not crystal.cell.volume > _SINGULAR * np.prod(lengths)
+    ):
         raise DataError(_about_cell(block, where))
     _check_sites(crystal, block, where, notes)
     sites = apply_symmetry(crystal, block, where, notes)

@@ -129,12 +129,18 @@ def apply_symmetry(
             _check_cell([op for op in group if op is not None], crystal, notes)
         return _by_gemmi(crystal)
     _check_cell(operations, crystal, notes)
-    keys = {_key(op) for op in operations}
-    named = crystal.spacegroup
-    if named is not None:
-        group = [parse_operation(op.triplet()) for op in named.operations()]
-        if {_key(op) for op in group if op is not None} == keys:
-            return _by_gemmi(crystal)
+    keys = {_key(operation) for operation in operations}
+    name = crystal.spacegroup_hm or ""
+    named = gemmi.find_spacegroup_by_name(name, crystal.cell.alpha, crystal.cell.gamma)
+    if named is not None and len(keys) != (order := len(list(named.operations()))):
+        notes.append(
+            f"the file gives {len(keys)} symmetry operations, but its space group "
+            f"{excerpt(name, 40)!r} has {order}; the operations were applied as written"
+        )
+    # The group that gemmi recognised by the operations, if any.
+    known = [] if crystal.spacegroup is None else crystal.spacegroup.operations()
+    if {_key(op) for each in known if (op := parse_operation(each.triplet()))} == keys:
+        return _by_gemmi(crystal)
     identity = (np.eye(3), np.zeros(3))
     if _key(identity) not in keys:
         notes.append("the symmetry operations lack the identity, x,y,z, which was added")
@@ -143,11 +149,6 @@ def apply_symmetry(
     if not _is_group(operations, keys):
         notes.append(
             f"the {len(operations)} symmetry operations form no group; they were applied as written"
-        )
-    elif named is not None and len(keys) != (order := len(list(named.operations()))):
-        notes.append(
-            f"the file gives {len(keys)} symmetry operations, but its space group "
-            f"{named.xhm()!r} has {order}; the operations were applied as written"
         )
     if len(operations) * len(crystal.sites) > _MOST_SITES:
         raise DataError(

@@ -44,20 +44,26 @@ def parse_cif(path: Path) -> tuple[gemmi.cif.Document, tuple[str, ...]]:
     try:
         return gemmi.cif.read_string(text), ()
     except (ValueError, RuntimeError) as error:
-        strict = excerpt(error).removeprefix("string:")
+        strict = _reason(error)
     mended = _Mended(text, path)
     try:
         document = gemmi.cif.read_string(mended.text)
     except (ValueError, RuntimeError) as error:
-        reason = excerpt(error).removeprefix("string:")
+        reason = _reason(error)
         advice = ""
         if "number of values in" in reason:
             advice = ". A row lacks a value, or has one too many; correct that row"
         elif strict != reason:
             reason = f"{strict}; after corrections: {reason}"
-        raise DataError(f"{path} is not a well-formed CIF (line {reason}){advice}") from error
+        raise DataError(f"{path} is not a well-formed CIF ({reason}){advice}") from error
     corrected = ", ".join(mended.corrected) or "its encoding"
-    return document, (f"not strictly CIF (line {strict}); corrected: {corrected}",)
+    return document, (f"not strictly CIF ({strict}); corrected: {corrected}",)
+
+
+def _reason(error: Exception) -> str:
+    """The message of gemmi, which gives line, column and byte, or no place."""
+    text = excerpt(error).removeprefix("string:").strip()
+    return f"line {text}" if text[:1].isdigit() else text
 
 
 class _Mended:

@@ -1,11 +1,12 @@
-"""Check structure files of which ASE's readers leave out something that matters."""
+"""Check structure files whose readers in ASE leave out or believe something that matters."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 from pathlib import Path
 
-from csgnn_dgl._foreign import excerpt, read_text
+from csgnn_dgl._foreign import excerpt, open_text, parse_integer, read_text
 from csgnn_dgl.errors import DataError
 
 __all__ = ["check_other"]
@@ -14,7 +15,7 @@ _ADVICE = "ASE does not apply symmetry in this format; write a CIF, or all atoms
 
 
 def check_other(path: Path) -> list[str]:
-    """Refuse PDB and SHELX files with symmetry, and note partial occupancies of a PDB.
+    """Refuse PDB and SHELX files with symmetry, and cube files that declare more than they hold.
 
     Parameters
     ----------
@@ -24,12 +25,12 @@ def check_other(path: Path) -> list[str]:
     Returns
     -------
     list of str
-        Warnings.
+        Warnings, such as on partial occupancies of a PDB.
 
     Raises
     ------
     DataError
-        The file gives symmetry that ASE would ignore.
+        The file gives symmetry that ASE would ignore, or declares sizes that ASE would believe.
     """
     import ase.io.formats  # slow to import
 
@@ -42,6 +43,8 @@ def check_other(path: Path) -> list[str]:
         return _check_pdb(path)
     if kind == "res":
         _check_shelx(path)
+    if kind == "cube":
+        _check_cube(path)
     return []
 
 
@@ -66,3 +69,18 @@ def _check_shelx(path: Path) -> None:
             raise DataError(f"{path} has symmetry ({excerpt(line, 40)!r}); {_ADVICE}")
         if words[:1] == ["HKLF"]:
             return
+
+
+def _check_cube(path: Path) -> None:
+    """ASE makes room for the atoms and the grid that the header declares before it reads them."""
+    with open_text(path) as file:
+        lines = [file.readline() for _ in range(6)]
+        # Each number takes two characters or more.
+        there = sum(len(line) for line in file) // 2
+    sizes = [abs(parse_integer(line.split()[0]) or 0) if line.split() else 0 for line in lines[2:]]
+    declared = sizes[0] + math.prod(sizes[1:])
+    if declared > there:
+        raise DataError(
+            f"{path} declares {sizes[0]} atoms and a grid of "
+            f"{' × '.join(map(str, sizes[1:]))} values, but ends before"
+        )

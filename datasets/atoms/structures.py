@@ -26,6 +26,10 @@ __all__ = ["STRUCTURE_READERS", "Occupancy", "Structure", "is_cif", "read_struct
 
 # Distance below which two atoms are considered a mistake [Å].
 _TOUCHING = 0.05
+# Smallest volume of an atom; hydrogen at 500 GPa has three times as much [Å³].
+_DENSEST = 0.4
+# Structures are rarely as long as this [Å].
+_LONG = 1e4
 # Share of the sum of two covalent radii that no bond is shorter than.
 _SHORT_BOND = 0.6
 # Largest distance of the nearest atom in matter [Å].
@@ -84,15 +88,18 @@ def _checked(structure: Structure) -> Structure:
     if (atoms.numbers < 1).any():
         bad = int((atoms.numbers < 1).argmax())
         raise DataError(f"{where}: atom {bad} is of no known element")
-    if atoms.pbc.all() and abs(atoms.cell.volume) < 1e-3 * len(atoms):
+    if atoms.pbc.all() and abs(atoms.cell.volume) < _DENSEST * len(atoms):
         raise DataError(
-            f"{where}: the cell has a volume of {abs(atoms.cell.volume):.3g} Å³: it is singular, "
-            f"or not in Å"
+            f"{where}: the cell has a volume of {abs(atoms.cell.volume):.3g} Å³ for {len(atoms)} "
+            f"atoms: it is singular, or not in Å"
         )
     problem = structure_problem(atoms)
     if problem is not None:
         raise DataError(f"{where}: {problem}")
     notes = _about_distances(structure)
+    size = max(np.abs(atoms.positions).max(), np.linalg.norm(atoms.cell.array, axis=1).max())
+    if size > _LONG:
+        notes.append(f"the structure reaches over {size:.3g} Å; check the units")
     if atoms.cell.rank and not atoms.pbc.any():
         notes.append("the file gives a cell, but no periodic direction; the cell is not used")
     return replace(structure, warnings=(*structure.warnings, *notes))
@@ -156,11 +163,15 @@ def _load_other(path: Path, occupancy: Occupancy) -> list[Structure]:
 
 def _by_ase(path: Path, *, notes: Sequence[str] = ()) -> list[Structure]:
     import ase.io  # takes half a second, and CIFs do not need it
+    from ase.io.formats import UnknownFileTypeError
 
     with warnings.catch_warnings():
         # ASE warns about settings of space groups and other details.
         warnings.simplefilter("ignore")
-        read = ase.io.read(path, index=":", do_not_split_by_at_sign=True)
+        try:
+            read = ase.io.read(path, index=":", do_not_split_by_at_sign=True)
+        except UnknownFileTypeError as error:
+            raise DataError(f"{path} cannot be read: it is in no format that ASE knows") from error
     found = [read] if isinstance(read, Atoms) else list(read)
     if not found:
         raise DataError(f"{path} holds no structure")

@@ -18,7 +18,7 @@ import stat
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TextIO
+from typing import TextIO
 
 from csgnn_dgl.errors import CSGNNError, DataError
 
@@ -40,7 +40,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 # Files may expand to this size in any case [bytes], and beyond it only by this factor. Text of
 # numbers expands 3 to 10 times.
 _SMALL, _RATIO = 1 << 26, 50
-_OPENERS: dict[str, Callable[[Path], IO[bytes]]] = {
+_OPENERS: dict[str, Callable[[Path], io.BufferedIOBase]] = {
     ".gz": gzip.GzipFile,
     ".bz2": bz2.BZ2File,
     ".xz": lzma.LZMAFile,

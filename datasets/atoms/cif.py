@@ -97,6 +97,9 @@ def _from_block(
         or not crystal.cell.volume > _SINGULAR * np.prod(lengths)
     ):
         raise DataError(_about_cell(block, where))
+    problem = structure_problem(Atoms("H", cell=cell_vectors(crystal), pbc=True))
+    if problem is not None:
+        raise DataError(f"{where}: {problem}")
     _check_sites(crystal, block, where, notes)
     sites = apply_symmetry(crystal, block, where, notes)
     sites = _choose_origin(crystal, block, sites, notes)

@@ -88,14 +88,14 @@ def _checked(structure: Structure) -> Structure:
     if (atoms.numbers < 1).any():
         bad = int((atoms.numbers < 1).argmax())
         raise DataError(f"{where}: atom {bad} is of no known element")
+    problem = structure_problem(atoms)
+    if problem is not None:
+        raise DataError(f"{where}: {problem}")
     if atoms.pbc.all() and abs(atoms.cell.volume) < _DENSEST * len(atoms):
         raise DataError(
             f"{where}: the cell has a volume of {abs(atoms.cell.volume):.3g} Å³ for {len(atoms)} "
             f"atoms: it is singular, or not in Å"
         )
-    problem = structure_problem(atoms)
-    if problem is not None:
-        raise DataError(f"{where}: {problem}")
     notes = _about_distances(structure)
     size = max(np.abs(atoms.positions).max(), np.linalg.norm(atoms.cell.array, axis=1).max())
     if size > _LONG:

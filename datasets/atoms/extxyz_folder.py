@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from ase import Atoms
 from csgnn_dgl._foreign import open_text, reading
 from csgnn_dgl.datasets.atoms.atom_arrays import AtomArrays
 from csgnn_dgl.datasets.atoms.gathering import Entry, Gathering, Split
-from csgnn_dgl.datasets.atoms.xyz import check_frame, column_names, xyz_frames
+from csgnn_dgl.datasets.atoms.xyz import column_names, read_frame, xyz_frames
 from csgnn_dgl.errors import DataError
 
 __all__ = ["extxyz_files", "gather_extxyz", "has_extxyz"]
@@ -106,18 +104,18 @@ def gather_extxyz(path: Path, gathering: Gathering[Any]) -> None:
 def _gather_file(file: Path, split: Split, gathering: Gathering[Any]) -> None:
     arrays = _arrays_beside(file, gathering)
     first = 0
-    for place, count, text in _frames(file):
+    for place, count, body in _frames(file):
         before, first = first, first + count
-        if isinstance(text, DataError):
-            gathering.reject(place, text)
+        if isinstance(body, DataError):
+            gathering.reject(place, body)
             continue
         try:
-            entry = _entry(place, text)
+            entry = _entry(place, count, body)
         except DataError as error:
             gathering.reject(place, error)
             continue
         gathering.note_columns(f"{file.name} header", _header_columns(entry), of_atoms=False)
-        columns = {name: _COLUMNS.get(name) for name in column_names(text.split("\n", 2)[1])}
+        columns = {name: _COLUMNS.get(name) for name in column_names(body[0])}
         gathering.note_columns(f"{file.name} atoms", columns, of_atoms=True)
         gathering.take(split, _with_arrays(entry, arrays, before, gathering))
 
@@ -163,8 +161,8 @@ def _with_arrays(
     return Entry(entry.name, entry.atoms, entry.values, {**found, **entry.atom_values})
 
 
-def _frames(file: Path) -> Iterator[tuple[str, int, str | DataError]]:
-    """Yield name, number of atoms and text of each frame, or an error in place of the text."""
+def _frames(file: Path) -> Iterator[tuple[str, int, list[str] | DataError]]:
+    """Yield name, number of atoms and lines of each frame, or an error in place of the lines."""
     with reading(file.name), open_text(file) as lines:
         for index, (_, count, body) in enumerate(xyz_frames(lines)):
             place = f"{file.name}[{index}]"
@@ -172,24 +170,14 @@ def _frames(file: Path) -> Iterator[tuple[str, int, str | DataError]]:
                 rest = "; the rest of the file was not read" if "should be" in str(body) else ""
                 yield place, count, DataError(f"{body}{rest}")
                 return
-            try:
-                check_frame(body)
-            except DataError as error:
-                yield place, count, error
-                continue
-            yield place, count, f"{count}\n{''.join(body)}"
+            yield place, count, body
 
 
-def _entry(place: str, text: str) -> Entry:
-    import ase.io  # takes half a second, and readers of other formats do not need it
-
-    with reading("the extxyz frame"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        read = ase.io.read(io.StringIO(text), format="extxyz")
-    assert isinstance(read, Atoms)
+def _entry(place: str, count: int, body: list[str]) -> Entry:
+    read = read_frame(count, body)
     values = dict(read.info)
     arrays = {k: v for k, v in read.arrays.items() if k not in ("numbers", "positions")}
-    columns = column_names(text.split("\n", 2)[1])
+    columns = column_names(body[0])
     # ASE stores results of calculators separately: energy, forces, charges and so on.
     for name, value in ({} if read.calc is None else read.calc.results).items():
         own = _RENAMED.get(name, name)

@@ -111,7 +111,8 @@ def _elements_of_title(path: Path, title: str, counts: list[int]) -> list[str]:
 def _integers(line: str) -> list[int]:
     words = line.split("!")[0].split()
     numbers = [parse_integer(word) for word in words]
-    return [n for n in numbers if n is not None and n >= 0] if None not in numbers else []
+    counts = [number for number in numbers if number is not None and number >= 0]
+    return counts if len(counts) == len(words) else []
 
 
 def _text(counts: list[int]) -> str:

@@ -18,7 +18,7 @@ from csgnn_dgl.datasets.atoms.cif import read_cif
 from csgnn_dgl.datasets.atoms.other_formats import check_other
 from csgnn_dgl.datasets.atoms.poscar import check_poscar, is_poscar
 from csgnn_dgl.datasets.atoms.structure import Occupancy, Structure
-from csgnn_dgl.datasets.atoms.xyz import check_xyz, is_xyz
+from csgnn_dgl.datasets.atoms.xyz import is_xyz, read_xyz
 from csgnn_dgl.datasets.readers import Reader, find_reader, readers
 from csgnn_dgl.errors import ConfigError, DataError, suggest
 
@@ -97,7 +97,7 @@ def _checked(structure: Structure) -> Structure:
             f"atoms: it is singular, or not in Å"
         )
     notes = _about_distances(structure)
-    size = max(np.abs(atoms.positions).max(), np.linalg.norm(atoms.cell.array, axis=1).max())
+    size = max(np.abs(atoms.positions).max(), np.abs(atoms.cell.array[atoms.pbc]).max(initial=0))
     if size > _LONG:
         notes.append(f"the structure reaches over {size:.3g} Å; check the units")
     if atoms.cell.rank and not atoms.pbc.any():
@@ -153,8 +153,7 @@ def _load_poscar(path: Path, occupancy: Occupancy) -> list[Structure]:
 
 
 def _load_xyz(path: Path, occupancy: Occupancy) -> list[Structure]:
-    check_xyz(path)
-    return _by_ase(path)
+    return _named(read_xyz(path), path)
 
 
 def _load_other(path: Path, occupancy: Occupancy) -> list[Structure]:
@@ -172,7 +171,10 @@ def _by_ase(path: Path, *, notes: Sequence[str] = ()) -> list[Structure]:
             read = ase.io.read(path, index=":", do_not_split_by_at_sign=True)
         except UnknownFileTypeError as error:
             raise DataError(f"{path} cannot be read: it is in no format that ASE knows") from error
-    found = [read] if isinstance(read, Atoms) else list(read)
+    return _named([read] if isinstance(read, Atoms) else read, path, notes)
+
+
+def _named(found: Sequence[Atoms], path: Path, notes: Sequence[str] = ()) -> list[Structure]:
     if not found:
         raise DataError(f"{path} holds no structure")
     several = len(found) > 1

@@ -1,15 +1,19 @@
-"""Check xyz and extxyz files: what their headers declare against what follows."""
+"""Read xyz and extxyz files by ASE, after what they declare is compared with what follows."""
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from csgnn_dgl._foreign import excerpt, open_text, parse_integer
+from ase import Atoms
+
+from csgnn_dgl._foreign import excerpt, open_text, parse_integer, reading
 from csgnn_dgl.errors import DataError
 
-__all__ = ["check_frame", "check_xyz", "column_names", "is_xyz", "xyz_frames"]
+__all__ = ["check_frame", "column_names", "is_xyz", "read_frame", "read_xyz", "xyz_frames"]
 
 _PROPERTIES = re.compile(r"""\bProperties\s*=\s*["'{]?([^"'}\s]+)""")
 _PLAIN = "species:S:1:pos:R:3"
@@ -27,52 +31,90 @@ def is_xyz(path: Path) -> bool:
         return False
 
 
-def check_xyz(path: Path) -> None:
-    """Check all frames of a file; see :func:`check_frame`.
+def read_xyz(path: Path) -> list[Atoms]:
+    """Read all frames of a file, plain or compressed.
+
+    ASE reads each frame by itself. Given the whole file it would stop at the first blank line.
 
     Raises
     ------
     DataError
-        A frame declares other atoms or columns than it has.
+        A frame cannot be read, or declares other atoms or columns than it has.
     """
+    found = []
     with open_text(path) as lines:
-        for index, (first, _, body) in enumerate(xyz_frames(lines)):
+        for index, (first, count, body) in enumerate(xyz_frames(lines)):
             if isinstance(body, DataError):
                 raise DataError(f"{path}: {body}")
             try:
-                check_frame(body)
+                found.append(read_frame(count, body))
             except DataError as error:
                 raise DataError(f"{path}[{index}], from line {first}: {error}") from error
+    return found
 
 
-def xyz_frames(lines: Iterator[str]) -> Iterator[tuple[int, int, list[str] | DataError]]:
+def xyz_frames(lines: Iterable[str]) -> Iterator[tuple[int, int, list[str] | DataError]]:
     """Yield first line, declared number of atoms, and header and rows of each frame.
 
     After an error, which takes the place of header and rows, nothing follows.
     """
+    rest = iter(lines)
     number = 0
-    for line in lines:
+    frame: tuple[int, int, list[str] | DataError] | None = None
+    for line in rest:
         number += 1
-        # Rows of the cell follow the atoms in a dialect of xyz.
-        if not line.strip() or line.lstrip().startswith("VEC"):
-            continue
-        count = parse_integer(line)
-        if count is None or count < 0:
-            what = excerpt(line.strip(), 40)
-            yield (
-                number,
-                0,
-                DataError(f"line {number} should be a number of atoms, but is {what!r}"),
-            )
-            return
-        # A list only grows with the lines that are there, whatever number is declared.
-        body = [text for _, text in zip(range(count + 1), lines, strict=False)]
-        if len(body) < count + 1:
-            there = max(len(body) - 1, 0)
-            yield number, there, DataError(f"the file ends after {there} of {count} atoms")
-            return
-        yield number, count, body
-        number += count + 1
+        if frame is not None and isinstance(frame[2], list) and _is_vector(line):
+            frame[2].append(line)
+        elif line.strip():
+            if frame is not None:
+                yield frame
+            first, count = number, parse_integer(line)
+            if count is None or count < 0:
+                what = excerpt(line.strip(), 40)
+                problem = f"line {number} should be a number of atoms, but is {what!r}"
+                frame = (first, 0, DataError(problem))
+                break
+            # A list only grows with the lines that are there, whatever number is declared.
+            body = [text for _, text in zip(range(count + 1), rest, strict=False)]
+            number += len(body)
+            if len(body) < count + 1:
+                there = max(len(body) - 1, 0)
+                frame = (first, there, DataError(f"the file ends after {there} of {count} atoms"))
+                break
+            frame = (first, count, body)
+    if frame is not None:
+        yield frame
+
+
+def _is_vector(line: str) -> bool:
+    """Whether a line is a cell vector, which follow the atoms in a dialect of xyz."""
+    return line.lstrip().startswith("VEC")
+
+
+def read_frame(count: int, body: list[str]) -> Atoms:
+    """Read a frame by ASE, after its columns have been checked.
+
+    Parameters
+    ----------
+    count
+        The number of atoms.
+    body
+        The header, a row for each atom, and perhaps cell vectors.
+
+    Raises
+    ------
+    DataError
+        The frame cannot be read, or declares other columns than it has.
+    """
+    import ase.io  # takes half a second, and readers of other formats do not need it
+
+    check_frame(body)
+    text = f"{count}\n{''.join(body)}"
+    with reading("the frame"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        atoms = ase.io.read(io.StringIO(text), format="extxyz")
+        assert isinstance(atoms, Atoms)
+    return atoms
 
 
 def check_frame(body: list[str]) -> None:
@@ -103,7 +145,7 @@ def check_frame(body: list[str]) -> None:
     if "pos" not in names or not any(name in names for name in _NAMES_OF_ELEMENTS):
         raise DataError(f"Properties={excerpt(text, 80)} lacks elements (species) or pos")
     columns = sum(width for width in widths if width is not None)
-    for number, row in enumerate(body[1:]):
+    for number, row in enumerate(row for row in body[1:] if not _is_vector(row)):
         # One more would be enough. Without the limit a damaged row would be split whole.
         words = len(row.split(None, columns))
         if words < columns or (found is not None and words > columns):

@@ -167,27 +167,35 @@ def _check_sites(
     crystal: gemmi.SmallStructure, block: gemmi.cif.Block, where: str, notes: list[str]
 ) -> None:
     """Refuse sites without a place or an element, and correct what gemmi reads differently."""
-    placed = [bool(np.isfinite(site.fract.tolist()).all()) for site in crystal.sites]
     if not crystal.sites:
-        raise DataError(f"{where} holds no atom sites, or they have no labels (_atom_site_label)")
-    if not any(placed):
+        raise DataError(
+            f"{where} holds no atom sites: each needs _atom_site_label and _atom_site_fract_x, _y "
+            f"and _z"
+        )
+    places = np.array([site.fract.tolist() for site in crystal.sites])
+    if not np.isfinite(places).all(axis=1).any():
         raise DataError(f"{where} holds no atom sites: none of its entries has coordinates")
-    _keep_real_sites(crystal, block, notes)
     # gemmi reads an unknown occupancy ("?") as 1, which only absent and inapplicable ones mean.
     for site, text in zip(crystal.sites, block.find_values("_atom_site_occupancy"), strict=False):
         if text == "?":
             site.occ = float("nan")
+    rows = _keep_real_sites(crystal, block, notes)
+    if not rows:
+        raise DataError(f"{where} holds no atom sites, but dummies")
     columns = [block.find_values(f"_atom_site_fract_{axis}") for axis in "xyz"]
     formula = parse_formula(gemmi.cif.as_string(block.find_value("_chemical_formula_sum") or ""))
     has_types = len(block.find_values("_atom_site_type_symbol")) > 0
+    places = np.array([site.fract.tolist() for site in crystal.sites])
+    lost = ~np.isfinite(places).all(axis=1)
+    far = np.abs(np.nan_to_num(places)).max(axis=1) > _FAR
     for index, site in enumerate(crystal.sites):
-        if not np.isfinite(site.fract.tolist()).all():
-            given = " ".join(excerpt(c[index], 20) for c in columns if index < len(c))
+        if lost[index]:
+            given = " ".join(excerpt(c[rows[index]], 20) for c in columns)
             raise DataError(
                 f"{where}: site {_label(site)} has no coordinates, but {given}; give them, or "
                 f"remove its row"
             )
-        if np.abs(site.fract.tolist()).max() > _FAR:
+        if far[index]:
             raise DataError(
                 f"{where}: site {_label(site)} is more than {_FAR:g} cells away; check its "
                 f"coordinates"
@@ -207,18 +215,23 @@ def _check_sites(
 
 def _keep_real_sites(
     crystal: gemmi.SmallStructure, block: gemmi.cif.Block, notes: list[str]
-) -> None:
-    """Leave out the rows of dummy atoms, such as the centres of rings."""
+) -> list[int]:
+    """Leave out dummy atoms, such as the centres of rings, and return the rows of the others."""
     flags = block.find_values("_atom_site_calc_flag")
-    dummies = {i for i, flag in enumerate(flags) if gemmi.cif.as_string(flag) == "dum"}
-    if not dummies or len(flags) != len(crystal.sites):
-        return
+    rows = list(range(len(crystal.sites)))
+    if len(flags) != len(rows):
+        return rows
+    real = [row for row in rows if gemmi.cif.as_string(flags[row]) != "dum"]
+    if len(real) == len(rows):
+        return rows
     sites = [site.clone() for site in crystal.sites]
-    notes.append(f"dummy sites left out: {_labels([_label(sites[i]) for i in sorted(dummies)])}")
+    kept = set(real)
+    dummies = [_label(sites[row]) for row in rows if row not in kept]
+    notes.append(f"dummy sites left out: {_labels(dummies)}")
     crystal.sites.clear()
-    for index, site in enumerate(sites):
-        if index not in dummies:
-            crystal.add_site(site)
+    for row in real:
+        crystal.add_site(sites[row])
+    return real
 
 
 def _check_element(
@@ -318,8 +331,9 @@ def _one_per_place(
     full: dict[str, None] = {}  # labels, without repetition, because symmetry repeats them
     unknown: dict[str, None] = {}
     vacant: dict[str, None] = {}
+    all_known = np.nan_to_num(shares, nan=1.0)
     for group in _groups(fractions, cell):
-        known = np.nan_to_num(shares[group], nan=1.0)
+        known = all_known[group]
         order = sorted(range(len(group)), key=lambda i: (-known[i], group[i]))
         first = group[order[0]]
         if occupancy == "majority" and known.sum() < 0.5:

@@ -122,6 +122,8 @@ def apply_symmetry(
         An operation cannot be read, or the space group is not known.
     """
     operations = _operations(block, where)
+    if not operations and crystal.spacegroup is None and (hall := _hall(block)):
+        operations = _operations_of_hall(hall, where)
     if not operations:
         _look_up(crystal, where, notes)
         if crystal.spacegroup is not None:
@@ -169,11 +171,7 @@ def origin_choices(crystal: gemmi.SmallStructure, block: gemmi.cif.Block) -> lis
     if any(_texts(block, tag) for tag in (*_TAGS, *(tag for tag, _ in _MAGNETIC))):
         return []
     given = crystal.spacegroup_hm.strip()
-    hall = gemmi.cif.as_string(block.find_value("_space_group_name_Hall") or "?").strip(" ?")
-    hall = hall or gemmi.cif.as_string(
-        block.find_value("_symmetry_space_group_name_Hall") or "?"
-    ).strip(" ?")
-    if hall or re.search(r":\s*[12]$", given):
+    if _hall(block) or re.search(r":\s*[12]$", given):
         return []
     return [
         setting.xhm()
@@ -183,6 +181,27 @@ def origin_choices(crystal: gemmi.SmallStructure, block: gemmi.cif.Block) -> lis
         and setting.ext != group.ext
         and setting.ext in ("1", "2")
     ]
+
+
+def _hall(block: gemmi.cif.Block) -> str:
+    """The Hall symbol of a file; empty if there is none."""
+    for tag in ("_space_group_name_Hall", "_symmetry_space_group_name_Hall"):
+        if text := gemmi.cif.as_string(block.find_value(tag) or "?").strip(" ?"):
+            return text
+    return ""
+
+
+def _operations_of_hall(hall: str, where: str) -> list[Operation]:
+    """The operations of a Hall symbol that is in no table, such as one with a shifted origin."""
+    try:
+        group = list(gemmi.symops_from_hall(hall))
+    except (RuntimeError, ValueError) as error:
+        raise DataError(
+            f"{where}: the Hall symbol {excerpt(hall, 40)!r} cannot be read ({excerpt(error, 80)}), "
+            f"and no symmetry operations are given"
+        ) from error
+    found = [parse_operation(operation.triplet()) for operation in group]
+    return [operation for operation in found if operation is not None]
 
 
 def _operations(block: gemmi.cif.Block, where: str) -> list[Operation]:
@@ -300,8 +319,10 @@ def _fits(group: gemmi.SpaceGroup, cell: Floats) -> bool:
 
 def _by_gemmi(crystal: gemmi.SmallStructure) -> list[list[gemmi.SmallStructure.Site]]:
     """All positions of each site, by the space group that gemmi found."""
-    found = []
     sites = [site.clone() for site in crystal.sites]
+    if len(crystal.cell.images) == 0:
+        return [[site] for site in sites]
+    found = []
     for site in sites:
         # One site at a time, to know which positions belong to it.
         crystal.sites.clear()

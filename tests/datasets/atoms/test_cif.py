@@ -116,6 +116,17 @@ def test_a_number_alone_is_a_space_group(
     assert salt.atoms.get_chemical_formula() == "Cl4Na4"
 
 
+def test_hall_symbols_that_are_in_no_table(tmp_path: Path) -> None:
+    # P -1 with its centre at 3/12, 0, 0.
+    found = read(tmp_path, cif(GENERAL, "_space_group_name_Hall '-P 1 (3 0 0)'"))
+    np.testing.assert_allclose(
+        found.atoms.get_scaled_positions(), [[0.1, 0.2, 0.3], [0.4, 0.8, 0.7]], atol=1e-12
+    )
+    assert not found.warnings
+    message = refusal(tmp_path, cif(GENERAL, "_space_group_name_Hall 'Q 7'"))
+    assert "the Hall symbol 'Q 7' cannot be read" in message
+
+
 def test_symmetry_that_does_not_fit_the_cell_is_said(tmp_path: Path) -> None:
     found = read(tmp_path, cif(cell=(5.64, 5.64, 7, 90, 90, 90)))
     assert any("does not fit the cell (5.64, 5.64, 7, 90, 90, 90)" in n for n in found.warnings)
@@ -284,6 +295,13 @@ def test_dummies_are_left_out_and_disorder_is_said(tmp_path: Path) -> None:
     found = read(tmp_path, cif(sites, column="calc_flag"))
     assert found.atoms.get_chemical_formula() == "Cl4Na4"
     assert found.warnings == ("dummy sites left out: Cg1",)
+    mixed = cif("Cg1 X .2 .2 .2 dum\nNa1 Na ? 0 0 d", column="calc_flag")
+    assert "site Na1 has no coordinates, but ? 0 0" in refusal(tmp_path, mixed)
+    assert "but dummies" in refusal(tmp_path, cif("Cg1 X .2 .2 .2 dum", column="calc_flag"))
+    # Occupancies belong to their rows, also after a dummy.
+    columns = "calc_flag\n_atom_site_occupancy"
+    rows = "Cg1 X .2 .2 .2 dum 1\nNa1 Na 0 0 0 d ?\nCl1 Cl .5 .5 .5 d 1"
+    assert "occupied: Na1 (unknown)." in refusal(tmp_path, cif(rows, column=columns))
     sites = "Na1 Na 0 0 0 1\nNa2 Na .5 0 0 2\nCl1 Cl .5 .5 .5 ."
     text = cif(sites, "_symmetry_space_group_name_H-M 'P 1'", column="disorder_group")
     assert "disorder groups 1, 2, which exclude each other" in read(tmp_path, text).warnings[0]

@@ -62,6 +62,22 @@ MODELS: Mapping[Domain, Mapping[str, Entry]] = {
             f"{_HYPERS}:ShapeCSGNNHypers",
         ),
         "pointnet": Entry("csgnn_dgl.models.shapes.pointnet:PointNet", "PointNet (Qi et al. 2017)"),
+        "dgcnn": Entry(
+            "csgnn_dgl.models.shapes.dgcnn:DGCNN",
+            "edge convolutions in feature space (Wang et al. 2019)",
+        ),
+        "shellnet": Entry(
+            "csgnn_dgl.models.shapes.shellnet:ShellNet",
+            "convolutions over shells of neighbours (Zhang et al. 2019)",
+        ),
+        "riconv": Entry(
+            "csgnn_dgl.models.shapes.riconv:RIConv",
+            "rotation-invariant features of neighbours (Zhang et al. 2019)",
+        ),
+        "sphnet": Entry(
+            "csgnn_dgl.models.shapes.sphnet:SPHNet",
+            "powers of spherical harmonics (Poulenard et al. 2019)",
+        ),
     },
     "atoms": {
         "csgnn": Entry(
@@ -71,6 +87,10 @@ MODELS: Mapping[Domain, Mapping[str, Entry]] = {
         ),
         "agni": Entry(
             "csgnn_dgl.models.atoms.agni:AGNI", "AGNI-type invariant sums (Botu et al. 2017)"
+        ),
+        "schnet": Entry(
+            "csgnn_dgl.models.atoms.schnet:SchNet",
+            "continuous-filter convolutions between atoms (Schütt et al. 2018)",
         ),
     },
 }

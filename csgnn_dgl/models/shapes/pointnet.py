@@ -24,8 +24,17 @@ class PointNetHypers(Hypers):
             {"width_factor": 0.33, "hidden": [256, 128], "learning_rate": 2e-3},
         ),
         "paper": Preset(
-            "the paper's network, and its training as far as this package has the options",
-            {"hidden": [512, 256], "dropout": 0.3, "learning_rate": 1e-3, "epochs": 250},
+            "the paper's network and training",
+            {
+                "hidden": [512, 256],
+                "dropout": 0.3,
+                "learning_rate": 1e-3,
+                "schedule": "step",
+                "step_epochs": 20,
+                "step_factor": 0.7,
+                "final_learning_rate": 1e-5,
+                "epochs": 250,
+            },
         ),
     }
 

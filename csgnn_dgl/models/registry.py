@@ -74,6 +74,10 @@ MODELS: Mapping[Domain, Mapping[str, Entry]] = {
             "csgnn_dgl.models.shapes.riconv:RIConv",
             "rotation-invariant features of neighbours (Zhang et al. 2019)",
         ),
+        "kpconv": Entry(
+            "csgnn_dgl.models.shapes.kpconv:KPConv",
+            "rigid kernel points in space (Thomas et al. 2019)",
+        ),
         "sphnet": Entry(
             "csgnn_dgl.models.shapes.sphnet:SPHNet",
             "powers of spherical harmonics (Poulenard et al. 2019)",

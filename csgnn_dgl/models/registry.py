@@ -70,6 +70,10 @@ MODELS: Mapping[Domain, Mapping[str, Entry]] = {
             "csgnn_dgl.models.shapes.shellnet:ShellNet",
             "convolutions over shells of neighbours (Zhang et al. 2019)",
         ),
+        "sfcnn": Entry(
+            "csgnn_dgl.models.shapes.sfcnn:SFCNN",
+            "symmetric convolutions on an icosphere (Rao et al. 2019; reconstructed)",
+        ),
         "riconv": Entry(
             "csgnn_dgl.models.shapes.riconv:RIConv",
             "rotation-invariant features of neighbours (Zhang et al. 2019)",

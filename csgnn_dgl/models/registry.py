@@ -70,6 +70,10 @@ MODELS: Mapping[Domain, Mapping[str, Entry]] = {
             "csgnn_dgl.models.shapes.shellnet:ShellNet",
             "convolutions over shells of neighbours (Zhang et al. 2019)",
         ),
+        "rigcn": Entry(
+            "csgnn_dgl.models.shapes.rigcn:RIGCN",
+            "descriptors in local frames (Kim et al. 2020; reconstructed)",
+        ),
         "sfcnn": Entry(
             "csgnn_dgl.models.shapes.sfcnn:SFCNN",
             "symmetric convolutions on an icosphere (Rao et al. 2019; reconstructed)",

@@ -281,6 +281,17 @@ class TrainingConfig(CommandConfig):
         return permitted_name(from_file, cls.domain, model, sources[0].place)
 
     @classmethod
+    def preset_values(cls, name: str, model: Any) -> Mapping[str, Any]:
+        """Options that a preset of a model sets, those of the training among them.
+
+        Raises
+        ------
+        ConfigError
+            There is no such model, or it has no such preset.
+        """
+        return cls._preset(name, name_of(model), find_hypers(cls.domain, model))
+
+    @classmethod
     def _preset(cls, name: Any, model: str, hypers: type[Hypers]) -> Mapping[str, Any]:
         if isinstance(name, str) and name not in hypers.presets:
             owners = [

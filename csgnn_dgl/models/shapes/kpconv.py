@@ -249,6 +249,7 @@ class KPConv(ShapeModel):
         here = _Cloud(points.reshape(-1, 3), owners, clouds)
         most, feat = self.hypers.neighbors, here.points.new_ones(clouds * number, 1)
         for stage, blocks in enumerate(self.blocks):
+            assert isinstance(blocks, nn.ModuleList)
             cell = self.hypers.cell * 2**stage
             rows = _neighbors(here, here, _RADIUS * cell, most)
             if stage == 0:

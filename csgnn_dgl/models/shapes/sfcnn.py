@@ -159,6 +159,7 @@ class SFCNN(ShapeModel):
         feat = self.project(torch.cat([found, offsets], dim=-1)).amax(dim=2)
         maxima = []
         for step, convs in enumerate(self.levels):
+            assert isinstance(convs, nn.ModuleList)
             rings = getattr(self, f"rings_{self.level - step}")
             for conv in convs:
                 feat = conv(feat, rings)

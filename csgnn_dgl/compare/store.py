@@ -126,6 +126,7 @@ class Store:
 
     def write(self, cell: Cell, content: dict[str, Any]) -> None:
         """Record the results of a cell."""
+        self.folder(cell).mkdir(parents=True, exist_ok=True)
         atomic_write_json(self.folder(cell) / "cell.json", content)
         (self.folder(cell) / "failed.json").unlink(missing_ok=True)
 

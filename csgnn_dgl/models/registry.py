@@ -78,6 +78,10 @@ MODELS: Mapping[Domain, Mapping[str, Entry]] = {
             "csgnn_dgl.models.shapes.sfcnn:SFCNN",
             "symmetric convolutions on an icosphere (Rao et al. 2019; reconstructed)",
         ),
+        "prin": Entry(
+            "csgnn_dgl.models.shapes.prin:PRIN",
+            "convolutions on the sphere and on SO(3) (You et al. 2020)",
+        ),
         "riconv": Entry(
             "csgnn_dgl.models.shapes.riconv:RIConv",
             "rotation-invariant features of neighbours (Zhang et al. 2019)",

@@ -197,8 +197,8 @@ def _operations_of_hall(hall: str, where: str) -> list[Operation]:
         group = list(gemmi.symops_from_hall(hall))
     except (RuntimeError, ValueError) as error:
         raise DataError(
-            f"{where}: the Hall symbol {excerpt(hall, 40)!r} cannot be read ({excerpt(error, 80)}), "
-            f"and no symmetry operations are given"
+            f"{where}: the Hall symbol {excerpt(hall, 40)!r} cannot be read "
+            f"({excerpt(error, 80)}), and no symmetry operations are given"
         ) from error
     found = [parse_operation(operation.triplet()) for operation in group]
     return [operation for operation in found if operation is not None]

@@ -297,7 +297,7 @@ def in_gzip(inner: Damage) -> Damage:
         except (OSError, EOFError, zlib.error):
             return content
         if rng.random() < 0.03:
-            return gzip.compress(plain + b" " * 80_000_000, 1)
+            return gzip.compress(plain + b" " * 80_000_000, 1, mtime=0)
         return gzip.compress(inner(rng, plain), 1, mtime=0)
 
     return apply

@@ -46,7 +46,7 @@ test: setup
 # The defects found lie in build/fuzz.
 fuzz: setup
 	rm -rf build/fuzz
-	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --inputs $(INPUTS) --seed $(SEED) --formats "$(FORMATS)"
+	$(BIN)/python -m tests.fuzz --inputs $(INPUTS) --seed $(SEED) --formats "$(FORMATS)"
 
 bench: setup
 	$(BIN)/csgnn-dgl benchmark --output benchmarks/results

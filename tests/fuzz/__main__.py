@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import sys
 import time
 from collections import Counter, defaultdict
@@ -43,7 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = [name for name in chosen.formats.split(",") if name] or list(FORMATS)
     if unknown := set(names) - {*FORMATS, *CONTROLS}:
         parser.error(f"unknown formats {sorted(unknown)}; known: {', '.join(FORMATS)}")
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     if chosen.index is not None or chosen.file is not None:
         return _one(names[0], chosen.seed, chosen.index or 0, chosen.file)
     return _many(chosen.inputs, chosen.seed, names, chosen.processes, chosen.output)

@@ -239,7 +239,8 @@ def _other_formats() -> list[Seed]:
     for name, (form, options) in kinds.items():
         for atoms in (salt, cell):
             try:
-                seeds.append(Seed.of(name, _text(atoms, form, **options)))
+                sound = form != "lammps-data"  # ASE does not know it by its name
+                seeds.append(Seed.of(name, _text(atoms, form, **options), sound=sound))
                 break
             except Exception:  # a format that this version of ASE does not write
                 continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +23,5 @@ def pool() -> Iterator[Pool]:
     """A worker that reads damaged files."""
     from tests.fuzz.pool import Pool
 
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     with Pool(1) as made:
         yield made

@@ -20,7 +20,8 @@ import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +254,7 @@ class Pool:
         # Children are forked from a process that has imported everything and started no thread.
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["tests.fuzz.preloaded"])
+        _start_server()
         self._made = 0
         self._workers = [self._start() for _ in range(count)]
 
@@ -282,7 +284,7 @@ class Pool:
             busy = [worker for worker in self._workers if worker.pending]
             if not busy:
                 return
-            ready = multiprocessing.connection.wait([w.connection for w in busy], timeout=0.5)
+            ready = wait([w.connection for w in busy], timeout=0.5)
             for place, worker in enumerate(self._workers):
                 if not worker.pending:
                     continue
@@ -317,6 +319,19 @@ class Pool:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _start_server() -> None:
+    """Start the process that is forked, with one thread: a fork copies no others."""
+    name = "OMP_NUM_THREADS"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
 
 
 def _in_memory() -> str | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from csgnn_dgl.errors import CSGNNError, DataError
 
-__all__ = ["check_file", "excerpt", "parse_integer", "reading"]
+__all__ = ["check_file", "excerpt", "parse_integer", "printable", "reading"]
 
 #: Longest piece of foreign text in a message.
 LIMIT = 200
@@ -44,9 +44,31 @@ def excerpt(text: object, limit: int = LIMIT) -> str:
     # Only the start is looked at, because a file may consist of one line.
     start = str(text)[: 4 * limit]
     line = " ".join(start.split())
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    line = printable(line)
     whole = len(line) <= limit and len(str(text)) <= 4 * limit
     return line if whole else f"{line[: limit - 1]}…"
+
+
+def printable(text: object, keep: str = "") -> str:
+    """Escape control characters, so that no name of a file can steer a terminal.
+
+    Parameters
+    ----------
+    text
+        The text; another object is converted by ``str``.
+    keep
+        Characters that stay as they are.
+
+    Examples
+    --------
+    >>> printable("a\\nb\\x1b[2J Å")
+    'a\\\\nb\\\\x1b[2J Å'
+    """
+    # Parts of names that are not UTF-8, which no stream can print, are not printable either.
+    return "".join(
+        c if c.isprintable() or c in keep else c.encode("unicode_escape").decode()
+        for c in str(text)
+    )
 
 
 def parse_integer(text: str | bytes) -> int | None:

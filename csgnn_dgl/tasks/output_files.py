@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib.util
 import os
@@ -11,16 +12,16 @@ from pathlib import Path
 from csgnn_dgl._files import resource_error
 from csgnn_dgl.errors import ConfigError, MissingDependencyError, suggest
 
-__all__ = ["check_output"]
+__all__ = ["check_output", "refuse_inputs"]
 
 
-def check_output(path: Path, endings: Sequence[str]) -> None:
+def check_output(path: Path, endings: Sequence[str], inputs: Sequence[Path] = ()) -> None:
     """Refuse a path that could not be written to, before its content is computed.
 
     Raises
     ------
     ConfigError
-        The ending is not one of ``endings``.
+        The ending is not one of ``endings``, or the path is one of ``inputs``.
     MissingDependencyError
         The file is Parquet, and pyarrow is not installed.
     ResourceError
@@ -36,6 +37,7 @@ def check_output(path: Path, endings: Sequence[str]) -> None:
             f"writing {path} needs pyarrow, which is not installed: pip install "
             f"'csgnn-dgl[parquet]', or write .csv or .npz"
         )
+    refuse_inputs(path, inputs)
     code = None
     if path.is_dir():
         code = errno.EISDIR
@@ -47,3 +49,24 @@ def check_output(path: Path, endings: Sequence[str]) -> None:
         code = errno.EACCES
     if code is not None:
         raise resource_error(OSError(code, os.strerror(code)), path, "write")
+
+
+def refuse_inputs(path: Path, inputs: Sequence[Path]) -> None:
+    """Refuse to write to a file that is read, whatever it is called.
+
+    Raises
+    ------
+    ConfigError
+        The path is one of ``inputs``, directly or through a link.
+
+    Examples
+    --------
+    >>> refuse_inputs(Path("out.npz"), [Path("a.cif")])
+    """
+    for file in inputs:
+        with contextlib.suppress(OSError, ValueError):  # a file that cannot be read is no input
+            if os.path.samefile(path, file):
+                raise ConfigError(
+                    f"{path} is also an input, and would be overwritten; nothing was changed. "
+                    f"Choose another --output"
+                )

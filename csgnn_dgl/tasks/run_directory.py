@@ -19,6 +19,7 @@ from csgnn_dgl._files import (
     remove_leftovers,
     resource_error,
 )
+from csgnn_dgl._foreign import check_file, excerpt, reading
 from csgnn_dgl.errors import CheckpointError, CSGNNError, ResourceError
 
 if TYPE_CHECKING:
@@ -165,19 +166,27 @@ class RunDirectory:
         return self.path / f"{name}.png"
 
     def read_summary(self) -> dict[str, Any]:
-        """Content of ``summary.json``; empty if there is none yet."""
-        try:
-            content = json.loads(self.summary.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        """Content of ``summary.json``; empty if there is none yet.
+
+        Raises
+        ------
+        CheckpointError
+            The file is damaged, or its evaluations are not a list of objects.
+        """
+        if not self.summary.exists():
             return {}
-        except (OSError, ValueError) as error:
-            raise CheckpointError(
-                f"{self.summary} cannot be read ({error}); move it away and run the command again"
-            ) from error
+        check_file(self.summary, CheckpointError)
+        advice = "move it away and run the command again"
+        with reading(self.summary, CheckpointError, advice):
+            content = json.loads(
+                self.summary.read_text(encoding="utf-8"), parse_constant=_refuse_constant
+            )
         if not isinstance(content, dict):
+            raise CheckpointError(f"{self.summary} does not hold a JSON object; {advice}")
+        found = content.get("evaluation", [])
+        if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
             raise CheckpointError(
-                f"{self.summary} does not hold a JSON object; move it away and run the command "
-                f"again"
+                f"{self.summary} has no list of evaluations under 'evaluation'; {advice}"
             )
         return content
 
@@ -249,9 +258,14 @@ class RunDirectory:
 
     def _read_owner(self) -> str:
         try:
-            return self._owner.read_text(encoding="utf-8", errors="replace").strip() or "unknown"
+            text = self._owner.read_text(encoding="utf-8", errors="replace")
+            return excerpt(text, 20) or "unknown"
         except OSError:  # the other process has the lock, but has not written its id yet
             return "unknown"
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _claim(path: Path) -> Path:

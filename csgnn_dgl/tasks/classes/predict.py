@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from csgnn_dgl.datasets.isolation import isolation
 from csgnn_dgl.datasets.shapes import load_shape
 from csgnn_dgl.tasks.classes.trained import TrainedClassifier, load_classifier
 from csgnn_dgl.tasks.classes.vote import vote
@@ -125,10 +127,8 @@ def _results(
     config: PredictConfig,
     done: Callable[[int], object] | None,
 ) -> list[FileResult[Tensor, tuple[tuple[str, float], ...]]]:
-    def read(file: Path) -> Sequence[Tensor]:
-        # The same points of the file as in evaluation.
-        sizes = {"points": trained.points, "pool": trained.pool}
-        return (load_shape(file, **sizes, seed=config.seed),)
+    # The same points of the file as in evaluation.
+    read = partial(_read, points=trained.points, pool=trained.pool, seed=config.seed)
 
     def work(clouds: Sequence[Tensor]) -> list[tuple[tuple[str, float], ...]]:
         found = predict_points(
@@ -140,7 +140,12 @@ def _results(
             for classes, shares in zip(best.indices.tolist(), best.values.tolist(), strict=True)
         ]
 
-    return list(work_on_files(files, read, work, enough=64, strict=config.strict, done=done))
+    with isolation(config.isolate):
+        return list(work_on_files(files, read, work, enough=64, strict=config.strict, done=done))
+
+
+def _read(file: Path, *, points: int, pool: int, seed: int) -> tuple[Tensor]:
+    return (load_shape(file, points=points, pool=pool, seed=seed),)
 
 
 def predict_outcome(

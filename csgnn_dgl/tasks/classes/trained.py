@@ -24,6 +24,8 @@ __all__ = [
 ]
 
 KIND = "classifier"
+# Memory for this many points is there on any machine.
+_MOST_POINTS = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,9 @@ def load_classifier(
 
     def build(found: type[ShapeModel], hypers: Hypers, header: Header) -> Classifier:
         points, up_axis = int(header.data["points"]), header.data["up_axis"]
-        if points < 1 or up_axis not in get_args(UpAxis):
-            raise ValueError(f"its data have {points} points and the up axis {up_axis!r}")
+        pool = int(header.data.get("pool", points))
+        if not 1 <= points <= pool <= _MOST_POINTS or up_axis not in get_args(UpAxis):
+            raise ValueError(f"its data have {points} of {pool} points and the up axis {up_axis!r}")
         return classifier_network(found, hypers, len(header.class_names), header.head)
 
     return TrainedClassifier(*load_network(path, KIND, "shapes", build, device=device, model=model))

@@ -313,6 +313,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     if not path.exists():
         raise ConfigError(f"there is no configuration file {path}")
+    if path.is_file() and path.stat().st_size == 0:
+        return {}
     if check_file(path, ConfigError) > _LARGEST_FILE:
         raise ConfigError(f"{path} is no configuration file: it is larger than 1 MB")
     with reading(path, ConfigError):

@@ -8,6 +8,7 @@ import os
 import pickle
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, TimeoutError
@@ -40,6 +41,9 @@ _PRELOADED = ("csgnn_dgl.datasets.isolation", "csgnn_dgl.datasets.shapes", "torc
 
 # Not fork: this process may have threads of torch, and a copy would wait for their locks for ever.
 _METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+
+# Set while the process starts from which workers are forked.
+_SERVER = "CSGNN_READING_SERVER"
 
 _chosen: ContextVar[bool | None] = ContextVar("isolation", default=False)
 
@@ -78,13 +82,13 @@ def read_each(
     *,
     seconds: float = SECONDS,
     memory: int | None = None,
-    say: Callable[[str], object] | None = None,
 ) -> Generator[Value | DataError, None, None]:
     """Call ``read`` for each file and yield what it returns, in the order of the files.
 
     With :func:`isolation`, worker processes call it. A file whose reader crashes, takes too long or
     needs too much memory then costs one worker, which is replaced. Readers that were registered
-    are sent to the workers. If that fails, all files are read in this process.
+    are sent to the workers. If that fails, a line on standard error says so, and all files are read
+    in this process.
 
     Parameters
     ----------
@@ -97,8 +101,6 @@ def read_each(
     memory
         Memory that a worker may take for a file [bytes]. Default: half of the memory that is free,
         divided among the workers, and at least 1 GiB. Only Linux limits it.
-    say
-        Called with a sentence if files are read in this process although workers were asked for.
 
     Yields
     ------
@@ -118,12 +120,30 @@ def read_each(
         import cloudpickle
 
         job = cloudpickle.dumps((read, registered()))
+        workers = _Workers(job, len(files), seconds, memory)
     except Exception as error:
-        if say is not None:
-            say(f"files are read in this process, without protection: {excerpt(error)}")
+        _say_unprotected(error)
         yield from (_attempt(read, file) for file in files)
         return
-    yield from _Workers(job, len(files), seconds, memory).read(files)
+    done = 0
+    try:
+        for content in workers.read(files):
+            yield content
+            done += 1
+    except _NotReady as error:
+        _say_unprotected(error)
+        yield from (_attempt(read, file) for file in files[done:])
+
+
+class _NotReady(Exception):
+    """Workers cannot be started, or cannot load the reader."""
+
+
+def _say_unprotected(error: Exception) -> None:
+    print(
+        f"note: files are read in this process, so one could end the command: {excerpt(error)}",
+        file=sys.stderr,
+    )
 
 
 def start_early(count: int) -> None:
@@ -131,11 +151,26 @@ def start_early(count: int) -> None:
 
     It imports the readers meanwhile, so call this before importing anything that takes long.
     """
-    if _isolated(count) and _METHOD == "forkserver":
-        from multiprocessing import forkserver
+    if _isolated(count):
+        _start_server()
 
-        multiprocessing.get_context(_METHOD).set_forkserver_preload(list(_PRELOADED))
+
+def _start_server() -> None:
+    """Start the process from which workers are forked, unless it runs already."""
+    if _METHOD != "forkserver":
+        return
+    from multiprocessing import forkserver
+
+    multiprocessing.get_context(_METHOD).set_forkserver_preload(list(_PRELOADED))
+    if threading.current_thread() is not threading.main_thread():
+        # Linux would end the server with the thread.
         forkserver.ensure_running()
+        return
+    os.environ[_SERVER] = "1"
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.environ.pop(_SERVER, None)
 
 
 def _isolated(count: int) -> bool:
@@ -178,10 +213,7 @@ class _Workers:
                 except (BrokenProcessPool, CancelledError) as error:
                     restarts += 1
                     if restarts > _RESTARTS:
-                        raise DataError(
-                            f"the processes that read files cannot be started: {excerpt(error)}; "
-                            f"read them in this process with --no-isolate"
-                        ) from error
+                        raise _NotReady(f"worker processes do not start ({error})") from error
                     self.stop()
                     coming.extendleft(file for file, _ in reversed(waiting))
                     waiting.clear()
@@ -203,9 +235,8 @@ class _Workers:
     def _start(self) -> Any:
         from pebble import ProcessPool
 
+        _start_server()
         context: Any = multiprocessing.get_context(_METHOD)
-        if _METHOD == "forkserver":
-            context.set_forkserver_preload(list(_PRELOADED))
         place = (os.getcwd(), dict(os.environ), list(sys.path))
         return ProcessPool(
             max_workers=self.workers,
@@ -249,6 +280,8 @@ def _unpacked(file: Any, answer: Any) -> Any:
     if isinstance(answer, DataError):
         return answer
     kind, content = answer
+    if kind == "not ready":
+        raise _NotReady(content)
     if kind == "text":
         return DataError(content)
     value = pickle.loads(content)  # written by our own worker
@@ -259,7 +292,8 @@ def _unpacked(file: Any, answer: Any) -> Any:
 
 # What follows runs in the workers.
 
-_job: tuple[Callable[[Any], Any], tuple[Reader, ...]]
+# The function that reads, and the registered readers; or why they could not be loaded.
+_job: tuple[Callable[[Any], Any], tuple[Reader, ...]] | str
 
 
 def _prepare(
@@ -277,12 +311,17 @@ def _prepare(
         os.chdir(folder)
     _end_with_parent()
     _be_quiet()
-    _job = pickle.loads(job)
-    replace_registered(_job[1])
+    try:
+        _job = pickle.loads(job)
+        replace_registered(_job[1])
+    except Exception as error:
+        _job = f"a reader cannot be loaded in another process ({excerpt(error)})"
     _limit_memory(memory)
 
 
 def _call(file: Any) -> tuple[str, Any]:
+    if isinstance(_job, str):
+        return "not ready", _job
     try:
         value: Any = _attempt(_job[0], file)
     except CSGNNError as error:
@@ -343,3 +382,9 @@ def _fair_share(workers: int) -> int:
     import psutil
 
     return max(_LEAST_MEMORY, int(psutil.virtual_memory().available) // (2 * workers))
+
+
+if os.environ.pop(_SERVER, None):
+    # This is the server. If the command is killed, it ends, and with it the workers, even those
+    # that hang in a library.
+    _end_with_parent()

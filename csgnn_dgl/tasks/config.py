@@ -204,6 +204,8 @@ class TrainingConfig(CommandConfig):
             As :meth:`resolve`.
         """
         preset, (file, flags) = cls._written(None, path, None)
+        if not file.values:
+            raise ConfigError(f"{path} holds no options, so it is not known what was trained")
         file = replace(file, values=upgrade_config(dict(file.values), cls.domain))
         return cls._resolved(preset, [file, flags], model)
 

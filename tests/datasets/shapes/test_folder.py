@@ -121,7 +121,7 @@ def test_meshes_get_a_larger_pool_and_are_cached(
         again = load_shape_folder(tmp_path / "data", points=32, cache_dir=cache)
         assert again.fingerprint == first.fingerprint
         # Other parameters are other points.
-        with pytest.raises(AssertionError, match="should have been used"):
+        with pytest.raises(DataError, match="should have been used"):
             load_shape_folder(tmp_path / "data", points=32, seed=1, cache_dir=cache)
     # Damaged files are made again, not trusted.
     kept[0].write_bytes(b"")

@@ -130,12 +130,12 @@ def read_each(
         for content in workers.read(files):
             yield content
             done += 1
-    except _NotReady as error:
+    except _NotReadyError as error:
         _say_unprotected(error)
         yield from (_attempt(read, file) for file in files[done:])
 
 
-class _NotReady(Exception):
+class _NotReadyError(Exception):
     """Workers cannot be started, or cannot load the reader."""
 
 
@@ -213,7 +213,7 @@ class _Workers:
                 except (BrokenProcessPool, CancelledError) as error:
                     restarts += 1
                     if restarts > _RESTARTS:
-                        raise _NotReady(f"worker processes do not start ({error})") from error
+                        raise _NotReadyError(f"worker processes do not start ({error})") from error
                     self.stop()
                     coming.extendleft(file for file, _ in reversed(waiting))
                     waiting.clear()
@@ -281,7 +281,7 @@ def _unpacked(file: Any, answer: Any) -> Any:
         return answer
     kind, content = answer
     if kind == "not ready":
-        raise _NotReady(content)
+        raise _NotReadyError(content)
     if kind == "text":
         return DataError(content)
     value = pickle.loads(content)  # written by our own worker

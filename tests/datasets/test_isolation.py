@@ -139,7 +139,8 @@ def test_workers_and_this_process_give_the_same(tmp_path: Path) -> None:
     assert there == here
     assert here[0] == [0, 0, 0, 0]
     assert "4.npy cannot be read" in here[4]
-    assert "\x1b" not in here[5] and "No such file" in here[5]
+    assert "\x1b" not in here[5]
+    assert "No such file" in here[5]
 
 
 def test_relative_paths_and_the_environment(
@@ -279,7 +280,7 @@ def test_workers_end_with_the_command(how: signal.Signals, tmp_path: Path) -> No
     # As a terminal does: to all processes of the group.
     os.killpg(command.pid, how) if how is signal.SIGINT else command.send_signal(how)
     command.wait(20)
-    gone, alive = psutil.wait_procs(family, timeout=20)
+    _, alive = psutil.wait_procs(family, timeout=20)
     assert not alive
     assert command.returncode != 0
     command.stdout.close()

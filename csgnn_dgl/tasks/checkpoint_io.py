@@ -112,8 +112,33 @@ def _check_entries(path: Path, content: Any) -> None:
     state = content.get("state_dict")
     if isinstance(state, dict) and not all(isinstance(name, str) for name in state):
         wrong.append("state_dict (not all names are text)")
+    if not wrong:
+        wrong = _wrong_callbacks(content["callbacks"])
     if wrong:
         raise CheckpointError(
             f"{path} is not a checkpoint of a training run: these entries are missing or of "
             f"another type: {', '.join(wrong)}; remove it to start the run from the beginning"
         )
+
+
+def _wrong_callbacks(callbacks: dict[str, Any]) -> list[str]:
+    """Callbacks of which the state is missing or not what they wrote."""
+    wrong = [f"callbacks.{excerpt(k)}" for k, v in callbacks.items() if not isinstance(v, dict)]
+    if wrong:
+        return wrong
+    rows = callbacks.get("History", {}).get("rows")
+    if not (
+        isinstance(rows, list)
+        and rows
+        and all(isinstance(row, dict) and row.keys() == rows[0].keys() for row in rows)
+        and "epoch" in rows[0]
+        and all(isinstance(value, (int, float)) for row in rows for value in row.values())
+    ):
+        wrong.append("callbacks.History.rows")
+    kept = callbacks.get("KeepWeights", {})
+    best, epoch = kept.get("best", False), kept.get("epoch", False)
+    if not (best is None or (isinstance(best, list) and all(isinstance(b, float) for b in best))):
+        wrong.append("callbacks.KeepWeights.best")
+    if not (epoch is None or type(epoch) is int):
+        wrong.append("callbacks.KeepWeights.epoch")
+    return wrong

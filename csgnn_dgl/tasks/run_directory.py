@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -143,10 +144,12 @@ class RunDirectory:
         Raises
         ------
         CheckpointError
-            There is no run at the path; the message names runs nearby.
+            There is no run at the path (the message names runs nearby), or one of its files is a
+            device or a pipe.
         """
         run = cls(path)
         if run.config.is_file():
+            run._refuse_pipes()
             return run
         if not path.exists():
             found = f"there is no run {path}"
@@ -160,6 +163,15 @@ class RunDirectory:
         listed = ", ".join(str(p) for p in nearby[-8:])
         advice = f"existing runs: {listed}" if nearby else "make one: csgnn-dgl train modelnet"
         raise CheckpointError(f"{found}; {advice}")
+
+    def _refuse_pipes(self) -> None:
+        """Refuse what would block for ever when it is read or written."""
+        files = (self.metrics, self.model, self.last_checkpoint, self.summary)
+        for file in (*files, self._lock, self._owner):
+            if file.exists() and not file.is_file() and not file.is_dir():
+                raise CheckpointError(
+                    f"{file} is a device, a pipe or a socket, not a file; remove it"
+                )
 
     def figure(self, name: str) -> Path:
         """Path of the plot ``name``."""
@@ -179,7 +191,9 @@ class RunDirectory:
         advice = "move it away and run the command again"
         with reading(self.summary, CheckpointError, advice):
             content = json.loads(
-                self.summary.read_text(encoding="utf-8"), parse_constant=_refuse_constant
+                self.summary.read_text(encoding="utf-8"),
+                parse_float=_finite,
+                parse_constant=_finite,
             )
         if not isinstance(content, dict):
             raise CheckpointError(f"{self.summary} does not hold a JSON object; {advice}")
@@ -264,8 +278,12 @@ class RunDirectory:
             return "unknown"
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+def _finite(text: str) -> float:
+    """Read a number of JSON, which has neither NaN nor infinity."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{excerpt(text)} is no number of JSON")
+    return number
 
 
 def _claim(path: Path) -> Path:

@@ -13,7 +13,7 @@ import click
 
 from csgnn_dgl import __version__
 from csgnn_dgl._files import resource_error
-from csgnn_dgl._foreign import excerpt, printable
+from csgnn_dgl._foreign import excerpt, printable, quoted
 from csgnn_dgl.datasets.isolation import isolation
 from csgnn_dgl.errors import CSGNNError, StoppedError, suggest
 
@@ -58,7 +58,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in self.lazy and not args[0].startswith("-"):
-            ctx.fail(f"no such command {args[0]!r}: {suggest(args[0], self.lazy)}")
+            ctx.fail(f"no such command {quoted(args[0])}: {suggest(args[0], self.lazy)}")
         return super().resolve_command(ctx, args)
 
 

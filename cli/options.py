@@ -12,7 +12,7 @@ import click
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from csgnn_dgl._foreign import excerpt, parse_integer
+from csgnn_dgl._foreign import excerpt, parse_integer, quoted
 from csgnn_dgl.config import CommandConfig, parse_yaml
 from csgnn_dgl.datasets.isolation import isolation
 from csgnn_dgl.errors import ConfigError, nearest_name
@@ -61,9 +61,7 @@ class _CommaSeparated(click.ParamType):
             return value
         numbers = [parse_integer(part) for part in value.split(",") if part.strip()]
         if None in numbers:
-            self.fail(
-                f"{excerpt(repr(value))} is not a list of whole numbers such as 512,256", param, ctx
-            )
+            self.fail(f"{quoted(value)} is not a list of whole numbers such as 512,256", param, ctx)
         return numbers
 
 
@@ -73,7 +71,7 @@ class _Assignment(click.ParamType):
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         key, equals, text = str(value).partition("=")
         if not equals or not key.strip():
-            self.fail(f"{value!r} is not KEY=VALUE, such as width=64", param, ctx)
+            self.fail(f"{quoted(value)} is not KEY=VALUE, such as width=64", param, ctx)
         return key.strip(), parse_yaml(text, f"the value of --set {excerpt(key.strip())}")
 
 
@@ -135,7 +133,8 @@ def _assigned(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     for name, value in pairs:
         if name in values:
             raise ConfigError(
-                f"--set gives {name} twice, {values[name]!r} and {value!r}; give it once"
+                f"--set gives {name} twice, {quoted(values[name])} and "
+                f"{quoted(value)}; give it once"
             )
         values[name] = value
     return values

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from csgnn_dgl.errors import CSGNNError, DataError
 
-__all__ = ["check_file", "excerpt", "parse_integer", "printable", "reading"]
+__all__ = ["check_file", "excerpt", "parse_integer", "printable", "quoted", "reading"]
 
 #: Longest piece of foreign text in a message.
 LIMIT = 200
@@ -47,6 +47,17 @@ def excerpt(text: object, limit: int = LIMIT) -> str:
     line = printable(line)
     whole = len(line) <= limit and len(str(text)) <= 4 * limit
     return line if whole else f"{line[: limit - 1]}…"
+
+
+def quoted(value: object) -> str:
+    """Show a value of another's in a message, in quotes if it is text.
+
+    Examples
+    --------
+    >>> quoted("words"), quoted([1, 2])
+    ("'words'", '[1, 2]')
+    """
+    return excerpt(repr(value))
 
 
 def printable(text: object, keep: str = "") -> str:

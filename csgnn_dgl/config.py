@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from typing_extensions import Self
 
-from csgnn_dgl._foreign import check_file, excerpt, reading
+from csgnn_dgl._foreign import check_file, excerpt, quoted, reading
 from csgnn_dgl.errors import ConfigError, CSGNNError, nearest_name, suggest
 
 __all__ = [
@@ -221,9 +221,7 @@ def preset_of(presets: Mapping[str, Preset], name: Any) -> Preset:
         There is none; the message names the nearest one.
     """
     if not isinstance(name, str) or name not in presets:
-        raise ConfigError(
-            f"unknown preset {excerpt(repr(name))}: {suggest(excerpt(name), presets)}"
-        )
+        raise ConfigError(f"unknown preset {quoted(name)}: {suggest(excerpt(name), presets)}")
     return presets[name]
 
 
@@ -256,7 +254,7 @@ def validated(
                 else f"known keys: {', '.join(options.model_fields) or 'none'}"
             )
             raise ConfigError(
-                f"unknown key {excerpt(repr(name))} in {origin.get(name, 'options')}: {hint}"
+                f"unknown key {quoted(name)} in {origin.get(name, 'options')}: {hint}"
             )
     try:
         return options(**values)
@@ -281,7 +279,7 @@ def _in_words(error: ValidationError, values: Mapping[str, Any], origin: Mapping
             allowed = re.findall("'([^']*)'", problem["ctx"]["expected"])
             nearest = nearest_name(str(problem["input"]), allowed)
             message += f"; did you mean {nearest!r}?" if nearest else ""
-        value = excerpt(repr(values.get(name)))
+        value = quoted(values.get(name))
         lines.append(f"{name} = {value} (from {where}): {excerpt(message)}")
     return "; ".join(lines)
 

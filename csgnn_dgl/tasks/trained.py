@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from csgnn_dgl._foreign import excerpt
+from csgnn_dgl._foreign import excerpt, quoted
 from csgnn_dgl.errors import CheckpointError, CSGNNError
 from csgnn_dgl.models.registry import Domain, find_class, permitted_name
 from csgnn_dgl.tasks.shipped import find_weights, weights_file
@@ -91,7 +91,7 @@ def load_network(
     header, state = load_weights(file, kind)
     name = header.model.get("name")
     if not isinstance(name, str):
-        raise CheckpointError(f"the header of {file} has {name!r} in place of a model's name")
+        raise CheckpointError(f"the header of {file} has {quoted(name)} in place of a model's name")
     name = permitted_name(name, domain, model, str(file))
     found = find_class(domain, name if model is None or isinstance(model, str) else model)
     _check_sizes(file, header, state)

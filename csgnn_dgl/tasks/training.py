@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from csgnn_dgl._foreign import reading
+from csgnn_dgl._foreign import excerpt, parse_integer, quoted, reading
 from csgnn_dgl.errors import (
     CheckpointError,
     ConfigError,
@@ -197,7 +197,8 @@ def _check_unchanged(run: RunDirectory, header: Header) -> None:
 
 
 def _devices(text: str) -> str | int:
-    return int(text) if text.lstrip("-").isdigit() else text
+    number = parse_integer(text)
+    return text if number is None else number
 
 
 def _trainer(run: RunDirectory, config: TrainingConfig, callbacks: list[Callback]) -> Trainer:
@@ -236,8 +237,9 @@ def _trainer(run: RunDirectory, config: TrainingConfig, callbacks: list[Callback
     # Lightning raises all of these for devices that cannot be used.
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
         raise ConfigError(
-            f"Lightning cannot use accelerator {config.accelerator!r} with devices "
-            f"{config.devices!r}: {error}; csgnn-dgl doctor lists the devices of this machine"
+            f"Lightning cannot use accelerator {quoted(config.accelerator)} with devices "
+            f"{quoted(config.devices)}: {excerpt(error)}; csgnn-dgl doctor lists the devices of "
+            f"this machine"
         ) from error
 
 

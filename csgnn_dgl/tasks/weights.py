@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from csgnn_dgl._files import atomic_write
-from csgnn_dgl._foreign import check_file, excerpt, reading
+from csgnn_dgl._foreign import check_file, excerpt, quoted, reading
 from csgnn_dgl.errors import CheckpointError
 from csgnn_dgl.tasks.schemas import SCHEMA_VERSION, upgrade_weights
 
@@ -128,7 +128,7 @@ def load_weights(path: Path, kind: str) -> tuple[Header, dict[str, Tensor]]:
     header, state = _parse(path, content, state)
     if header.kind != kind:
         raise CheckpointError(
-            f"{path} holds a model of the kind {excerpt(repr(header.kind))}, but this command "
+            f"{path} holds a model of the kind {quoted(header.kind)}, but this command "
             f"needs one of the kind {kind!r}"
         )
     if wrong := infinite(state):
@@ -223,7 +223,7 @@ def _parse(
         by = excerpt(written.get("csgnn-dgl") or "") if isinstance(written, dict) else ""
         advice = f"upgrade csgnn-dgl{f' to {by} or later' if by else ''}"
         raise CheckpointError(
-            f"{path} has schema version {excerpt(repr(schema))}, and this version of csgnn-dgl "
+            f"{path} has schema version {quoted(schema)}, and this version of csgnn-dgl "
             f"reads versions 1 to {SCHEMA_VERSION}; "
             f"{advice if newer else 'train again with this version'}"
         )

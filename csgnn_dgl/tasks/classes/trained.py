@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import torch
 
+from csgnn_dgl._foreign import quoted
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.mapping import UpAxis
 from csgnn_dgl.models import Classifier, Hypers, ShapeModel
@@ -87,7 +88,9 @@ def load_classifier(
         points, up_axis = int(header.data["points"]), header.data["up_axis"]
         pool = int(header.data.get("pool", points))
         if not 1 <= points <= pool <= _MOST_POINTS or up_axis not in get_args(UpAxis):
-            raise ValueError(f"its data have {points} of {pool} points and the up axis {up_axis!r}")
+            raise ValueError(
+                f"its data have {points} of {pool} points and the up axis {quoted(up_axis)}"
+            )
         return classifier_network(found, hypers, len(header.class_names), header.head)
 
     return TrainedClassifier(*load_network(path, KIND, "shapes", build, device=device, model=model))

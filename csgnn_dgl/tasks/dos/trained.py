@@ -14,6 +14,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from torch import Tensor
 
+from csgnn_dgl._foreign import excerpt, quoted
 from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.mapping.neighbors import Neighbors, find_neighbors
 from csgnn_dgl.mapping.tiles import tiles
@@ -214,8 +215,10 @@ def _check_data(data: Mapping[str, Any]) -> None:
     """Refuse entries of the header that are of another type than predictions need."""
     for name in ("quantity", "dos_unit"):
         if not isinstance(data[name], str):
-            raise ValueError(f"its {name} is {data[name]!r}, which is no text")
+            raise ValueError(f"its {name} is {quoted(data[name])}, which is no text")
     if (counts := data.get("electrons_per_element")) is not None:
         for element, count in counts.items():
             if not 0 < int(element) < len(chemical_symbols) or not 0 < float(count) < np.inf:
-                raise ValueError(f"element {element!r} has {count!r} electrons per atom")
+                raise ValueError(
+                    f"element {excerpt(element)} has {excerpt(count)} electrons per atom"
+                )

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from csgnn_dgl._foreign import excerpt, reading
-from csgnn_dgl.datasets.readers import Reader, registered, replace_registered
+from csgnn_dgl.datasets.readers import registered, replace_registered
 from csgnn_dgl.errors import CSGNNError, DataError
 
 __all__ = ["MANY", "isolation", "read_each", "start_early"]
@@ -292,8 +292,8 @@ def _unpacked(file: Any, answer: Any) -> Any:
 
 # What follows runs in the workers.
 
-# The function that reads, and the registered readers; or why they could not be loaded.
-_job: tuple[Callable[[Any], Any], tuple[Reader, ...]] | str
+# The function that reads, or why it could not be loaded.
+_job: Callable[[Any], Any] | str
 
 
 def _prepare(
@@ -312,8 +312,9 @@ def _prepare(
     _end_with_parent()
     _be_quiet()
     try:
-        _job = pickle.loads(job)
-        replace_registered(_job[1])
+        read, others = pickle.loads(job)
+        replace_registered(others)
+        _job = read
     except Exception as error:
         _job = f"a reader cannot be loaded in another process ({excerpt(error)})"
     _limit_memory(memory)
@@ -323,7 +324,7 @@ def _call(file: Any) -> tuple[str, Any]:
     if isinstance(_job, str):
         return "not ready", _job
     try:
-        value: Any = _attempt(_job[0], file)
+        value: Any = _attempt(_job, file)
     except CSGNNError as error:
         value = error
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 from typing_extensions import Self
 
 from csgnn_dgl._foreign import check_file, excerpt, quoted, reading
@@ -77,6 +77,17 @@ class Options(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             raise ConfigError(_in_words(error, values, {})) from error
+
+    @field_validator("*")
+    @classmethod
+    def _fits_a_machine(cls, value: Any) -> Any:
+        """Refuse numbers beyond 64 bits, and paths that no system has."""
+        for part in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(part, int) and abs(part) >= 1 << 63:
+                raise ValueError("the number is beyond 64 bits")
+            if isinstance(part, (str, Path)) and "\0" in str(part):
+                raise ValueError("a null character is not allowed")
+        return value
 
 
 @dataclass(frozen=True)
@@ -311,12 +322,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     if not path.exists():
         raise ConfigError(f"there is no configuration file {path}")
-    if path.is_file() and path.stat().st_size == 0:
-        return {}
-    if check_file(path, ConfigError) > _LARGEST_FILE:
+    if not path.is_file() or path.stat().st_size:  # an empty file is a configuration, too
+        check_file(path, ConfigError)
+    with reading(path, ConfigError), path.open(encoding="utf-8") as file:
+        text = file.read(_LARGEST_FILE + 1)
+    if len(text) > _LARGEST_FILE:
         raise ConfigError(f"{path} is no configuration file: it is larger than 1 MB")
-    with reading(path, ConfigError):
-        text = path.read_text(encoding="utf-8")
     content = parse_yaml(text, str(path))
     if content is None:
         return {}

@@ -60,7 +60,10 @@ class AtomicCheckpointIO(CheckpointIO):
         path = Path(path)
         if not path.exists():
             raise CheckpointError(f"there is no checkpoint {path}")
-        check_file(path, CheckpointError)
+        try:
+            check_file(path, CheckpointError)
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}; {_ADVICE}") from error
         with reading(path, CheckpointError, _ADVICE):
             _check_sums(path)
             content = _load(path, map_location or "cpu")

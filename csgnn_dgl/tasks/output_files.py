@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import importlib.util
 import os
@@ -63,10 +62,15 @@ def refuse_inputs(path: Path, inputs: Sequence[Path]) -> None:
     --------
     >>> refuse_inputs(Path("out.npz"), [Path("a.cif")])
     """
-    for file in inputs:
-        with contextlib.suppress(OSError, ValueError):  # a file that cannot be read is no input
-            if os.path.samefile(path, file):
-                raise ConfigError(
-                    f"{path} is also an input, and would be overwritten; nothing was changed. "
-                    f"Choose another --output"
-                )
+    if any(_same(path, file) for file in inputs):
+        raise ConfigError(
+            f"{path} is also an input, and would be overwritten; nothing was changed. Choose "
+            f"another --output"
+        )
+
+
+def _same(path: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    except (OSError, ValueError):  # one of them does not exist
+        return False

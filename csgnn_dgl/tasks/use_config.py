@@ -76,7 +76,7 @@ def _strict_option(group: str) -> Any:
 class EvaluateConfig(_UseConfig):
     """Options of ``csgnn-dgl evaluate``."""
 
-    votes: int = option(1, "Random orientations to average over.", "Protocol", ge=1)
+    votes: int = option(1, "Random orientations to average over.", "Protocol", ge=1, le=10_000)
     seed: int = _seed_option()
     data: Path | None = option(
         None, "Path of the data. Default: the path at which the run was trained on them.", "Data"
@@ -94,6 +94,7 @@ class PredictConfig(_UseConfig):
         "Orientations to average over: the first as given, the others random.",
         "Protocol",
         ge=1,
+        le=10_000,
     )
     seed: int = _seed_option()
     strict: bool = _strict_option("Run")

@@ -333,8 +333,10 @@ def _read_run(folder: Path, target: Path) -> None:
     run = read_run(target)
     _check_atoms(run.atoms)
     size = run.grid.size
-    assert run.dos.shape == run.integrated.shape == (size,), "curves of another length"
-    assert np.isfinite(run.dos + run.integrated).all(), "curves are not finite"
+    assert run.dos.shape == (size,), "a curve of another length"
+    for name, value in vars(run).items():
+        if isinstance(value, np.ndarray):
+            assert np.isfinite(value).all(), f"{name} is not finite"
     assert np.isfinite(run.fermi_level), "the Fermi level is not finite"
     assert run.electrons is None or np.isfinite(run.electrons), "electrons are not finite"
     if run.pdos is not None:

@@ -338,6 +338,15 @@ def _structures() -> Iterator[Case]:
     yield _file("extxyz", "a.extxyz", "wide column", wide)
 
 
+def _json() -> Iterator[Case]:
+    place = next(i for i, s in enumerate(FORMATS["ase"].made) if s.target.endswith(".json"))
+    for name, old, new in (
+        ("array of a billion", r"\[3, 3\]", "[3, 1000000000]"),
+        ("one number for all", r"\[0\.0, 0\.0, 0\.0, 2\.8, 0\.0, 0\.0\]", "[0.5]"),
+    ):
+        yield _replaced("ase", place, name, "salt.json", old, new, says="shape")
+
+
 def _results() -> Iterator[Case]:
     path, out = "r/DOSCAR", "r/OUTCAR"
     for name, new in (("superscript", "²"), ("endless", "9" * 5000), ("fraction", "2.5")):
@@ -518,6 +527,7 @@ CASES: tuple[Case, ...] = (
     *_hdf5_and_zips(),
     *_cifs(),
     *_structures(),
+    *_json(),
     *_results(),
     *_runs(),
 )

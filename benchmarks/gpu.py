@@ -234,7 +234,8 @@ def check_compiled(run: Run) -> dict[str, float]:
 
 
 def time_kernel(run: Run, name: str, dtype: torch.dtype, with_triton: bool) -> dict[str, float]:
-    feat = features(run, run.batch).to(run.device, dtype).requires_grad_()
+    size = (run.grid.num_nodes(), run.batch, 64)
+    feat = torch.randn(size, device=run.device, dtype=dtype).requires_grad_()
     with triton(with_triton):
         kernel = kernels(run, dtype, run.device)[name]
         upstream = torch.randn_like(kernel(feat))
@@ -357,7 +358,6 @@ def main() -> int:
         label = f"classifier{', Triton' if way else ''}"
         run.part("checks", label, lambda w=way: check_model(run, w), 20)
     run.part("checks", "bf16", lambda: check_bf16(run), 10)
-    run.part("checks", "compiled encoder", lambda: check_compiled(run), 60)
     steps: dict[str, dict[str, bool]] = {"float32": {}, "bf16": {"bf16": True}}
     if run.cuda:
         steps |= {
@@ -379,11 +379,16 @@ def main() -> int:
             },
         }
     usual = dict.fromkeys(("bf16", "compiled", "as_graph", "with_triton", "tf32"), False)
-    for name, ticked in steps.items():
-        seconds = 60 if ticked.get("compiled") else 20
+    def time_steps(compiled: bool) -> None:
+      for name, ticked in steps.items():
+        if ticked.get("compiled", False) != compiled:
+            continue
+        seconds = 40 if ticked.get("compiled") else 15
         run.part(
             "times", f"step, {name}", lambda t=ticked: time_step(run, **{**usual, **t}), seconds
         )
+
+    time_steps(False)
     run.part("times", "mapping", lambda: time_mapping(run), 40)
     for dtype in (torch.float32, torch.bfloat16) if run.cuda else (torch.float32,):
         for name in names:
@@ -392,6 +397,8 @@ def main() -> int:
                 run.part(
                     "times", label, lambda n=name, d=dtype, w=way: time_kernel(run, n, d, w), 5
                 )
+    time_steps(True)
+    run.part("checks", "compiled encoder", lambda: check_compiled(run), 40)
     for name, error in run.results["failed"].items():
         print(f"FAILED {name}: {error}")
     print(f"written to {run.output}")

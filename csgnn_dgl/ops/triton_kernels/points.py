@@ -101,8 +101,8 @@ def _features_kernel(
     if tl.sum(lost.to(tl.int32), 0) > 0:
         part = tl.load(share + channel, mask=channel < channels, other=0.0)
         part = tl.broadcast_to(part[None, :], (BLOCK, CHANNELS))
-        for number in range(num_vertices):
-            first = sample + (tl.zeros_like(sample) + number) * (n_spheres * n_clouds)
+        for each in range(num_vertices):
+            first = sample + (tl.zeros_like(sample) + each) * (n_spheres * n_clouds)
             place_of = out + first[:, None] * channels + channel[None, :]
             tl.atomic_add(place_of, part, mask=lost[:, None] & wanted, sem="relaxed")
 

@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from csgnn_dgl.ops.triton_kernels.launch import Launcher, on_device_of
+from csgnn_dgl.ops.triton_kernels.launch import on_device_of
 
 __all__ = ["fixed_norm_relu", "norm_relu", "norm_relu_backward"]
 
@@ -67,9 +67,6 @@ def _moments_kernel(
     tl.store(partial + (parts + part) * channels + column, spread, mask=there)
 
 
-_MOMENTS = Launcher(_moments_kernel)
-
-
 @triton.jit(do_not_specialize=_VARYING)
 def _join_moments_kernel(
     partial,
@@ -117,9 +114,6 @@ def _join_moments_kernel(
     tl.store(running_var + column, new.to(running_var.dtype.element_ty), mask=there)
 
 
-_JOIN_MOMENTS = Launcher(_join_moments_kernel)
-
-
 @triton.jit(do_not_specialize=_VARYING)
 def _apply_kernel(
     x,
@@ -162,9 +156,6 @@ def _apply_kernel(
     tl.store(y + place, value.to(y.dtype.element_ty), mask=inside)
 
 
-_APPLY = Launcher(_apply_kernel)
-
-
 def _apply(
     x: Tensor,
     own: Tensor | None,
@@ -179,8 +170,7 @@ def _apply(
 ) -> None:
     rows, channels = x.shape
     tall, wide = _tile(channels)
-    _APPLY(
-        (triton.cdiv(rows, tall), triton.cdiv(channels, wide)),
+    _apply_kernel[(triton.cdiv(rows, tall), triton.cdiv(channels, wide))](
         x,
         x if own is None else own,
         y,
@@ -262,19 +252,10 @@ def norm_relu(
     y = torch.empty_like(x)
     narrow = 8
     with on_device_of(x):
-        _MOMENTS(
-            (parts, triton.cdiv(channels, wide)),
-            x,
-            partial,
-            rows,
-            channels,
-            each,
-            parts,
-            TALL=_NUMBERS // wide,
-            WIDE=wide,
+        _moments_kernel[(parts, triton.cdiv(channels, wide))](
+            x, partial, rows, channels, each, parts, TALL=_NUMBERS // wide, WIDE=wide
         )
-        _JOIN_MOMENTS(
-            (triton.cdiv(channels, narrow),),
+        _join_moments_kernel[(triton.cdiv(channels, narrow),)](
             partial,
             mean,
             rstd,
@@ -336,9 +317,6 @@ def _sums_kernel(
     tl.store(partial + (parts + part) * channels + column, tl.sum(along, 0) * rstd, mask=there)
 
 
-_SUMS = Launcher(_sums_kernel)
-
-
 @triton.jit(do_not_specialize=_VARYING)
 def _slope_kernel(
     x,
@@ -372,9 +350,6 @@ def _slope_kernel(
     tl.store(out + place, slope.to(out.dtype.element_ty), mask=inside)
 
 
-_SLOPE = Launcher(_slope_kernel)
-
-
 def norm_relu_backward(
     grad: Tensor, x: Tensor, weight: Tensor, shift: Tensor, mean: Tensor, rstd: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -389,9 +364,11 @@ def norm_relu_backward(
     known = (mean, rstd, weight, shift)
     tile = {"TALL": tall, "WIDE": wide}
     with on_device_of(x):
-        _SUMS((parts, columns), x, grad, partial, *known, rows, channels, each, parts, **tile)
+        _sums_kernel[(parts, columns)](
+            x, grad, partial, *known, rows, channels, each, parts, **tile
+        )
         sums = partial.sum(dim=1)
-        _SLOPE(
-            (triton.cdiv(rows, tall), columns), x, grad, out, *known, sums, rows, channels, **tile
+        _slope_kernel[(triton.cdiv(rows, tall), columns)](
+            x, grad, out, *known, sums, rows, channels, **tile
         )
     return out, sums[1], sums[0]

@@ -6,7 +6,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from csgnn_dgl.ops.triton_kernels.launch import Launcher, on_device_of
+from csgnn_dgl.ops.triton_kernels.launch import on_device_of
 
 __all__ = ["point_features"]
 
@@ -107,9 +107,6 @@ def _features_kernel(
             tl.atomic_add(place_of, part, mask=lost[:, None] & wanted, sem="relaxed")
 
 
-_FEATURES = Launcher(_features_kernel)
-
-
 def point_features(
     out: Tensor,
     points: Tensor,
@@ -155,8 +152,7 @@ def point_features(
     count = points.shape[0]
     if count:
         with on_device_of(points):
-            _FEATURES(
-                (triton.cdiv(count, block),),
+            _features_kernel[(triton.cdiv(count, block),)](
                 points.contiguous(),
                 corner_ids if cloud is None else cloud.contiguous(),
                 centres,

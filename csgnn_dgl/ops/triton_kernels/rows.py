@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from csgnn_dgl.ops.triton_kernels.launch import Launcher, on_device_of
+from csgnn_dgl.ops.triton_kernels.launch import on_device_of
 
 __all__ = ["neighbor_sum", "neighborhood_max", "neighborhood_max_backward"]
 
@@ -42,9 +42,6 @@ def _sum_kernel(x, indptr, indices, y, width, WIDE: tl.constexpr, BLOCK: tl.cons
     tl.store(y + row * width + column, total.to(y.dtype.element_ty), mask=inside)
 
 
-_SUM = Launcher(_sum_kernel)
-
-
 def neighbor_sum(rows: Tensor, indptr: Tensor, indices: Tensor) -> Tensor:
     """Sum over the sources of every row: ``(num_columns, width)`` → ``(num_rows, width)``."""
     rows = rows.contiguous()
@@ -52,7 +49,9 @@ def neighbor_sum(rows: Tensor, indptr: Tensor, indices: Tensor) -> Tensor:
     grid, block = _grid(*out.shape)
     if out.numel():
         with on_device_of(rows):
-            _SUM(grid, rows, indptr, indices, out, rows.shape[1], WIDE=_wide(rows), BLOCK=block)
+            _sum_kernel[grid](
+                rows, indptr, indices, out, rows.shape[1], WIDE=_wide(rows), BLOCK=block
+            )
     return out
 
 
@@ -88,9 +87,6 @@ def _max_kernel(
         tl.store(winner + row * width + column, place.to(winner.dtype.element_ty), mask=inside)
 
 
-_MAX = Launcher(_max_kernel)
-
-
 def neighborhood_max(
     rows: Tensor, indptr: Tensor, indices: Tensor, winner: Tensor | None
 ) -> Tensor:
@@ -100,8 +96,7 @@ def neighborhood_max(
     grid, block = _grid(*out.shape)
     if out.numel():
         with on_device_of(rows):
-            _MAX(
-                grid,
+            _max_kernel[grid](
                 rows,
                 indptr,
                 indices,
@@ -132,9 +127,6 @@ def _max_backward_kernel(
     tl.store(y + row * width + column, total.to(y.dtype.element_ty), mask=inside)
 
 
-_MAX_BACKWARD = Launcher(_max_backward_kernel)
-
-
 def neighborhood_max_backward(
     grad: Tensor, winner: Tensor, back_indptr: Tensor, back_indices: Tensor, back_slots: Tensor
 ) -> Tensor:
@@ -154,8 +146,7 @@ def neighborhood_max_backward(
     grid, block = _grid(*out.shape)
     if out.numel():
         with on_device_of(grad):
-            _MAX_BACKWARD(
-                grid,
+            _max_backward_kernel[grid](
                 grad,
                 winner,
                 back_indptr,

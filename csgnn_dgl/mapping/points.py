@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import ModuleType
 from typing import Literal, get_args
 
@@ -64,9 +65,9 @@ class PointMapping(nn.Module):
     bandwidth, threshold
         Formula and target value ``T`` of :func:`~csgnn_dgl.mapping.shell_bandwidths`.
     validate
-        Check for NaN, infinity, empty clouds and wrong cloud indices. On CUDA, the check waits for
-        the device at each call, so it is left out in training mode. Without it, a NaN silently
-        spreads to its cloud's features.
+        Check for NaN, infinity, numbers too large to be squared, empty clouds and wrong cloud
+        indices. On CUDA, the check waits for the device at each call, so it is left out in training
+        mode. Without it, a NaN silently spreads to its cloud's features.
 
     Shapes
     ------
@@ -150,8 +151,9 @@ class PointMapping(nn.Module):
         Raises
         ------
         DataError
-            The shape or type is wrong; with ``validate`` also if coordinates are NaN or infinite,
-            a cloud has no points, or an index is outside ``0 … B - 1``.
+            The shape or type is wrong; with ``validate`` also if coordinates are NaN, infinite or
+            so large that their squares overflow, a cloud has no points, or an index is outside
+            ``0 … B - 1``.
         """
         flat, n_clouds = _as_flat(points, batch, batch_size)
         if self.validate and not (self.training and points.is_cuda):
@@ -285,7 +287,7 @@ def _as_flat(points: Tensor, batch: Tensor | None, batch_size: int | None) -> tu
 
 
 def _check_values(points: Tensor, cloud: Tensor | None, n_clouds: int) -> None:
-    """Check that coordinates are finite; with cloud indices also that these and sizes are valid."""
+    """Check that coordinates can be used; with cloud indices, also these and sizes."""
     if cloud is not None:
         if bool(((cloud < 0) | (cloud >= n_clouds)).any()):
             raise DataError(
@@ -295,9 +297,12 @@ def _check_values(points: Tensor, cloud: Tensor | None, n_clouds: int) -> None:
         counts = torch.bincount(cloud, minlength=n_clouds)
         if bool((counts == 0).any()):
             raise DataError(f"cloud {int((counts == 0).nonzero()[0])} has no points")
-    finite = points.isfinite()
-    if not bool(finite.all()):
-        bad = int((~finite.all(dim=1)).nonzero()[0])
+    # The squares of larger coordinates would overflow. NaN and infinity do not lie within, either.
+    wide = torch.finfo(torch.promote_types(points.dtype, torch.float32))
+    limit = min(math.sqrt(wide.max) / 2, torch.finfo(points.dtype).max)
+    within = points.abs() <= limit
+    if not bool(within.all()):
+        bad = int((~within.all(dim=1)).nonzero()[0])
         # Index of the cloud, and of the point within it.
         if cloud is None:
             index, place = divmod(bad, len(points) // n_clouds)
@@ -305,4 +310,9 @@ def _check_values(points: Tensor, cloud: Tensor | None, n_clouds: int) -> None:
             index = int(cloud[bad])
             place = int((cloud[:bad] == index).sum())
         values = ", ".join(f"{value:g}" for value in points[bad].tolist())
+        if bool(points[bad].isfinite().all()):
+            raise DataError(
+                f"point {place} of cloud {index} is too far from the origin: ({values}); scale "
+                f"clouds to the unit ball (normalize_clouds)"
+            )
         raise DataError(f"point {place} of cloud {index} is not finite: ({values})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -89,7 +90,7 @@ class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
         )
         self.train_loss, self.validation_loss = SampleMean(), SampleMean()
         # The data were checked when they were read. To check them again waits for the device.
-        options = {"average": "micro", "validate_args": False}
+        options: dict[str, Any] = {"average": "micro", "validate_args": False}
         self.train_accuracy = MulticlassAccuracy(num_classes, **options)
         self.validation_accuracy = MulticlassAccuracy(num_classes, **options)
 

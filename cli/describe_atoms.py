@@ -38,7 +38,7 @@ def describe_atoms_command(
     """
     from tqdm import tqdm
 
-    from csgnn_dgl.tasks.dos.describe import describe_files
+    from csgnn_dgl.tasks.dos.describe import closing_lines, describe_files
 
     hidden = not config.progress or not sys.stderr.isatty() or len(files) < 3
     with tqdm(total=len(files), unit="file", leave=False, disable=hidden) as bar:
@@ -48,6 +48,8 @@ def describe_atoms_command(
     else:
         for result in results:
             _show(result, with_numbers=config.output is None)
+        for line in closing_lines(config, results):
+            click.echo(line)
         atoms = sum(len(value.features) for result in results for value in result.values)
         structures = sum(len(result.items) for result in results)
         where = f", written to {config.output}" if config.output is not None and atoms else ""
@@ -64,6 +66,8 @@ def _show(result: FileResult[Structure, Description], *, with_numbers: bool) -> 
         click.echo(f"{result.file}: cannot be used")
     for structure, value in zip(result.items, result.values, strict=True):
         click.echo(f"{structure.source}: {structure.summary}")
+        if value.scores is not None:
+            click.echo(f"  out-of-domain score {value.scores.structure:.2f} (up to 1: inside)")
         for note in _notes(structure, value):
             click.echo(f"  warning: {note}")
         if not with_numbers:
@@ -88,6 +92,9 @@ def _plain(result: FileResult[Structure, Description]) -> dict[str, object]:
                 "reader": structure.reader,
                 "warnings": list(_notes(structure, value)),
                 "features": value.features.shape[1],
+                "out_of_domain_score": value.scores and value.scores.structure,
+                "outside_domain": value.scores and value.scores.outside,
+                "atom_scores": value.scores and value.scores.atoms.round(6).tolist(),
             }
             for structure, value in zip(result.items, result.values, strict=True)
         ],

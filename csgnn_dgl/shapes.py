@@ -14,6 +14,7 @@ from csgnn_dgl.datasets.shapes.shape_files import shape_points
 from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.models.registry import name_of
 from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
+from csgnn_dgl.tasks.classes.domain import score_shapes
 from csgnn_dgl.tasks.classes.evaluate import ShapeEvaluation, evaluate
 from csgnn_dgl.tasks.classes.predict import Prediction, predict, predict_points
 from csgnn_dgl.tasks.classes.train import train
@@ -120,6 +121,11 @@ class ShapeClassifier:
         """Points per cloud in training."""
         return self._trained.points
 
+    @property
+    def calibrated(self) -> bool:
+        """Whether probabilities were calibrated on held-out shapes."""
+        return bool(self._trained.temperatures)
+
     def evaluate(self, **options: Any) -> ShapeEvaluation:
         """Evaluate the classifier on the test split, as ``csgnn-dgl evaluate`` does.
 
@@ -172,13 +178,43 @@ class ShapeClassifier:
         Returns
         -------
         numpy.ndarray
-            Shape ``(n, classes)``.
+            Shape ``(n, classes)``. They are calibrated on held-out shapes (see
+            :attr:`calibrated`), but mean nothing for shapes with a score above 1.
 
         Raises
         ------
         DataError
             The points have another shape, NaN, too few rows, or are all equal.
         """
+        ready = self._ready(points, seed)
+        found = predict_points(self._trained, ready, votes=votes, seed=seed)
+        return found.numpy()
+
+    def scores(self, points: npt.ArrayLike, *, seed: int = 0) -> npt.NDArray[np.float64]:
+        """Score how far clouds lie from what the classifier was trained on.
+
+        Parameters
+        ----------
+        points, seed
+            As for :meth:`probabilities`.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape ``(n,)``; above 1 is outside. NaN if the file of weights does not tell what its
+            model was trained on.
+
+        Raises
+        ------
+        DataError
+            As in :meth:`probabilities`.
+        """
+        ready = self._ready(points, seed)
+        found = score_shapes(self._trained, ready)
+        return np.full(len(ready), np.nan) if found is None else found
+
+    def _ready(self, points: npt.ArrayLike, seed: int) -> torch.Tensor:
+        """Clouds with as many points as in training, ``(n, N, 3)``."""
         clouds = np.asarray(points, dtype=np.float64)
         if clouds.ndim == 2:
             clouds = clouds[None]
@@ -191,11 +227,8 @@ class ShapeClassifier:
             for index, cloud in enumerate(clouds)
         ]
         if not ready:
-            return np.zeros((0, len(self.class_names)))
-        found = predict_points(
-            self._trained, torch.from_numpy(np.stack(ready)), votes=votes, seed=seed
-        )
-        return found.numpy()
+            return torch.zeros(0, self.points, 3)
+        return torch.from_numpy(np.stack(ready))
 
     def _config(self, config_class: type[Config], options: dict[str, Any]) -> Config:
         for name in ("device", "model"):

@@ -13,14 +13,17 @@ from csgnn_dgl.datasets.atoms.structure import Structure
 from csgnn_dgl.errors import StructureError
 from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.dos.atom_files import write_atoms
+from csgnn_dgl.tasks.dos.domain import AtomScores, score_atoms
+from csgnn_dgl.tasks.dos.outside import closing_notes, outside_note
 from csgnn_dgl.tasks.dos.structure_files import work_on_structures
 from csgnn_dgl.tasks.dos.trained import load_dos_model
 from csgnn_dgl.tasks.dos.unseen import UnseenElements, unknown_elements
 from csgnn_dgl.tasks.files import FileResult
 from csgnn_dgl.tasks.output_files import check_output
+from csgnn_dgl.tasks.shipped import find_weights, weights_file
 from csgnn_dgl.tasks.use_config import DescribeConfig
 
-__all__ = ["Description", "describe_files"]
+__all__ = ["Description", "closing_lines", "describe_files"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +36,13 @@ class Description:
         Shape ``(N, features)``, float32.
     notes
         Warnings for the user, in sentences.
+    scores
+        Out-of-domain scores of the structure and of its atoms; None if they are unknown.
     """
 
     features: npt.NDArray[np.float32]
     notes: tuple[str, ...] = ()
+    scores: AtomScores | None = None
 
 
 def describe_files(
@@ -84,18 +90,23 @@ def describe_files(
             # describe them, with a note.
             if problem and len(trained.elements) > 1:
                 raise StructureError(index, problem)
-        found = trained.describe([structure.atoms for structure in structures])
+        atoms = [structure.atoms for structure in structures]
+        found = zip(structures, trained.describe(atoms), score_atoms(trained, atoms), strict=True)
         return [
-            Description(features.astype(np.float32), tuple(unseen.notes(structure.atoms)))
-            for features, structure in zip(found, structures, strict=True)
+            Description(features.astype(np.float32), tuple(notes(structure, scores)), scores)
+            for structure, features, scores in found
         ]
+
+    def notes(structure: Structure, scores: AtomScores | None) -> list[str]:
+        outside = outside_note(scores, config.weights, predicts=False)
+        return [*unseen.notes(structure.atoms), *([outside] if outside else [])]
 
     results = list(
         work_on_structures(files, work, occupancy=config.occupancy, strict=config.strict, done=done)
     )
     if config.output is not None:
         described = [
-            (result.file, frame, structure, value.features)
+            (result.file, frame, structure, value.features, value.scores)
             for result in results
             for frame, (structure, value) in enumerate(
                 zip(result.items, result.values, strict=True)
@@ -104,3 +115,12 @@ def describe_files(
         if described:
             write_atoms(config.output, described, config.weights, trained)
     return results
+
+
+def closing_lines(
+    config: DescribeConfig, results: Sequence[FileResult[Structure, Description]]
+) -> list[str]:
+    """Lines to print after the results: what the model cannot do, if a structure is outside."""
+    path = weights_file(find_weights(config.weights))
+    scores = [value.scores for result in results for value in result.values]
+    return closing_notes(path, config.weights, scores)

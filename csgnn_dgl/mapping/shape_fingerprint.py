@@ -5,12 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["shape_fingerprint"]
+__all__ = ["LENGTH", "shape_fingerprint"]
 
 # Points used, neighbours of a point, and clouds computed at a time.
 _POINTS, _NEAR, _CLOUDS = 384, 12, 16
 _SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 _FEW = (0.1, 0.3, 0.5, 0.7, 0.9)
+#: Length of a fingerprint.
+LENGTH = 2 * len(_SHARES) + 3 + 3 * len(_FEW) + 2
 
 
 @torch.no_grad()
@@ -44,8 +46,7 @@ def shape_fingerprint(clouds: Tensor) -> Tensor:
     torch.Size([2, 46])
     """
     parts = [_fingerprints(part) for part in clouds.double().split(_CLOUDS)]
-    width = 2 * len(_SHARES) + 3 + 3 * len(_FEW) + 2
-    return torch.cat([clouds.new_zeros((0, width), dtype=torch.float64), *parts])
+    return torch.cat([clouds.new_zeros((0, LENGTH), dtype=torch.float64), *parts])
 
 
 def _fingerprints(clouds: Tensor) -> Tensor:

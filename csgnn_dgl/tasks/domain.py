@@ -19,10 +19,10 @@ __all__ = ["FEWEST_HELD_OUT", "Domain", "conformal_quantile", "fit_domain"]
 
 Floats = npt.NDArray[np.float64]
 
-#: With fewer held-out samples there is no limit.
+#: With fewer held-out samples there is no limit: the largest of 19 is below the 95th percentile.
 FEWEST_HELD_OUT = 20
-# Shares of held-out samples and groups below the limit. A structure has many atoms.
-_SAMPLE_LEVEL, _GROUP_LEVEL = 0.99, 0.95
+# Share of held-out samples and groups below the limit.
+_LEVEL = 0.95
 # Places that stand for the training data, and samples that they are found with.
 _PLACES, _SAMPLES = 256, 6_000
 # Smallest spread of a feature that counts. Thermal motion changes a fingerprint by more.
@@ -98,6 +98,22 @@ class Domain:
         """Everything else, as plain values."""
         return {"limits": dict(self.limits), "facts": dict(self.facts)}
 
+    def require(self, length: int, *, grouped: bool) -> Domain:
+        """Check that the domain belongs to fingerprints of this length, and return it.
+
+        Raises
+        ------
+        ValueError
+            It does not, or lacks the limits of groups.
+        """
+        if len(self.mean) != length:
+            raise ValueError(
+                f"the domain is of fingerprints of length {len(self.mean)}, not {length}"
+            )
+        if grouped and not {"mean", "largest", "group"} <= self.limits.keys():
+            raise ValueError(f"the domain has only the limits {sorted(self.limits)}")
+        return self
+
     @classmethod
     def from_parts(cls, plain: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Domain:
         """Make a domain from :meth:`plain` and :meth:`tensors`.
@@ -148,12 +164,10 @@ def conformal_quantile(values: npt.ArrayLike, level: float) -> float:
     return float(ordered[rank - 1]) if rank <= len(ordered) else math.inf
 
 
-def _limit(values: Floats, level: float) -> tuple[float, float]:
+def _limit(values: Floats) -> tuple[float, float]:
     """A limit on held-out values, and the largest expected share of new values above it."""
-    bound = conformal_quantile(values, level)
-    if math.isinf(bound):  # too few for this level: the largest of them
-        return max(float(values.max()), 1e-9), 1 / (len(values) + 1)
-    return max(bound, 1e-9), round(1 - level, 9)
+    bound = conformal_quantile(values, _LEVEL)
+    return max(bound, 1e-9), round(1 - _LEVEL, 9)
 
 
 def fit_domain(
@@ -200,9 +214,11 @@ def fit_domain(
         chosen = np.sort(rng.choice(len(training), _SAMPLES, replace=False))
         training = training[chosen]
         labels = None if labels is None else labels[chosen]
+    if not np.isfinite(training).all():
+        return None
     mean = training.mean(axis=0)
     centred = training - mean
-    if not np.isfinite(centred).all() or not centred.any():
+    if not centred.any():
         return None
     whitening = _whitening(centred, np.zeros(len(centred), dtype=np.int64))
     if labels is None:
@@ -218,16 +234,14 @@ def fit_domain(
     raw = Domain(mean, whitening, places, {"sample": 1.0}, {})
     found = [raw.distances(group) for group in held_out]
     limits, shares = {}, {}
-    limits["sample"], shares["sample"] = _limit(
-        np.concatenate(found), _SAMPLE_LEVEL if grouped else _GROUP_LEVEL
-    )
+    limits["sample"], shares["sample"] = _limit(np.concatenate(found))
     if grouped:
         scores = [distances / limits["sample"] for distances in found]
-        limits["mean"], _ = _limit(np.array([s.mean() for s in scores]), _GROUP_LEVEL)
-        limits["largest"], _ = _limit(np.array([s.max() for s in scores]), _GROUP_LEVEL)
+        limits["mean"], _ = _limit(np.array([s.mean() for s in scores]))
+        limits["largest"], _ = _limit(np.array([s.max() for s in scores]))
         parts = Domain(mean, whitening, places, {**limits, "group": 1.0}, {})
         own = np.array([parts.group_score(s) for s in scores])
-        limits["group"], shares["group"] = _limit(own, _GROUP_LEVEL)
+        limits["group"], shares["group"] = _limit(own)
     facts = {
         "training_samples": len(training),
         "held_out_samples": sum(map(len, held_out)),

@@ -59,6 +59,7 @@ def load_network(
     domain: Kind,
     build: Callable[[Any, Any, Header], Network],
     *,
+    fingerprint: int,
     device: torch.device | str = "cpu",
     model: Any = None,
 ) -> tuple[Network, Header, Path, Domain | None, Mapping[str, Tensor]]:
@@ -74,6 +75,8 @@ def load_network(
         Kind of input of the model.
     build
         Makes the untrained network from the model's class, its hypers, and the header.
+    fingerprint
+        Length of the fingerprints that its domain is of.
     device
         Device of the network.
     model
@@ -113,6 +116,7 @@ def load_network(
     if header.domain or arrays:
         try:
             known = Domain.from_parts(header.domain, arrays)
+            known.require(fingerprint, grouped=domain == "atoms")
         except ValueError as error:
             raise CheckpointError(
                 f"{file} is damaged: {error}; restore it or train again"

@@ -116,7 +116,7 @@ def test_predict_goes_on_after_a_bad_file(
 def corrupt_schema(run_path: Path) -> None:
     weights = run_path / "model.safetensors"
     content = weights.read_bytes()
-    changed = content.replace(b'\\"schema\\": 2', b'\\"schema\\": 9')
+    changed = content.replace(b'\\"schema\\": 3', b'\\"schema\\": 9')
     assert changed != content
     weights.write_bytes(changed)
 
@@ -158,7 +158,7 @@ def another_model(run_path: Path) -> None:
     [
         (
             corrupt_schema,
-            "has schema version 9, and this version of csgnn-dgl reads versions 1 to 2",
+            "has schema version 9, and this version of csgnn-dgl reads versions 1 to 3",
         ),
         (change_kind, "holds a model of the kind 'dispersion'"),
         (remove_weights, "there are no weights"),

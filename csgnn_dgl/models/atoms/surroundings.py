@@ -91,7 +91,8 @@ def surroundings_fingerprint(neighbors: Neighbors, reach: float) -> Tensor:
 
     def rows(values: Tensor) -> Tensor:
         padded = values.new_zeros(neighbors.n_atoms * width, values.shape[1])
-        return padded.index_copy(0, place, values).view(neighbors.n_atoms, width, -1)
+        padded = padded.index_copy(0, place, values)
+        return padded.view(neighbors.n_atoms, width, values.shape[1])
 
     by_shell = rows(shells)
     wide = {size: _merged(by_shell, size) for size in _WIDE}

@@ -13,6 +13,7 @@ import torch
 
 from csgnn_dgl.errors import CheckpointError, DataError
 from csgnn_dgl.mapping import UpAxis
+from csgnn_dgl.mapping.shape_fingerprint import LENGTH
 from csgnn_dgl.models import Classifier, Hypers, ShapeModel
 from csgnn_dgl.tasks.trained import Trained, load_network
 from csgnn_dgl.tasks.weights import Header
@@ -118,7 +119,7 @@ def load_classifier(
         return classifier_network(found, hypers, len(header.class_names), header.head)
 
     trained = TrainedClassifier(
-        *load_network(path, KIND, "shapes", build, device=device, model=model)
+        *load_network(path, KIND, "shapes", build, fingerprint=LENGTH, device=device, model=model)
     )
     _ = trained.temperatures  # a damaged calibration is found before any work
     return trained

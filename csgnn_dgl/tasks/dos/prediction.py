@@ -245,7 +245,8 @@ def predict_structures(
     ):
         prediction = _analysed(trained, atoms, curve, electrons)
         known = uncertainties(trained, scores, votes)
-        if electrons is not None and electrons != _electrons(trained, atoms):
+        usual = _electrons(trained, atoms)
+        if None not in (electrons, usual) and electrons != usual:
             # Nothing is known about levels of a charged structure.
             known = {name: value for name, value in known.items() if name == "dos"}
         found.append(replace(prediction, scores=scores, uncertainty=known))

@@ -18,7 +18,11 @@ from csgnn_dgl.errors import CheckpointError, ConfigError
 from csgnn_dgl.mapping.neighbors import Neighbors, find_neighbors
 from csgnn_dgl.mapping.tiles import tiles
 from csgnn_dgl.models import AtomModel, DOSModel, Hypers
-from csgnn_dgl.models.atoms.surroundings import LARGEST_REACH, surroundings_fingerprint
+from csgnn_dgl.models.atoms.surroundings import (
+    LARGEST_REACH,
+    fingerprint_length,
+    surroundings_fingerprint,
+)
 from csgnn_dgl.physics import EnergyGrid
 from csgnn_dgl.tasks.calibration import ExpectedError
 from csgnn_dgl.tasks.trained import Trained, load_network
@@ -31,6 +35,8 @@ KIND = "dos"
 Floats = npt.NDArray[np.float64]
 # Number of atoms that the network computes at once: some 100 MB at level 3.
 _CHUNK = 64
+# The same for fingerprints, which need less.
+_FINGERPRINTS = 256
 # Number of atoms whose neighbours are found at once: some 100 MB in a dense solid.
 _TILE = 2048
 
@@ -155,7 +161,7 @@ class TrainedDOS(Trained[DOSModel]):
         def call(part: Neighbors) -> Tensor:
             return surroundings_fingerprint(part, reach)
 
-        return list(self._by_structure(structures, _CHUNK, call, centres, reach=reach))
+        return list(self._by_structure(structures, _FINGERPRINTS, call, centres, reach=reach))
 
     def _by_structure(
         self,
@@ -267,6 +273,9 @@ def load_dos_model(
             )
         return network
 
-    trained = TrainedDOS(*load_network(path, KIND, "atoms", build, device=device, model=model))
+    length = fingerprint_length()
+    trained = TrainedDOS(
+        *load_network(path, KIND, "atoms", build, fingerprint=length, device=device, model=model)
+    )
     _ = trained.errors  # a damaged calibration is found before any work
     return trained

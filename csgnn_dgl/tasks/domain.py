@@ -27,6 +27,8 @@ _LEVEL = 0.95
 _PLACES, _SAMPLES = 256, 6_000
 # Smallest spread of a feature that counts. Thermal motion changes a fingerprint by more.
 _FLOOR = 0.02
+# Lower limits below this are rounding errors.
+_NEGLIGIBLE = 1e-3
 _TENSORS = ("mean", "whitening", "places")
 
 
@@ -49,7 +51,8 @@ class Domain:
         Places of the training data in these coordinates, shape ``(K, D)``.
     limits
         Distances with the score 1. For single samples ``"sample"``; for samples in groups, such as
-        atoms in structures, also ``"mean"``, ``"largest"`` and ``"group"``.
+        atoms in structures, also ``"mean"``, ``"largest"`` and ``"group"``, and where all groups
+        exceed them ``"least_mean"`` and ``"least_spread"``.
     facts
         How it was made, as plain values: numbers of samples, share of held-out ones above 1.
     """
@@ -77,17 +80,26 @@ class Domain:
         """Score of every sample, shape ``(n,)``; above 1 it lies outside."""
         return self.distances(fingerprints) / self.limits["sample"]
 
-    def group_score(self, scores: Floats) -> float:
+    def group_score(self, scores: Floats) -> tuple[float, bool]:
         """Score of a group, such as a structure, from the scores of its samples.
 
-        It compares both the mean and the largest score with those of held-out groups. So one odd
-        atom among many is noticed, and so are many slightly odd ones.
-        """
-        return max(self._group_parts(scores)) / self.limits["group"]
+        It compares the mean and the largest score with those of held-out groups. So one odd atom
+        among many is noticed, and so are many slightly odd ones. It also notices groups whose
+        samples are too good to be true: a relaxed crystal among snapshots at finite temperature has
+        lower scores, or scores that are more alike, than any of these.
 
-    def _group_parts(self, scores: Floats) -> tuple[float, float]:
-        mean, largest = self.limits["mean"], self.limits["largest"]
-        return float(scores.mean()) / mean, float(scores.max()) / largest
+        Returns
+        -------
+        tuple
+            The score, and whether it is that of a group which is too regular.
+        """
+        limits = self.limits
+        odd = max(scores.mean() / limits["mean"], scores.max() / limits["largest"])
+        regular = max(
+            limits.get(name, 0.0) / max(float(value), 1e-2 * limits.get(name, 1.0))
+            for name, value in _regularity(scores).items()
+        )
+        return float(max(odd, regular)) / limits["group"], bool(regular > odd)
 
     def tensors(self) -> dict[str, Tensor]:
         """The arrays in single precision, by name."""
@@ -164,6 +176,17 @@ def conformal_quantile(values: npt.ArrayLike, level: float) -> float:
     return float(ordered[rank - 1]) if rank <= len(ordered) else math.inf
 
 
+def _regularity(scores: Floats) -> dict[str, float]:
+    """What is small in groups that are more regular than others."""
+    return {"least_mean": float(scores.mean()), "least_spread": float(scores.std())}
+
+
+def _lower_limit(values: Floats) -> float:
+    """The opposite of a limit: few values are smaller; 0 if there are too few to say so."""
+    bound = -conformal_quantile(-values, (1 + _LEVEL) / 2)
+    return max(bound, 0.0)
+
+
 def _limit(values: Floats) -> tuple[float, float]:
     """A limit on held-out values, and the largest expected share of new values above it."""
     bound = conformal_quantile(values, _LEVEL)
@@ -171,7 +194,7 @@ def _limit(values: Floats) -> tuple[float, float]:
 
 
 def fit_domain(
-    training: Floats,
+    training: Sequence[Floats],
     held_out: Sequence[Floats],
     *,
     grouped: bool,
@@ -182,15 +205,13 @@ def fit_domain(
 
     Parameters
     ----------
-    training
-        Fingerprints of training samples, shape ``(n, F)``.
-    held_out
-        For each held-out group (a structure, or a shape by itself) the fingerprints of its samples,
-        each of shape ``(m, F)``.
+    training, held_out
+        For each group (a structure, or a shape by itself) the fingerprints of its samples, each of
+        shape ``(m, F)``.
     grouped
         Whether groups have a score of their own.
     labels
-        Class of each training sample, if there are classes.
+        Class of each training group, if there are classes.
     seed
         Random seed for the choice of samples and for the clustering.
 
@@ -202,22 +223,25 @@ def fit_domain(
     Examples
     --------
     >>> rng = np.random.default_rng(0)
-    >>> clouds = [rng.normal(size=(1, 3)) for _ in range(200)]
-    >>> domain = fit_domain(rng.normal(size=(500, 3)), clouds, grouped=False)
+    >>> clouds = [rng.normal(size=(1, 3)) for _ in range(700)]
+    >>> domain = fit_domain(clouds[:500], clouds[500:], grouped=False)
     >>> domain.scores(np.array([[0.0, 0.0, 0.0], [9.0, 0.0, 0.0]])) > 1
     array([False,  True])
     """
     if len(held_out) < FEWEST_HELD_OUT or len(training) < FEWEST_HELD_OUT:
         return None
     rng = np.random.default_rng(seed)
-    if len(training) > _SAMPLES:
-        chosen = np.sort(rng.choice(len(training), _SAMPLES, replace=False))
-        training = training[chosen]
+    samples = np.concatenate(training)
+    if labels is not None:
+        labels = np.repeat(labels, [len(group) for group in training])
+    if len(samples) > _SAMPLES:
+        chosen = np.sort(rng.choice(len(samples), _SAMPLES, replace=False))
+        samples = samples[chosen]
         labels = None if labels is None else labels[chosen]
-    if not np.isfinite(training).all():
+    if not np.isfinite(samples).all():
         return None
-    mean = training.mean(axis=0)
-    centred = training - mean
+    mean = samples.mean(axis=0)
+    centred = samples - mean
     if not centred.any():
         return None
     whitening = _whitening(centred, np.zeros(len(centred), dtype=np.int64))
@@ -239,17 +263,32 @@ def fit_domain(
         scores = [distances / limits["sample"] for distances in found]
         limits["mean"], _ = _limit(np.array([s.mean() for s in scores]))
         limits["largest"], _ = _limit(np.array([s.max() for s in scores]))
+        limits |= _lower_limits(scores, [raw.distances(g) / limits["sample"] for g in training])
         parts = Domain(mean, whitening, places, {**limits, "group": 1.0}, {})
-        own = np.array([parts.group_score(s) for s in scores])
+        own = np.array([parts.group_score(s)[0] for s in scores])
         limits["group"], shares["group"] = _limit(own)
     facts = {
-        "training_samples": len(training),
+        "training_samples": len(samples),
         "held_out_samples": sum(map(len, held_out)),
         "held_out_groups": len(held_out),
         "places": len(places),
         "share_above": shares,
     }
     return Domain(mean, whitening, places, limits, facts)
+
+
+def _lower_limits(held_out: Sequence[Floats], training: Sequence[Floats]) -> dict[str, float]:
+    """Lower limits of what is small in regular groups."""
+    found = {}
+    for name in ("least_mean", "least_spread"):
+        # Training data themselves are never too regular, even where every sample is a place.
+        both = [
+            _lower_limit(np.array([_regularity(scores)[name] for scores in groups]))
+            for groups in (held_out, training)
+        ]
+        if min(both) > _NEGLIGIBLE:
+            found[name] = min(both)
+    return found
 
 
 def _clusters(points: Floats, rng: np.random.Generator) -> tuple[Floats, npt.NDArray[np.int64]]:

@@ -23,10 +23,14 @@ def clusters(rng: np.random.Generator, count: int) -> np.ndarray:
     return places[rng.integers(3, size=count)] + spread * rng.normal(size=(count, 3))
 
 
+def several(rng: np.random.Generator, groups: int) -> list[np.ndarray]:
+    return [clusters(rng, 10) for _ in range(groups)]
+
+
 def fitted(grouped: bool = True, **changes: Any) -> Domain:
     rng = np.random.default_rng(0)
     groups = [clusters(rng, 10 if grouped else 1) for _ in range(200)]
-    found = fit_domain(clusters(rng, 2000), groups, grouped=grouped, **changes)
+    found = fit_domain(several(rng, 200), groups, grouped=grouped, **changes)
     assert found is not None
     return found
 
@@ -36,7 +40,7 @@ def test_one_in_twenty_new_samples_is_above_the_limit() -> None:
     single = fitted(grouped=False).scores(clusters(rng, 4000))
     assert 0.02 < (single > 1).mean() < 0.1
     domain = fitted()
-    groups = np.array([domain.group_score(domain.scores(clusters(rng, 10))) for _ in range(500)])
+    groups = np.array([domain.group_score(domain.scores(clusters(rng, 10)))[0] for _ in range(500)])
     assert 0.01 < (groups > 1).mean() < 0.12
 
 
@@ -51,26 +55,47 @@ def test_one_odd_sample_among_many_makes_a_group_odd_and_so_do_many_slightly_odd
     domain = fitted()
     usual = clusters(np.random.default_rng(1), 10)
     usual[0] = [0, 0, 3]
-    assert domain.group_score(domain.scores(usual)) > 1
-    level = domain.scores(np.array([[0, 0, 0.25]] * 10))
-    assert 0.5 < level.max() < 1
-    assert domain.group_score(level) > 1
+    score, too_regular = domain.group_score(domain.scores(usual))
+    assert score > 1
+    assert not too_regular
+    shifted = clusters(np.random.default_rng(1), 10)
+    shifted[:, 2] += 0.2
+    level = domain.scores(shifted)
+    assert np.median(level) < 1
+    score, too_regular = domain.group_score(level)
+    assert score > 1
+    assert not too_regular
+
+
+def test_a_group_that_is_too_regular_is_odd_unless_training_groups_are_as_regular() -> None:
+    domain = fitted()
+    alike = domain.scores(np.array([[0.4, 0.1, 0.05]] * 10))
+    assert (alike < 1).all()
+    score, too_regular = domain.group_score(alike)
+    assert score > 1
+    assert too_regular
+    rng = np.random.default_rng(0)
+    groups = [np.repeat(clusters(rng, 1), 10, axis=0) for _ in range(400)]
+    crystals = fit_domain(groups[:200], groups[200:], grouped=True)
+    assert crystals is not None
+    assert not {"least_spread", "least_mean"} & crystals.limits.keys()
+    assert crystals.group_score(crystals.scores(groups[0])) == (pytest.approx(0, abs=0.3), False)
 
 
 @pytest.mark.parametrize(
     ("training", "held_out"),
-    [(2000, FEWEST_HELD_OUT - 1), (FEWEST_HELD_OUT - 1, 100), (0, 0)],
+    [(200, FEWEST_HELD_OUT - 1), (FEWEST_HELD_OUT - 1, 100), (0, 0)],
 )
 def test_too_few_samples_are_not_guessed_from(training: int, held_out: int) -> None:
     rng = np.random.default_rng(0)
     groups = [clusters(rng, 3) for _ in range(held_out)]
-    assert fit_domain(clusters(rng, training), groups, grouped=True) is None
+    assert fit_domain(several(rng, training), groups, grouped=True) is None
 
 
 def test_equal_or_infinite_samples_have_no_domain() -> None:
     groups = [np.zeros((2, 3))] * 30
-    assert fit_domain(np.zeros((50, 3)), groups, grouped=True) is None
-    assert fit_domain(np.full((50, 3), np.inf), groups, grouped=True) is None
+    assert fit_domain([np.zeros((1, 3))] * 50, groups, grouped=True) is None
+    assert fit_domain([np.full((1, 3), np.inf)] * 50, groups, grouped=True) is None
 
 
 def test_it_is_the_same_every_time_and_after_saving(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def learn_shapes(
         )
     )
     domain = fit_domain(
-        _fingerprints(trained, inside[0]),
+        [row[None] for row in _fingerprints(trained, inside[0])],
         [row[None] for row in _fingerprints(trained, own[0])],
         grouped=False,
         labels=inside[1].numpy(),

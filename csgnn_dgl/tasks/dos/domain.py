@@ -44,11 +44,15 @@ class AtomScores:
         Score of the structure.
     shares
         Share of the atoms nearest to each place of the domain, shape ``(K,)``.
+    too_regular
+        Whether the structure's score is high because its atoms are more regular than those in
+        training: a relaxed structure, and a model of snapshots at finite temperature.
     """
 
     atoms: Floats
     structure: float
     shares: Floats
+    too_regular: bool = False
 
     @property
     def outside(self) -> bool:
@@ -107,7 +111,8 @@ def scores_of(domain: Domain, fingerprints: Sequence[Floats]) -> list[AtomScores
         distances, place = domain.nearest(group)
         atoms = distances / domain.limits["sample"]
         shares = np.bincount(place, minlength=len(domain.places)) / len(place)
-        found.append(AtomScores(atoms, domain.group_score(atoms), shares))
+        score, too_regular = domain.group_score(atoms)
+        found.append(AtomScores(atoms, score, shares, too_regular))
     return found
 
 

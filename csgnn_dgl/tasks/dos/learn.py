@@ -82,7 +82,7 @@ def learn_atoms(
     ]
     fingerprints = trained.fingerprints([record.atoms for record in training], centres=centres)
     own = trained.fingerprints([record.atoms for record in held_out])
-    domain = fit_domain(np.concatenate(fingerprints), own, grouped=True, seed=seed)
+    domain = fit_domain(fingerprints, own, grouped=True, seed=seed)
     if domain is None:
         return Learned()
     scores = [score for score in scores_of(domain, own) if score is not None]

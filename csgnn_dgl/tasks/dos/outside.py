@@ -34,9 +34,12 @@ def outside_note(scores: AtomScores | None, name: str, *, predicts: bool) -> str
     what = "do not rely on these descriptors"
     if predicts:
         what = "the prediction is an extrapolation, and how wrong it is is unknown"
+    why = f"{scores.atoms_outside} of {len(scores.atoms)} atoms outside"
+    if scores.too_regular:
+        why = "its atoms are more regular than those in training, as if it were relaxed at 0 K"
     return (
         f"outside what {name} was trained on: score {scores.structure:.2g} (above 1: outside), "
-        f"{scores.atoms_outside} of {len(scores.atoms)} atoms outside; {what}"
+        f"{why}; {what}"
     )
 
 

@@ -29,6 +29,8 @@ _PLACES, _SAMPLES = 256, 6_000
 _FLOOR = 0.02
 # Lower limits below this are rounding errors.
 _NEGLIGIBLE = 1e-3
+# Score of groups that could not be more regular.
+_MOST_REGULAR = 3.0
 _TENSORS = ("mean", "whitening", "places")
 
 
@@ -96,7 +98,8 @@ class Domain:
         limits = self.limits
         odd = max(scores.mean() / limits["mean"], scores.max() / limits["largest"])
         regular = max(
-            limits.get(name, 0.0) / max(float(value), 1e-2 * limits.get(name, 1.0))
+            # Bounded, since identical samples have no spread at all.
+            limits.get(name, 0.0) / max(float(value), limits.get(name, 1.0) / _MOST_REGULAR)
             for name, value in _regularity(scores).items()
         )
         return float(max(odd, regular)) / limits["group"], bool(regular > odd)

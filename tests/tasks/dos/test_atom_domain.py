@@ -19,6 +19,9 @@ from ase.build import bulk, graphene
 from click.testing import CliRunner
 
 from csgnn_dgl.cli.main import cli
+from csgnn_dgl.datasets.atoms import carbon as carbon_tb
+from csgnn_dgl.datasets.atoms.carbon import allotrope
+from csgnn_dgl.datasets.atoms.carbon_md import read_trajectory
 from csgnn_dgl.descriptor import AtomDescriptor, OutOfDomainWarning, predict_dos
 from csgnn_dgl.errors import CheckpointError, DataError
 from csgnn_dgl.tasks.calibrate import calibrate
@@ -350,11 +353,16 @@ def test_diamond_is_outside_carbon_tb_and_its_limits_are_printed(tmp_path: Path)
     assert "limit of carbon-tb: Trained on graphene" in text
     (entry,) = json.loads(call(*words, "--json"))
     assert entry["structures"][0]["limits"]
-    sheet = graphene(vacuum=8.0).repeat((4, 4, 1))
-    ase.io.write(tmp_path / "sheet.cif", sheet)
-    text = call("predict", "carbon-tb", tmp_path / "sheet.cif")
+    snapshot = Path(carbon_tb.__file__).with_name("files") / "carbon-tb-small/C60-300K-test.npz"
+    ase.io.write(tmp_path / "inside.extxyz", read_trajectory(snapshot).atoms(0))
+    text = call("predict", "carbon-tb", tmp_path / "inside.extxyz")
     assert "limit of" not in text
     assert "warning: outside" not in text
     assert "± unknown" not in text
+    # The relaxed molecule is not like snapshots at 300 K, and its band energy is farther off.
+    ase.io.write(tmp_path / "relaxed.xyz", allotrope("C60"))
+    text = call("predict", "carbon-tb", tmp_path / "relaxed.xyz")
+    assert "more regular than those in training" in text
+    assert "± unknown" in text
     text = call("describe-atoms", tmp_path / "diamond.cif", "--weights", "carbon-tb")
     assert "limit of carbon-tb" in text

@@ -85,6 +85,10 @@ cli = _group(
             "csgnn_dgl.cli.export:export_command",
             "Write a model as a file that needs only torch.",
         ),
+        "compare": (
+            "csgnn_dgl.cli.compare:compare_command",
+            "Train and test many systems under one protocol: the paper's tables.",
+        ),
         "benchmark": ("csgnn_dgl.cli.benchmark:benchmark_command", "Measure speed and memory."),
         "models": (
             "csgnn_dgl.cli.models:models_command",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from csgnn_dgl._foreign import reading
+from csgnn_dgl.datasets.shapes.checks import cloud_notes
 from csgnn_dgl.datasets.shapes.shape_files import shape_points
-from csgnn_dgl.errors import ConfigError, DataError
+from csgnn_dgl.errors import ConfigError, DataError, DataWarning
 from csgnn_dgl.models.registry import name_of
 from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
 from csgnn_dgl.tasks.classes.domain import score_shapes
@@ -184,7 +187,13 @@ class ShapeClassifier:
         Raises
         ------
         DataError
-            The points have another shape, NaN, too few rows, or are all equal.
+            The points are no numbers, have another shape, NaN, too few rows or absurd outliers, or
+            are all equal.
+
+        Warns
+        -----
+        DataWarning
+            A few points lie so far out that they squeeze the others.
         """
         ready = self._ready(points, seed)
         found = predict_points(self._trained, ready, votes=votes, seed=seed)
@@ -215,7 +224,10 @@ class ShapeClassifier:
 
     def _ready(self, points: npt.ArrayLike, seed: int) -> torch.Tensor:
         """Clouds with as many points as in training, ``(n, N, 3)``."""
-        clouds = np.asarray(points, dtype=np.float64)
+        with reading("the array of points"):
+            clouds = np.asarray(points)
+            if clouds.dtype.kind not in "fiu":
+                raise DataError(f"clouds are of type {clouds.dtype}, but numbers are needed")
         if clouds.ndim == 2:
             clouds = clouds[None]
         if clouds.ndim != 3 or clouds.shape[-1] != 3:
@@ -228,6 +240,8 @@ class ShapeClassifier:
         ]
         if not ready:
             return torch.zeros(0, self.points, 3)
+        for note in cloud_notes(np.stack(ready), tuple(f"cloud {i}" for i in range(len(ready)))):
+            warnings.warn(note, DataWarning, stacklevel=3)
         return torch.from_numpy(np.stack(ready))
 
     def _config(self, config_class: type[Config], options: dict[str, Any]) -> Config:

@@ -62,6 +62,38 @@ MODELS: Mapping[Domain, Mapping[str, Entry]] = {
             f"{_HYPERS}:ShapeCSGNNHypers",
         ),
         "pointnet": Entry("csgnn_dgl.models.shapes.pointnet:PointNet", "PointNet (Qi et al. 2017)"),
+        "dgcnn": Entry(
+            "csgnn_dgl.models.shapes.dgcnn:DGCNN",
+            "edge convolutions in feature space (Wang et al. 2019)",
+        ),
+        "shellnet": Entry(
+            "csgnn_dgl.models.shapes.shellnet:ShellNet",
+            "convolutions over shells of neighbours (Zhang et al. 2019)",
+        ),
+        "rigcn": Entry(
+            "csgnn_dgl.models.shapes.rigcn:RIGCN",
+            "descriptors in local frames (Kim et al. 2020; reconstructed)",
+        ),
+        "sfcnn": Entry(
+            "csgnn_dgl.models.shapes.sfcnn:SFCNN",
+            "symmetric convolutions on an icosphere (Rao et al. 2019; reconstructed)",
+        ),
+        "prin": Entry(
+            "csgnn_dgl.models.shapes.prin:PRIN",
+            "convolutions on the sphere and on SO(3) (You et al. 2020)",
+        ),
+        "riconv": Entry(
+            "csgnn_dgl.models.shapes.riconv:RIConv",
+            "rotation-invariant features of neighbours (Zhang et al. 2019)",
+        ),
+        "kpconv": Entry(
+            "csgnn_dgl.models.shapes.kpconv:KPConv",
+            "rigid kernel points in space (Thomas et al. 2019)",
+        ),
+        "sphnet": Entry(
+            "csgnn_dgl.models.shapes.sphnet:SPHNet",
+            "powers of spherical harmonics (Poulenard et al. 2019)",
+        ),
     },
     "atoms": {
         "csgnn": Entry(
@@ -71,6 +103,10 @@ MODELS: Mapping[Domain, Mapping[str, Entry]] = {
         ),
         "agni": Entry(
             "csgnn_dgl.models.atoms.agni:AGNI", "AGNI-type invariant sums (Botu et al. 2017)"
+        ),
+        "schnet": Entry(
+            "csgnn_dgl.models.atoms.schnet:SchNet",
+            "continuous-filter convolutions between atoms (Schütt et al. 2018)",
         ),
     },
 }

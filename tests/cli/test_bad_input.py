@@ -116,7 +116,10 @@ BAD_DATA: dict[str, tuple[Damage, str]] = {
     "empty mesh file": (holding("a.off", ""), "a.off is empty (0 bytes)"),
     "empty mesh": (holding("a.off", "OFF\n0 0 0\n"), "a.off holds no vertices"),
     "truncated mesh": (holding("a.off", off()[:-20]), "a.off announces 4 vertices and 4 faces"),
-    "unreadable mesh": (holding("a.off", b"OFF\n\xff\xfe"), "a.off is not a text OFF file"),
+    "unreadable mesh": (
+        holding("a.off", b"OFF\n\xff\xfe"),
+        "a.off: no counts of vertices and faces follow",
+    ),
     "truncated stl": (holding("a.stl", bytes(80) + b"\x09\0\0\0"), "a.stl announces 9 triangles"),
     "face past the vertices": (
         holding("a.off", off(faces=FACES.replace("1 2 3", "1 2 4"))),
@@ -124,14 +127,14 @@ BAD_DATA: dict[str, tuple[Damage, str]] = {
     ),
     "polygon far past the vertices": (
         holding("a.off", off(faces="4 0 1 2 99999999999999999999\n", header="OFF\n4 1 0\n")),
-        "a.off: a vertex or face cannot be read",
+        "refers to vertex 9223372036854775807",
     ),
     "no area": (holding("a.off", off("0 0 0\n1 0 0\n2 0 0\n3 0 0\n")), "a.off: the mesh has no"),
     "NaN in a mesh": (holding("a.off", off(CORNERS.replace("0 1 0", "0 nan 0"))), "NaN or inf"),
     "empty cloud file": (holding("a.npy", b""), "a.npy is empty (0 bytes)"),
     "empty cloud": (holding("a.xyz", "\n"), "a.xyz holds no points"),
     "truncated cloud": (holding("a.pts", "9\n1 2 3\n"), "announces 9 points and holds 1"),
-    "unreadable cloud": (holding("a.npy", b"words"), "a.npy cannot be read by numpy"),
+    "unreadable cloud": (holding("a.npy", b"words"), "a.npy cannot be read"),
     "NaN in a cloud": (cloud(not_a_number(np.nan)), "1 points have NaN or infinite coordinates"),
     "infinity in a cloud": (cloud(not_a_number(np.inf)), "1 points have NaN or infinite"),
     "all points equal": (cloud(np.ones((96, 3))), "all 96 points are equal"),

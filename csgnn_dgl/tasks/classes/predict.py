@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from csgnn_dgl.datasets.shapes import load_shape
+from csgnn_dgl.datasets.shapes.checks import cloud_notes
+from csgnn_dgl.datasets.shapes.shape_files import load_cloud
 from csgnn_dgl.tasks.classes.domain import calibrated, outside_note, score_shapes
 from csgnn_dgl.tasks.classes.trained import TrainedClassifier, load_classifier
 from csgnn_dgl.tasks.classes.vote import vote
@@ -34,6 +36,8 @@ class Prediction:
         cannot be used.
     error
         Why the file cannot be used; None if it can.
+    warnings
+        What is doubtful about the file, in sentences.
     score
         Out-of-domain score, above 1 if the shape is unlike those in training; None if unknown.
     calibrated
@@ -44,6 +48,7 @@ class Prediction:
     file: Path
     classes: tuple[tuple[str, float], ...] = ()
     error: str | None = None
+    warnings: tuple[str, ...] = ()
     score: float | None = None
     calibrated: bool = False
 
@@ -128,11 +133,19 @@ def predict(
     if trained is None:
         trained = load_classifier(weights, choose_device(config.device), model=config.model)
     return [
-        replace(result.values[0], file=result.file)
+        replace(result.values[0], file=result.file, warnings=_notes(result, str(weights)))
         if result.values
         else Prediction(result.file, error=result.error)
         for result in _results(trained, files, config, done)
     ]
+
+
+def _notes(result: FileResult[Tensor, Prediction], name: str) -> tuple[str, ...]:
+    """What is doubtful about a file's cloud, and about predictions for it by the model ``name``."""
+    clouds = [cloud.numpy() for cloud in result.items]
+    notes = list(cloud_notes(np.stack(clouds), (result.file.name,))) if clouds else []
+    outside = [outside_note(value.score, name) for value in result.values]
+    return (*notes, *(note for note in outside if note))
 
 
 def _results(
@@ -144,7 +157,7 @@ def _results(
     def read(file: Path) -> Sequence[Tensor]:
         # The same points of the file as in evaluation.
         sizes = {"points": trained.points, "pool": trained.pool}
-        return (load_shape(file, **sizes, seed=config.seed),)
+        return (load_cloud(file, **sizes, seed=config.seed),)
 
     sure = trained.temperature(config.votes) is not None
 
@@ -183,8 +196,7 @@ def predict_outcome(
     lines = []
     for result in results:
         lines.append(f"{result.file!s:<{width}}  {_text(result)}")
-        if note := outside_note(result.score, str(weights)):
-            lines.append(f"  warning: {note}")
+        lines += [f"  warning: {note}" for note in result.warnings]
     if trained.domain is None:
         lines.append(
             f"warning: {trained.path} does not say what its model was trained on, so there are no "
@@ -198,6 +210,7 @@ def predict_outcome(
             "outside_domain": result.outside,
             "calibrated": result.calibrated,
             "error": result.error,
+            "warnings": list(result.warnings),
         }
         for result in results
     ]

@@ -139,10 +139,12 @@ class DOSPrediction:
             return f"out-of-domain score {self.scores.structure:.2f} (above 1: outside)"
         text = f"out-of-domain score {self.scores.structure:.2f} (up to 1: inside)"
         if "dos" in self.uncertainty:
-            curve = self.uncertainty["dos"][SHOWN_LEVEL]
-            text += f"; error of the curve below {curve:.2g}"
-            shown = "" if self.fermi_level is None else ", like ±,"
-            text += f" for{shown} {100 * SHOWN_LEVEL:g} % of such structures"
+            curve = f"error of the curve below {self.uncertainty['dos'][SHOWN_LEVEL]:.2g}"
+            share = f"{100 * SHOWN_LEVEL:g} % of such structures"
+            if self.fermi_level is None:
+                text += f"; {curve} for {share}"
+            else:
+                text += f"; ±, and an {curve}, hold for {share}"
         return text
 
     def _plus_minus(self, quantity: str) -> str:

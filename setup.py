@@ -8,6 +8,8 @@ HERE = Path(__file__).parent
 
 REQUIRES = [
     "click>=8.2",
+    # Sends users' own readers to worker processes.
+    "cloudpickle>=3.0",
     "dgl>=2.1",
     "ase>=3.26",
     "filelock>=3.12",
@@ -29,6 +31,8 @@ REQUIRES = [
     "open3d>=0.18; platform_system == 'Linux' and platform_machine == 'aarch64' "
     "and python_version < '3.12'",
     "pandas>=2.2.2",
+    # Worker processes of which one may crash or hang alone.
+    "pebble>=5.1",
     "platformdirs>=4.0",
     "psutil>=5.9",
     "pydantic>=2.6",

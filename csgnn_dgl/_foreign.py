@@ -28,6 +28,8 @@ __all__ = [
     "excerpt",
     "open_text",
     "parse_integer",
+    "printable",
+    "quoted",
     "read_text",
     "reading",
 ]
@@ -68,9 +70,42 @@ def excerpt(text: object, limit: int = LIMIT) -> str:
     # Only the start is looked at, because a file may consist of one line.
     start = str(text)[: 4 * limit]
     line = " ".join(start.split())
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    line = printable(line)
     whole = len(line) <= limit and len(str(text)) <= 4 * limit
     return line if whole else f"{line[: limit - 1]}…"
+
+
+def quoted(value: object) -> str:
+    """Show a value of another's in a message, in quotes if it is text.
+
+    Examples
+    --------
+    >>> quoted("words"), quoted([1, 2])
+    ("'words'", '[1, 2]')
+    """
+    return excerpt(repr(value))
+
+
+def printable(text: object, keep: str = "") -> str:
+    """Escape control characters, so that no name of a file can steer a terminal.
+
+    Parameters
+    ----------
+    text
+        The text; another object is converted by ``str``.
+    keep
+        Characters that stay as they are.
+
+    Examples
+    --------
+    >>> printable("a\\nb\\x1b[2J Å")
+    'a\\\\nb\\\\x1b[2J Å'
+    """
+    # Parts of names that are not UTF-8, which no stream can print, are not printable either.
+    return "".join(
+        c if c.isprintable() or c in keep else c.encode("unicode_escape").decode()
+        for c in str(text)
+    )
 
 
 def parse_integer(text: str | bytes) -> int | None:

@@ -150,5 +150,9 @@ def test_unusable_options(classifier: ShapeClassifier, clouds: Path) -> None:
         train_classifier(clouds, epoch=3)
     with pytest.raises(ConfigError, match="votes = 0"):
         classifier.evaluate(votes=0)
+    for name, value in (("device", "cpu"), ("model", "csgnn")):
+        for call in (lambda **options: classifier.predict([], **options), classifier.evaluate):
+            with pytest.raises(ConfigError, match=f"{name} is chosen when the classifier is"):
+                call(**{name: value})
     with pytest.raises(CheckpointError, match="there is no run nowhere"):
         ShapeClassifier("nowhere")

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import SerializeAsAny, model_validator
 from typing_extensions import Self
 
+from csgnn_dgl._foreign import quoted
 from csgnn_dgl.config import CommandConfig, Source, option, preset_of, validated
 from csgnn_dgl.errors import ConfigError, nearest_name
 from csgnn_dgl.models.hypers import Hypers
@@ -228,6 +229,8 @@ class TrainingConfig(CommandConfig):
             As :meth:`resolve`.
         """
         preset, (file, flags) = cls._written(None, path, None)
+        if not file.values:
+            raise ConfigError(f"{path} holds no options, so it is not known what was trained")
         file = replace(file, values=upgrade_config(dict(file.values), cls.domain))
         return cls._resolved(preset, [file, flags], model)
 
@@ -275,8 +278,8 @@ class TrainingConfig(CommandConfig):
             return name_of(DEFAULT_MODEL if model is None else model)
         if not isinstance(from_file, str):
             raise ConfigError(
-                f"model = {from_file!r} (from {sources[0].place}) is not a name; give the name of "
-                f"a model"
+                f"model = {quoted(from_file)} (from {sources[0].place}) is not a name; give "
+                f"the name of a model"
             )
         return permitted_name(from_file, cls.domain, model, sources[0].place)
 
@@ -302,8 +305,8 @@ class TrainingConfig(CommandConfig):
             if owners:
                 known = ", ".join(hypers.presets) or "none"
                 raise ConfigError(
-                    f"{name!r} is a preset of {', '.join(owners)}, not of {model}, whose presets "
-                    f"are: {known}"
+                    f"{quoted(name)} is a preset of {', '.join(owners)}, not of {model}, whose "
+                    f"presets are: {known}"
                 )
         values = preset_of(hypers.presets, name).values
         return {**cls.recipes.get(name, {}), **values}
@@ -326,7 +329,7 @@ class TrainingConfig(CommandConfig):
             )
         nearest = nearest_name(key, known)
         hint = f"did you mean {nearest!r}?" if nearest else f"known keys: {', '.join(known)}"
-        raise ConfigError(f"unknown key {key!r} in {place}: {hint}")
+        raise ConfigError(f"unknown key {quoted(key)} in {place}: {hint}")
 
 
 def _hyper_origin(source: Source, key: str) -> str:
@@ -348,7 +351,7 @@ def _of_the_model(
     nested = source.values.get("hypers") or {}
     if not isinstance(nested, Mapping):
         raise ConfigError(
-            f"hypers (from {source.place}) must be 'key: value' lines, not {nested!r}"
+            f"hypers (from {source.place}) must be 'key: value' lines, not {quoted(nested)}"
         )
     own = {str(key): value for key, value in nested.items()}
     for key in [key for key in rest if key in hypers.model_fields and key not in training]:

@@ -66,6 +66,7 @@ class TrainingTask(LightningModule, Generic[Model, Config]):
         self.model: Model = model
         self._plateau: ReduceLROnPlateau | None = None
         self._resumed_plateau: dict[str, Any] | None = None
+        self._resumed_schedules: list[dict[str, Any]] = []
 
     @abstractmethod
     def validation_score(self, metrics: Mapping[str, Tensor]) -> tuple[float, ...]:
@@ -104,7 +105,24 @@ class TrainingTask(LightningModule, Generic[Model, Config]):
                 f"the run's last.ckpt belongs to another model: {wrong}; put back the run's own, "
                 f"or remove it to start the run from the beginning"
             )
+        if checkpoint["epoch"] >= self.config.epochs:
+            raise CheckpointError(
+                f"the run has finished {checkpoint['epoch'] + 1} epochs, and its config.yaml gives "
+                f"{self.config.epochs}; put back its number of epochs"
+            )
         self._resumed_plateau = checkpoint.get("plateau")
+        self._resumed_schedules = checkpoint.get("lr_schedulers", [])
+
+    def _check_course(self, steps: int) -> None:
+        """Refuse to resume a schedule that was planned for another number of steps."""
+        for state in self._resumed_schedules:
+            planned = state.get("total_steps", state.get("T_max"))
+            if planned not in (None, steps):
+                raise CheckpointError(
+                    f"the run was begun with {planned} steps, and its config.yaml now gives "
+                    f"{steps}. The schedule {self.config.schedule} is planned for all steps of a "
+                    f"run: put back the number of epochs and the batch size, or start a new run"
+                )
 
     def on_fit_start(self) -> None:
         if self._plateau is not None and self._resumed_plateau is not None:
@@ -133,6 +151,7 @@ class TrainingTask(LightningModule, Generic[Model, Config]):
             )
             return optimizer
         steps = int(self.trainer.estimated_stepping_batches)
+        self._check_course(steps)
         schedules: dict[str, Callable[[], LRScheduler]] = {
             "one-cycle": lambda: OneCycleLR(
                 optimizer, config.learning_rate, total_steps=steps, pct_start=config.warmup

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from csgnn_dgl._foreign import excerpt
 from csgnn_dgl.datasets.columns import Column, column_lines
 from csgnn_dgl.datasets.shapes.checks import cloud_notes
 from csgnn_dgl.datasets.splits import check_fraction, hold_out
@@ -26,6 +28,7 @@ __all__ = [
 
 
 _VALIDATION = 0x5611
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +108,15 @@ class ShapeDataset:
     columns: tuple[Column, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in self.class_names:
+            if not name.isprintable() or len(name) > _LONGEST_NAME:
+                raise DataError(
+                    f"{self.source}: a class is called {excerpt(name, 80)!r}; names need at most "
+                    f"{_LONGEST_NAME} characters that can be printed: rename it"
+                )
+        twice = [name for name, count in Counter(self.class_names).items() if count > 1]
+        if twice:
+            raise DataError(f"{self.source}: two classes are called {twice[0]!r}; rename one")
         for which, split in (("training", self.train), ("test", self.test)):
             wrong = (split.labels < 0) | (split.labels >= len(self.class_names))
             if wrong.any():

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from csgnn_dgl._foreign import check_file, reading
 from csgnn_dgl.datasets.columns import Column, ColumnCount
+from csgnn_dgl.datasets.isolation import read_each
 from csgnn_dgl.datasets.shapes.base import (
     ShapeDataset,
     ShapeSplit,
@@ -215,23 +219,29 @@ def split_by_seed(
 def _load(
     splits: dict[str, _Files], pool: int, seed: int, cache: PointCache, columns: ColumnCount
 ) -> dict[str, ShapeSplit]:
-    total = sum(len(files.paths) for files in splits.values())
+    everything = [file for files in splits.values() for file in files.paths]
+    total = len(everything)
     problems: list[str] = []
     loaded = {}
-    with tqdm(
-        total=total,
-        desc="reading shapes",
-        unit="file",
-        leave=False,
-        disable=not sys.stderr.isatty(),
-    ) as bar:
+    read = partial(_pool_of, pool=pool, seed=seed, cache=cache)
+    with (
+        tqdm(
+            total=total,
+            desc="reading shapes",
+            unit="file",
+            leave=False,
+            disable=not sys.stderr.isatty(),
+        ) as bar,
+        contextlib.closing(read_each(read, everything)) as contents,
+    ):
         for which, files in splits.items():
             clouds = []
-            for file in files.paths:
-                try:
-                    clouds.append(_pool_of(file, pool, seed, cache, columns))
-                except DataError as error:
-                    problems.append(str(error))
+            for file, content in zip(files.paths, contents, strict=False):
+                if isinstance(content, DataError):
+                    problems.append(str(content))
+                else:
+                    columns.add(f"*{file.suffix.lower()}", content.columns)
+                    clouds.append(content.points)
                 bar.update()
             if not problems:
                 names = [str(file) for file in files.paths]
@@ -245,9 +255,14 @@ def _load(
     return loaded
 
 
-def _pool_of(
-    file: Path, pool: int, seed: int, cache: PointCache, columns: ColumnCount
-) -> np.ndarray:
+class _Content(NamedTuple):
+    """Points of a file, and the uses of its columns."""
+
+    points: np.ndarray
+    columns: dict[str, str | None]
+
+
+def _pool_of(file: Path, *, pool: int, seed: int, cache: PointCache) -> _Content:
     check_file(file)
     with reading(file):
         content = file.read_bytes()
@@ -257,5 +272,4 @@ def _pool_of(
     if points is None or len(points) != pool:
         points = shape_points(file, read_shape(file), pool, seed)
         cache.write(key, points)
-    columns.add(f"*{file.suffix.lower()}", file_columns(file, content))
-    return points
+    return _Content(points, file_columns(file, content))

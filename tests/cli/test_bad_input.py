@@ -237,8 +237,8 @@ BAD_RUNS: dict[str, tuple[Damage, str, str]] = {
     "no configuration": (without("config.yaml"), "evaluate", "it holds no config.yaml"),
     "no weights": (without("model.safetensors"), "evaluate", "there are no weights"),
     "checkpoint of another model": (another_checkpoint, "resume", "last.ckpt belongs to another"),
-    "no checkpoint": (replaced("last.ckpt", b"words"), "resume", "last.ckpt is damaged"),
-    "empty checkpoint": (replaced("last.ckpt", b""), "resume", "last.ckpt is damaged"),
+    "no checkpoint": (replaced("last.ckpt", b"words"), "resume", "last.ckpt cannot be read: File"),
+    "empty checkpoint": (replaced("last.ckpt", b""), "resume", "last.ckpt is empty (0 bytes)"),
     "another schema": (
         replace_header(b'\\"schema\\": 3', b'\\"schema\\": 9'),
         "evaluate",

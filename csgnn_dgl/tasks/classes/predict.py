@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from csgnn_dgl.datasets.isolation import isolation
 from csgnn_dgl.datasets.shapes.checks import cloud_notes
 from csgnn_dgl.datasets.shapes.shape_files import load_cloud
 from csgnn_dgl.tasks.classes.domain import calibrated, outside_note, score_shapes
@@ -154,10 +156,8 @@ def _results(
     config: PredictConfig,
     done: Callable[[int], object] | None,
 ) -> list[FileResult[Tensor, Prediction]]:
-    def read(file: Path) -> Sequence[Tensor]:
-        # The same points of the file as in evaluation.
-        sizes = {"points": trained.points, "pool": trained.pool}
-        return (load_cloud(file, **sizes, seed=config.seed),)
+    # The same points of the file as in evaluation.
+    read = partial(_read, points=trained.points, pool=trained.pool, seed=config.seed)
 
     sure = trained.temperature(config.votes) is not None
 
@@ -179,7 +179,12 @@ def _results(
             )
         ]
 
-    return list(work_on_files(files, read, work, enough=64, strict=config.strict, done=done))
+    with isolation(config.isolate):
+        return list(work_on_files(files, read, work, enough=64, strict=config.strict, done=done))
+
+
+def _read(file: Path, *, points: int, pool: int, seed: int) -> tuple[Tensor]:
+    return (load_cloud(file, points=points, pool=pool, seed=seed),)
 
 
 def predict_outcome(

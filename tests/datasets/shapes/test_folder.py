@@ -122,7 +122,7 @@ def test_meshes_get_a_larger_pool_and_are_cached(
         again = load_shape_folder(tmp_path / "data", points=32, cache_dir=cache)
         assert again.fingerprint == first.fingerprint
         # Other parameters are other points.
-        with pytest.raises(AssertionError, match="should have been used"):
+        with pytest.raises(DataError, match="should have been used"):
             load_shape_folder(tmp_path / "data", points=32, seed=1, cache_dir=cache)
     # Damaged files are made again, not trusted.
     kept[0].write_bytes(b"")
@@ -183,6 +183,14 @@ def bad_files(folder: Path) -> None:
         file.write_bytes(b"")
 
 
+def name_that_is_no_text(folder: Path) -> None:
+    os.rename(folder / "rod", os.fsencode(folder) + b"/rod\xff")
+
+
+def name_of_two_lines(folder: Path) -> None:
+    (folder / "rod").rename(folder / "ro\nd")
+
+
 def pipe(folder: Path) -> None:
     os.mkfifo(folder / "rod" / "test" / "pipe.npy")
 
@@ -217,6 +225,8 @@ def nested(folder: Path) -> None:
         (one_shape, "class 'rod' has 1 shape"),
         (bad_file, "rod0.npy: 96 points have NaN or infinite coordinates"),
         (bad_files, "6 of 36 files cannot be used"),
+        (name_that_is_no_text, "a class is called 'rod\\\\udcff'; names need at most 200"),
+        (name_of_two_lines, "a class is called 'ro d'"),
         (pipe, "pipe.npy is a device, a pipe or a socket"),
         (link_to_nowhere, "gone.npy does not exist"),
         (endless, "zero.xyz is a device"),

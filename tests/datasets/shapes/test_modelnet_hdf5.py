@@ -186,6 +186,14 @@ def hardly_written(folder: Path) -> None:
         file["label"] = np.zeros(10_000_000, dtype="u1")
 
 
+def same_name_twice(folder: Path) -> None:
+    (folder / "shape_names.txt").write_text("bed\ndesk\nbed\n")
+
+
+def name_of_a_megabyte(folder: Path) -> None:
+    (folder / "shape_names.txt").write_text(f"bed\ndesk\n{'x' * 1_000_000}\n")
+
+
 def pipe(folder: Path) -> None:
     (folder / "ply_data_train0.h5").unlink()
     os.mkfifo(folder / "ply_data_train0.h5")
@@ -237,6 +245,8 @@ def empty_list(folder: Path) -> None:
         (virtual, "'data' is stored in other files"),
         (never_written, "declares (100000000, 1024, 3) but holds no values"),
         (hardly_written, "declares 122880000000 bytes but takes 12288 in the file"),
+        (same_name_twice, "two classes are called 'bed'"),
+        (name_of_a_megabyte, "names need at most 200 characters"),
         (pipe, "is a device, a pipe or a socket"),
         (long_name, "cannot be read: File name too long"),
         (truncated, "ply_data_train0.h5 cannot be read as HDF5"),

@@ -7,8 +7,11 @@ from csgnn_dgl.physics.dos import (
     cumulative,
     density_of_states,
     fermi_level,
+    finer_bins,
+    level_range,
     refined,
     resampled,
+    states_below,
 )
 from csgnn_dgl.physics.grid import EnergyGrid
 from csgnn_dgl.physics.levels import Levels, find_levels
@@ -23,6 +26,9 @@ __all__ = [
     "density_of_states",
     "fermi_level",
     "find_levels",
+    "finer_bins",
+    "level_range",
     "refined",
     "resampled",
+    "states_below",
 ]

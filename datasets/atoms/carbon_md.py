@@ -244,7 +244,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, Any]:
     size = check_file(path)
     # For other files, numpy would advise to load them unsafely.
     if not zipfile.is_zipfile(path):
-        raise DataError(f"{excerpt(path)} is not an archive of numpy (.npz), or is cut off")
+        raise DataError(f"{excerpt(path)} is damaged, or no archive of numpy (.npz)")
     with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
         declared = sum(entry.file_size for entry in content.zip.infolist())
         # No compression of this format reaches more.

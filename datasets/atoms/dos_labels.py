@@ -15,7 +15,7 @@ from csgnn_dgl.datasets.atoms.gathering import Entry, Remark, parse_number
 from csgnn_dgl.datasets.atoms.grid_file import GridFile
 from csgnn_dgl.datasets.atoms.numbers_in_text import parse_numbers
 from csgnn_dgl.errors import DataError
-from csgnn_dgl.physics import EnergyGrid, fermi_level, level_range
+from csgnn_dgl.physics import EnergyGrid, find_levels, level_range
 
 __all__ = ["DOSLabels", "checked_curve"]
 
@@ -213,7 +213,7 @@ class DOSLabels:
         low, high = level_range(curve, grid, electrons, min(0.005 * electrons, _SLACK))
         if low - _STEPS * grid.step <= level <= high + _STEPS * grid.step:
             return
-        own = float(fermi_level(curve, grid, electrons))
+        own = find_levels(curve, grid, electrons).fermi_level
         remark(
             "the Fermi level in the file differs from that of the curve and its electrons; that of "
             "the file was kept",

@@ -97,12 +97,13 @@ def _header(line: str, file: Path) -> tuple[float, float, int, float]:
     words = line.split()
     if len(words) < 4 or parse_integer(words[2]) is None:
         # Fields have fixed widths, and there may be no space between them.
-        fixed = [line[a:b] for a, b in ((0, 16), (16, 32), (32, 37), (37, 53))]
-        words = fixed if parse_integer(fixed[2]) is not None else words
+        fixed = [line[a:b].strip() for a, b in ((0, 16), (16, 32), (32, 37), (37, 53))]
+        if all(len(field.split()) == 1 for field in fixed) and line[37:38] in " -":
+            words = fixed
     try:
-        highest, lowest, fermi = parse_numbers([words[place].strip() for place in (0, 1, 3)])
+        highest, lowest, fermi = parse_numbers([words[place] for place in (0, 1, 3)])
     except (DataError, IndexError) as error:
-        why = error if isinstance(error, DataError) else "fewer than four numbers"
+        why = error if isinstance(error, DataError) else "it has fewer than four numbers"
         raise DataError(f"{file.name} line 6: {why}") from error
     size = parse_integer(words[2])
     if size is None:

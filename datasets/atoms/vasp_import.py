@@ -352,12 +352,12 @@ def _electrons(run: VaspRun, notes: list[str]) -> float | None:
     if abs(count - given) <= _CLOSE * abs(given):
         return count
     try:
-        own_level = f"{float(fermi_level(curve, own, given - run.below)):.3f} eV"
+        own_level = f"only at {float(fermi_level(curve, own, given - run.below)):.3f} eV"
     except DataError:
-        own_level = "outside its energies"
+        own_level = "nowhere among its energies"
     notes.append(
         f"NELECT is {given:g}, but its curve holds {filled:.2f} states up to its Fermi level, "
-        f"{level:.3f} eV, and would hold NELECT at {own_level}; the file's Fermi level was kept, "
+        f"{level:.3f} eV, and NELECT {own_level}; the file's Fermi level was kept, "
         f"and {filled:.2f} electrons were used"
     )
     return filled

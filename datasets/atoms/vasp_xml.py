@@ -262,8 +262,9 @@ def _gap(
             given = parse_numbers([word.strip() for word in words])
         except DataError:
             given = np.zeros(0)
-        if given.shape == weights.shape and given.sum() > 0:
-            weights = given
+        if given.shape != weights.shape or not given.sum() > 0:
+            return None
+        weights = given
     highest, lowest = -np.inf, np.inf
     for bands in spins:
         if bands.ndim != 3 or bands.shape[2] < 2 or len(bands) != len(weights):

@@ -108,10 +108,10 @@ def test_other_recipes_are_not_mixed(made: Path, tmp_path: Path) -> None:
 def test_damaged_files_are_named(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "bad.npz"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"bad\.npz is not a carbon trajectory"):
+    with pytest.raises(DataError, match=r"bad\.npz (is empty|is damaged|cannot be read: )"):
         read_trajectory(path)
     np.savez(path, other=np.zeros(3))
-    with pytest.raises(DataError, match=r"bad\.npz is not a carbon trajectory"):
+    with pytest.raises(DataError, match=r"bad\.npz (is empty|is damaged|cannot be read: )"):
         read_trajectory(path)
     with pytest.raises(DataError, match="there is no trajectory"):
         read_trajectory(tmp_path / "gone.npz")

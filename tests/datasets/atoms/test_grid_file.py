@@ -101,7 +101,7 @@ def test_other_files_are_named(content: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"there is no grid.json in .*; it gives the energies"):
         read_grid_file(tmp_path / "grid.json")
     (tmp_path / "grid.json").write_text(content)
-    with pytest.raises(DataError, match=r"grid.json (is not JSON|holds a list)"):
+    with pytest.raises(DataError, match=r"grid.json (is not JSON|holds a list|is empty)"):
         read_grid_file(tmp_path / "grid.json")
 
 
@@ -137,8 +137,10 @@ def _entry(name: str, atoms: Atoms, **more: object) -> Entry:
     ("electrons", "kept", "reason"),
     [
         (3.0, 3.0, None),
-        (3.01, 3.0, None),
-        (4.0, None, r"holds 3 states per atom up to 3 eV, but there are 4 electrons: the Fermi"),
+        (3.5, 3.5, None),
+        (4.0, 4.0, None),
+        (4.01, 4.0, None),
+        (5.0, None, r"holds 4 states per atom up to 3\.5 eV, but there are 5 electrons: the Fermi"),
         (0.0, None, "the number of electrons is 0; it must be positive"),
         (np.nan, None, "electrons_per_atom is nan"),
     ],

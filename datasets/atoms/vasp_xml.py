@@ -45,7 +45,7 @@ class _Builder(ElementTree.TreeBuilder):
         # Entities, which only a document type can declare, may expand without end.
         raise DataError(f"{self.name} has a document type, which VASP never writes; it was refused")
 
-    def start(self, tag: str, attrs: dict[str, str]) -> Element:  # type: ignore[override]
+    def start(self, tag: str, attrs: dict[str, str]) -> Element:
         if self._depth or tag in _SKIPPED:
             self._depth += 1
             return Element(tag)
@@ -54,7 +54,7 @@ class _Builder(ElementTree.TreeBuilder):
             return Element(tag)
         return super().start(tag, attrs)
 
-    def data(self, data: str) -> None:  # type: ignore[override]
+    def data(self, data: str) -> None:
         if self._depth:
             return
         if self._row is not None:

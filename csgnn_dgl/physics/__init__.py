@@ -2,15 +2,17 @@
 
 from csgnn_dgl.physics.dos import (
     SMEARINGS,
+    density_of_states,
+    finer_bins,
+    refined,
+    resampled,
+)
+from csgnn_dgl.physics.filling import (
     band_energy,
     band_gap,
     cumulative,
-    density_of_states,
     fermi_level,
-    finer_bins,
     level_range,
-    refined,
-    resampled,
     states_below,
 )
 from csgnn_dgl.physics.grid import EnergyGrid

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from csgnn_dgl.errors import ConfigError, suggest
-from csgnn_dgl.physics.dos import band_energy, band_gap, fermi_level, finer_bins, refined
+from csgnn_dgl.physics.dos import finer_bins, refined
+from csgnn_dgl.physics.filling import band_energy, band_gap, fermi_level
 from csgnn_dgl.physics.grid import EnergyGrid
 
 __all__ = ["Definition", "Levels", "find_levels"]

@@ -109,7 +109,7 @@ def import_vasp(
     """Read calculations, and write ``train.extxyz`` and ``grid.json`` for them.
 
     Each value is the mean of the curve over its bin, so that the number of states stays the same
-    (the convention of :mod:`csgnn_dgl.physics.dos`). Bins outside the energies of a calculation are
+    (the convention of :mod:`csgnn_dgl.physics.filling`). Bins outside the energies of a calculation are
     nan, but bins below them are zero if the curve begins with zero. Electrons are those above the
     lower end of the first bin. The file's own Fermi level is kept; if ``NELECT`` electrons fill the
     curve up to another energy, a note gives both.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import click
 
 from csgnn_dgl.cli.options import config_options
-from csgnn_dgl.cli.outcome import finish_files
+from csgnn_dgl.cli.outcome import echo_json, echo_line, finish_files
 from csgnn_dgl.tasks.targets import target_of
 from csgnn_dgl.tasks.use_config import PredictConfig
 
@@ -38,15 +37,17 @@ def predict_command(
     """
     from tqdm import tqdm
 
+    from csgnn_dgl.datasets.isolation import start_early
     from csgnn_dgl.tasks.shipped import find_weights
 
+    start_early(len(files))
     target = target_of(find_weights(run))
     hidden = not config.progress or not sys.stderr.isatty() or len(files) < 3
     with tqdm(total=len(files), unit="file", leave=False, disable=hidden) as bar:
         outcome = target.predict(run, files, config, bar.update)
     if as_json:
-        click.echo(json.dumps(outcome.content, indent=2, ensure_ascii=False))
+        echo_json(outcome.content)
     else:
         for line in outcome.lines:
-            click.echo(line)
+            echo_line(line)
     return finish_files(outcome.errors)

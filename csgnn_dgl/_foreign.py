@@ -1,27 +1,53 @@
 """Files that others wrote: which may be opened, how numbers are read, how failures are reported.
 
 Any reader, ours or a library's, can fail in any way on a damaged file. Each reader runs inside
-:func:`reading`, so that whatever it raises becomes one line about this file.
+:func:`reading`, so that whatever it raises becomes one line about this file. A compressed file may
+expand to a thousand times its size, so :func:`check_expansion` looks before a library opens it.
 """
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
+import io
+import lzma
 import os
 import re
 import stat
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 from csgnn_dgl.errors import CSGNNError, DataError
 
-__all__ = ["check_file", "excerpt", "parse_integer", "reading"]
+__all__ = [
+    "check_expansion",
+    "check_file",
+    "excerpt",
+    "open_text",
+    "parse_integer",
+    "printable",
+    "quoted",
+    "read_text",
+    "reading",
+]
 
 #: Longest piece of foreign text in a message.
 LIMIT = 200
 # Longest integer of 64 bits, with its sign.
 _DIGITS = 20
 _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
+# Files may expand to this size in any case [bytes], and beyond it only by this factor. Text of
+# numbers expands 3 to 10 times.
+_SMALL, _RATIO = 1 << 26, 50
+_OPENERS: dict[str, Callable[[Path], io.BufferedIOBase]] = {
+    ".gz": gzip.GzipFile,
+    ".bz2": bz2.BZ2File,
+    ".xz": lzma.LZMAFile,
+}
+_ARCHIVES = (".zip", ".npz")
 
 
 def excerpt(text: object, limit: int = LIMIT) -> str:
@@ -44,9 +70,42 @@ def excerpt(text: object, limit: int = LIMIT) -> str:
     # Only the start is looked at, because a file may consist of one line.
     start = str(text)[: 4 * limit]
     line = " ".join(start.split())
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    line = printable(line)
     whole = len(line) <= limit and len(str(text)) <= 4 * limit
     return line if whole else f"{line[: limit - 1]}…"
+
+
+def quoted(value: object) -> str:
+    """Show a value of another's in a message, in quotes if it is text.
+
+    Examples
+    --------
+    >>> quoted("words"), quoted([1, 2])
+    ("'words'", '[1, 2]')
+    """
+    return excerpt(repr(value))
+
+
+def printable(text: object, keep: str = "") -> str:
+    """Escape control characters, so that no name of a file can steer a terminal.
+
+    Parameters
+    ----------
+    text
+        The text; another object is converted by ``str``.
+    keep
+        Characters that stay as they are.
+
+    Examples
+    --------
+    >>> printable("a\\nb\\x1b[2J Å")
+    'a\\\\nb\\\\x1b[2J Å'
+    """
+    # Parts of names that are not UTF-8, which no stream can print, are not printable either.
+    return "".join(
+        c if c.isprintable() or c in keep else c.encode("unicode_escape").decode()
+        for c in str(text)
+    )
 
 
 def parse_integer(text: str | bytes) -> int | None:
@@ -103,6 +162,83 @@ def check_file(path: Path, error: type[CSGNNError] = DataError) -> int:
     if state.st_size == 0:
         raise error(f"{name} is empty (0 bytes)")
     return state.st_size
+
+
+def check_expansion(path: Path, error: type[CSGNNError] = DataError) -> None:
+    """Refuse a compressed file that expands to far more than data do.
+
+    Streams (.gz, .bz2, .xz) are expanded piece by piece, without keeping any. Archives (.zip, .npz)
+    declare the sizes of their members, and no reader expands further. Other files pass.
+
+    Parameters
+    ----------
+    path
+        The file.
+    error
+        Type of the error.
+
+    Raises
+    ------
+    CSGNNError
+        Of the type ``error``: the file cannot be expanded, or is a bomb.
+    """
+    suffix = path.suffix.lower()
+    opener = _OPENERS.get(suffix)
+    if opener is None and suffix not in _ARCHIVES:
+        return
+    with reading(path, error):
+        limit = max(_SMALL, _RATIO * path.stat().st_size)
+        if opener is None:
+            with zipfile.ZipFile(path) as archive:
+                size = sum(member.file_size for member in archive.infolist())
+        else:
+            size = 0
+            with opener(path) as file:
+                while size <= limit and (piece := file.read(1 << 20)):
+                    size += len(piece)
+        if size > limit:
+            raise error(
+                f"{excerpt(path)} expands to more than {limit >> 20} MiB, over {_RATIO} times its "
+                f"size, which data never do; expand it yourself if it is sound"
+            )
+
+
+def open_text(path: Path, error: type[CSGNNError] = DataError) -> TextIO:
+    """Open a text file, plain or compressed, of any encoding that begins with its mark.
+
+    Parameters
+    ----------
+    path
+        The file. Without a byte-order mark it is read as UTF-8, and bytes that are none become
+        replacement characters.
+    error
+        Type of the error.
+
+    Raises
+    ------
+    CSGNNError
+        Of the type ``error``: the file cannot be opened or expanded, or is a bomb.
+    """
+    check_expansion(path, error)
+    with reading(path, error):
+        opener = _OPENERS.get(path.suffix.lower(), lambda path: path.open("rb"))
+        file = opener(path)
+        marked = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
+        file.seek(0)
+        encoding = "utf-16" if marked else "utf-8-sig"
+        return io.TextIOWrapper(file, encoding=encoding, errors="replace")
+
+
+def read_text(path: Path, error: type[CSGNNError] = DataError) -> str:
+    """Read a whole text file; see :func:`open_text`.
+
+    Raises
+    ------
+    CSGNNError
+        Of the type ``error``: the file cannot be read or expanded, or is a bomb.
+    """
+    with reading(path, error), open_text(path, error) as file:
+        return file.read()
 
 
 @contextlib.contextmanager

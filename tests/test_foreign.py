@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import os
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from csgnn_dgl._foreign import check_file, excerpt, parse_integer, reading
+from csgnn_dgl._foreign import (
+    check_expansion,
+    check_file,
+    excerpt,
+    open_text,
+    parse_integer,
+    read_text,
+    reading,
+)
 from csgnn_dgl.errors import CheckpointError, ConfigError, DataError
 
 
@@ -78,3 +91,49 @@ def test_only_regular_files_with_content_may_be_read(tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "pipe")
         with pytest.raises(DataError, match="pipe"):
             check_file(tmp_path / "pipe")
+
+
+COMPRESS: list[tuple[str, Callable[[bytes], bytes]]] = [
+    (".gz", gzip.compress),
+    (".bz2", bz2.compress),
+    (".xz", lzma.compress),
+]
+
+
+@pytest.mark.parametrize(("suffix", "compress"), COMPRESS)
+def test_compressed_text_is_expanded_and_bombs_are_refused(
+    suffix: str, compress: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(compress("one\r\ntwo Å\n".encode()))
+    check_expansion(path)
+    assert read_text(path) == "one\ntwo Å\n"
+    with open_text(path) as lines:
+        assert list(lines) == ["one\n", "two Å\n"]
+    path.write_bytes(compress(bytes(70 << 20)))
+    for read in (check_expansion, read_text):
+        with pytest.raises(DataError, match="expands to more than 64 MiB, over 50 times its size"):
+            read(path)
+    path.write_bytes(b"no such thing")
+    with pytest.raises(DataError, match="cannot be read"):
+        check_expansion(path)
+
+
+def test_archives_that_declare_too_much_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a", bytes(1 << 20))
+    check_expansion(path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a", bytes(70 << 20))
+    with pytest.raises(CheckpointError, match="expands to more than 64 MiB"):
+        check_expansion(path, CheckpointError)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_texts_may_begin_with_a_mark(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes("Å\n".encode(encoding))
+    assert read_text(path) == "Å\n"
+    path.write_bytes(b"\xc5\n")  # Latin-1
+    assert read_text(path) == "\N{REPLACEMENT CHARACTER}\n"

@@ -7,6 +7,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -20,6 +21,7 @@ from csgnn_dgl.datasets.atoms.base import Rejected
 from csgnn_dgl.datasets.atoms.grid_file import GRID_FILE, GridFile, write_grid_file
 from csgnn_dgl.datasets.atoms.vasp import VaspRun, find_runs, read_run
 from csgnn_dgl.datasets.atoms.vasp_run import FEW
+from csgnn_dgl.datasets.isolation import read_each
 from csgnn_dgl.errors import ConfigError, DataError, StructureError, suggest
 from csgnn_dgl.mapping import find_neighbors
 from csgnn_dgl.physics import EnergyGrid, band_gap, fermi_level, states_below
@@ -109,8 +111,8 @@ def import_vasp(
     """Read calculations, and write ``train.extxyz`` and ``grid.json`` for them.
 
     Each value is the mean of the curve over its bin, so that the number of states stays the same
-    (the convention of :mod:`csgnn_dgl.physics.filling`). Bins outside the energies of a calculation are
-    nan, but bins below them are zero if the curve begins with zero. Electrons are those above the
+    (the convention of :mod:`csgnn_dgl.physics.filling`). Bins outside the energies of a calculation
+    are nan, but bins below them are zero if the curve begins with zero. Electrons are those above the
     lower end of the first bin. The file's own Fermi level is kept; if ``NELECT`` electrons fill the
     curve up to another energy, a note gives both.
 
@@ -160,14 +162,16 @@ def import_vasp(
             raise DataError(f"{name}: {error}") from error
         rejected.append(Rejected(name, str(error)))
 
-    for name, file in _listed(paths):
-        try:
-            if isinstance(file, DataError):
-                raise file
-            runs[name] = _read_with_zero(file, zero)
-        except DataError as error:
-            refuse(name, error)
-        progress(name)
+    listed = _listed(paths)
+    files = [file for _, file in listed if isinstance(file, Path)]
+    with contextlib.closing(read_each(partial(_read_with_zero, zero=zero), files)) as contents:
+        for name, file in listed:
+            found = next(contents) if isinstance(file, Path) else file
+            if isinstance(found, VaspRun):
+                runs[name] = found
+            else:
+                refuse(name, found)
+            progress(name)
     if not runs:
         raise _none_left(rejected)
     notes: list[str] = []

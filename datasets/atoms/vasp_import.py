@@ -112,9 +112,9 @@ def import_vasp(
 
     Each value is the mean of the curve over its bin, so that the number of states stays the same
     (the convention of :mod:`csgnn_dgl.physics.filling`). Bins outside the energies of a calculation
-    are nan, but bins below them are zero if the curve begins with zero. Electrons are those above the
-    lower end of the first bin. The file's own Fermi level is kept; if ``NELECT`` electrons fill the
-    curve up to another energy, a note gives both.
+    are nan, but bins below them are zero if the curve begins with zero. Electrons are those above
+    the lower end of the first bin. The file's own Fermi level is kept; if ``NELECT`` electrons fill
+    the curve up to another energy, a note gives both.
 
     ``gap`` of a frame is the gap of the eigenvalues. Where the file has none, ``dos_gap`` is that
     of its curve, the range with less than 0.01 states/eV/atom.

@@ -40,7 +40,7 @@ def describe_atoms_command(
     from csgnn_dgl.datasets.isolation import start_early
 
     start_early(len(files))
-    from csgnn_dgl.tasks.dos.describe import describe_files
+    from csgnn_dgl.tasks.dos.describe import closing_lines, describe_files
 
     hidden = not config.progress or not sys.stderr.isatty() or len(files) < 3
     with tqdm(total=len(files), unit="file", leave=False, disable=hidden) as bar:
@@ -50,6 +50,8 @@ def describe_atoms_command(
     else:
         for result in results:
             _show(result, with_numbers=config.output is None)
+        for line in closing_lines(config, results):
+            click.echo(line)
         atoms = sum(len(value.features) for result in results for value in result.values)
         structures = sum(len(result.items) for result in results)
         where = f", written to {config.output}" if config.output is not None and atoms else ""
@@ -66,6 +68,8 @@ def _show(result: FileResult[Structure, Description], *, with_numbers: bool) -> 
         echo_line(f"{result.file}: cannot be used")
     for structure, value in zip(result.items, result.values, strict=True):
         echo_line(f"{structure.source}: {structure.summary}")
+        if value.scores is not None:
+            echo_line(f"  out-of-domain score {value.scores.structure:.2f} (up to 1: inside)")
         for note in _notes(structure, value):
             echo_line(f"  warning: {note}")
         if not with_numbers:
@@ -90,6 +94,9 @@ def _plain(result: FileResult[Structure, Description]) -> dict[str, object]:
                 "reader": structure.reader,
                 "warnings": list(_notes(structure, value)),
                 "features": value.features.shape[1],
+                "out_of_domain_score": value.scores and value.scores.structure,
+                "outside_domain": value.scores and value.scores.outside,
+                "atom_scores": value.scores and value.scores.atoms.round(6).tolist(),
             }
             for structure, value in zip(result.items, result.values, strict=True)
         ],

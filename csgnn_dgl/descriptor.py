@@ -14,11 +14,20 @@ from ase import Atoms
 
 from csgnn_dgl.errors import ConfigError, DataError, StructureError, suggest
 from csgnn_dgl.tasks.device import choose_device
+from csgnn_dgl.tasks.dos.domain import AtomScores, score_atoms
+from csgnn_dgl.tasks.dos.outside import outside_note
 from csgnn_dgl.tasks.dos.prediction import DOSPrediction, predict_structures
 from csgnn_dgl.tasks.dos.trained import load_dos_model
 from csgnn_dgl.tasks.dos.unseen import UnseenElements, unknown_elements
 
-__all__ = ["AtomDescriptor", "DOSPrediction", "UnseenElementWarning", "predict_dos"]
+__all__ = [
+    "AtomDescriptor",
+    "AtomScores",
+    "DOSPrediction",
+    "OutOfDomainWarning",
+    "UnseenElementWarning",
+    "predict_dos",
+]
 
 Array = npt.NDArray[Any]
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -30,13 +39,17 @@ class UnseenElementWarning(UserWarning):
     """Warns about an element that a model was not trained on."""
 
 
+class OutOfDomainWarning(UserWarning):
+    """Warns about a structure unlike those that a model was trained on."""
+
+
 class AtomDescriptor:
     """A learned descriptor of every atom, from its surroundings on concentric spheres.
 
     The descriptor is the output of the encoder of a trained density-of-states model (Sec. 4.2 of
     "Concentric Spherical GNN for 3D Representation Learning"). Shipped models describe any element,
-    with one warning for each element that they were not trained on. Structures of any size are
-    described in bounded memory.
+    with one warning for each element that they were not trained on, and one for each structure
+    outside their domain. Structures of any size are described in bounded memory.
 
     Parameters
     ----------
@@ -48,6 +61,9 @@ class AtomDescriptor:
         ``"float32"`` or ``"float64"``, for the computation and the result.
     model
         The model of the weights, if it is one of your own: ``module:Class``, or the class.
+    check_domain
+        Whether :meth:`create` scores structures and warns about those outside the domain. With the
+        shipped models this takes a quarter of the time of the descriptors.
 
     Raises
     ------
@@ -71,6 +87,7 @@ class AtomDescriptor:
         device: str = "auto",
         dtype: str | npt.DTypeLike = "float32",
         model: Any = None,
+        check_domain: bool = True,
     ) -> None:
         try:
             name = np.dtype(dtype).name
@@ -82,6 +99,7 @@ class AtomDescriptor:
         self.dtype = np.dtype(name)
         self._trained = load_dos_model(weights, choose_device(device), model=model)
         self._trained.model.to(_DTYPES[name])
+        self._check_domain = check_domain
         self._unseen = UnseenElements(self._trained.elements, self.weights)
 
     @property
@@ -126,8 +144,11 @@ class AtomDescriptor:
             A structure has two atoms at one place, positions that are not finite, a singular cell,
             or an element that the model cannot describe; or centers do not exist.
         """
+        outside: list[str] = []
         if isinstance(system, Atoms):
-            return self._create([system], [centers], 0)[0]
+            found = self._create([system], [centers], 0, outside)[0]
+            _warn_outside(outside)
+            return found
         wanted = None if centers is None else list(centers)
         results: list[Array] = []
         waiting: list[Atoms] = []
@@ -141,18 +162,57 @@ class AtomDescriptor:
             waiting.append(structure)
             atoms += len(structure)
             if atoms >= _GATHERED:
-                results += self._create(waiting, wanted, len(results))
+                results += self._create(waiting, wanted, len(results), outside)
                 waiting, atoms = [], 0
-        results += self._create(waiting, wanted, len(results))
+        results += self._create(waiting, wanted, len(results), outside)
         if wanted is not None and len(wanted) != len(results):
             raise DataError(
                 f"there are {len(wanted)} lists of centers for {len(results)} structures; give one "
                 f"for each"
             )
+        _warn_outside(outside)
         return results
 
+    @overload
+    def scores(self, system: Atoms) -> AtomScores | None: ...
+    @overload
+    def scores(self, system: Iterable[Atoms]) -> list[AtomScores | None]: ...
+    def scores(self, system: Any) -> Any:
+        """Score how far structures and their atoms lie from what the model was trained on.
+
+        Parameters
+        ----------
+        system
+            One structure, or a list or iterator of structures.
+
+        Returns
+        -------
+        AtomScores or list of AtomScores
+            Scores of the structure and of its atoms; above 1 is outside. None if the file of
+            weights does not tell what its model was trained on.
+
+        Raises
+        ------
+        DataError
+            A structure has no neighbourhoods; see :meth:`create`.
+
+        Examples
+        --------
+        .. code-block:: python
+
+            found = AtomDescriptor("carbon-tb").scores(ase.build.bulk("C", "diamond", 3.57))
+            found.structure, found.atoms, found.outside
+        """
+        if isinstance(system, Atoms):
+            return score_atoms(self._trained, [system])[0]
+        return [score_atoms(self._trained, [structure])[0] for structure in system]
+
     def _create(
-        self, structures: Sequence[Atoms], centers: list[Any] | None, first: int
+        self,
+        structures: Sequence[Atoms],
+        centers: list[Any] | None,
+        first: int,
+        outside: list[str],
     ) -> list[Array]:
         for number, atoms in enumerate(structures):
             problem = unknown_elements(self._trained.model.model, atoms, self.weights)
@@ -162,6 +222,11 @@ class AtomDescriptor:
                 raise StructureError(first + number, problem, atoms.get_chemical_formula())
             for note in self._unseen.notes(atoms):
                 warnings.warn(note, UnseenElementWarning, stacklevel=3)
+        if self._check_domain:
+            for number, scores in enumerate(score_atoms(self._trained, structures)):
+                formula = structures[number].get_chemical_formula()
+                if beyond := outside_note(scores, self.weights, predicts=False):
+                    outside.append(f"structure {first + number} ({formula}): {beyond}")
         own = None if centers is None else centers[first : first + len(structures)]
         if own is None or all(entry is None for entry in own):
             return [found.astype(self.dtype) for found in self._trained.describe(structures)]
@@ -177,6 +242,13 @@ class AtomDescriptor:
             values[np.searchsorted(np.unique(rows), rows)].astype(self.dtype)
             for values, rows in zip(found, chosen, strict=True)
         ]
+
+
+def _warn_outside(notes: Sequence[str]) -> None:
+    """Give one warning for all structures outside the domain."""
+    if notes:
+        more = f" ({len(notes) - 1} more structures are outside, too)" if notes[1:] else ""
+        warnings.warn(notes[0] + more, OutOfDomainWarning, stacklevel=3)
 
 
 def _indices(centers: Any, atoms: Atoms, structure: int) -> npt.NDArray[np.int64]:
@@ -244,7 +316,8 @@ def predict_dos(
     Returns
     -------
     DOSPrediction or list of DOSPrediction
-        Curve, energies, units, Fermi level, band energy, gap, and each atom's own curve.
+        Curve, energies, units, Fermi level, band energy, gap, and each atom's own curve; scores
+        and uncertainties.
 
     Raises
     ------
@@ -268,4 +341,11 @@ def predict_dos(
     for structure in structures:
         for note in unseen.notes(structure):
             warnings.warn(note, UnseenElementWarning, stacklevel=2)
+    _warn_outside(
+        [
+            f"structure {index} ({prediction.formula}): {beyond}"
+            for index, prediction in enumerate(found)
+            if (beyond := outside_note(prediction.scores, str(weights), predicts=True))
+        ]
+    )
     return found[0] if one else found

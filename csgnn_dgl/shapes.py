@@ -17,6 +17,7 @@ from csgnn_dgl.datasets.shapes.shape_files import shape_points
 from csgnn_dgl.errors import ConfigError, DataError, DataWarning
 from csgnn_dgl.models.registry import name_of
 from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
+from csgnn_dgl.tasks.classes.domain import score_shapes
 from csgnn_dgl.tasks.classes.evaluate import ShapeEvaluation, evaluate
 from csgnn_dgl.tasks.classes.predict import Prediction, predict, predict_points
 from csgnn_dgl.tasks.classes.train import train
@@ -123,6 +124,11 @@ class ShapeClassifier:
         """Points per cloud in training."""
         return self._trained.points
 
+    @property
+    def calibrated(self) -> bool:
+        """Whether probabilities were calibrated on held-out shapes."""
+        return bool(self._trained.temperatures)
+
     def evaluate(self, **options: Any) -> ShapeEvaluation:
         """Evaluate the classifier on the test split, as ``csgnn-dgl evaluate`` does.
 
@@ -175,7 +181,8 @@ class ShapeClassifier:
         Returns
         -------
         numpy.ndarray
-            Shape ``(n, classes)``.
+            Shape ``(n, classes)``. They are calibrated on held-out shapes (see
+            :attr:`calibrated`), but mean nothing for shapes with a score above 1.
 
         Raises
         ------
@@ -188,6 +195,35 @@ class ShapeClassifier:
         DataWarning
             A few points lie so far out that they squeeze the others.
         """
+        ready = self._ready(points, seed)
+        found = predict_points(self._trained, ready, votes=votes, seed=seed)
+        return found.numpy()
+
+    def scores(self, points: npt.ArrayLike, *, seed: int = 0) -> npt.NDArray[np.float64]:
+        """Score how far clouds lie from what the classifier was trained on.
+
+        Parameters
+        ----------
+        points, seed
+            As for :meth:`probabilities`.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape ``(n,)``; above 1 is outside. NaN if the file of weights does not tell what its
+            model was trained on.
+
+        Raises
+        ------
+        DataError
+            As in :meth:`probabilities`.
+        """
+        ready = self._ready(points, seed)
+        found = score_shapes(self._trained, ready)
+        return np.full(len(ready), np.nan) if found is None else found
+
+    def _ready(self, points: npt.ArrayLike, seed: int) -> torch.Tensor:
+        """Clouds with as many points as in training, ``(n, N, 3)``."""
         with reading("the array of points"):
             clouds = np.asarray(points)
             if clouds.dtype.kind not in "fiu":
@@ -203,13 +239,10 @@ class ShapeClassifier:
             for index, cloud in enumerate(clouds)
         ]
         if not ready:
-            return np.zeros((0, len(self.class_names)))
+            return torch.zeros(0, self.points, 3)
         for note in cloud_notes(np.stack(ready), tuple(f"cloud {i}" for i in range(len(ready)))):
-            warnings.warn(note, DataWarning, stacklevel=2)
-        found = predict_points(
-            self._trained, torch.from_numpy(np.stack(ready)), votes=votes, seed=seed
-        )
-        return found.numpy()
+            warnings.warn(note, DataWarning, stacklevel=3)
+        return torch.from_numpy(np.stack(ready))
 
     def _config(self, config_class: type[Config], options: dict[str, Any]) -> Config:
         for name in ("device", "model"):

@@ -1,4 +1,4 @@
-r"""Densities of states: from eigenvalues, on other grids, and quantities derived from them.
+"""Densities of states: from eigenvalues, and on other grids.
 
 All functions take curves with the energy as the last dimension, shape ``(..., E)``, so one call can
 take a batch. States include spin, so that two electrons fill an eigenvalue of weight 2.
@@ -14,11 +14,8 @@ from csgnn_dgl.physics.grid import EnergyGrid
 
 __all__ = [
     "SMEARINGS",
-    "band_energy",
-    "band_gap",
-    "cumulative",
     "density_of_states",
-    "fermi_level",
+    "finer_bins",
     "refined",
     "resampled",
 ]
@@ -101,7 +98,7 @@ def density_of_states(
     return np.asarray(peak @ np.broadcast_to(share, levels.shape) / width)
 
 
-def _checked(dos: npt.ArrayLike, grid: EnergyGrid) -> Floats:
+def finite_curve(dos: npt.ArrayLike, grid: EnergyGrid) -> Floats:
     values = np.asarray(dos, dtype=np.float64)
     if values.ndim < 1 or values.shape[-1] != grid.size:
         raise DataError(f"a curve of shape {values.shape} is not on a grid of {grid.size} energies")
@@ -166,7 +163,7 @@ def resampled(dos: npt.ArrayLike, grid: EnergyGrid, onto: EnergyGrid) -> Floats:
             f"energies in {grid.unit} from the {grid.zero} cannot be put on a grid in {onto.unit} "
             f"from the {onto.zero}; shift one of them first"
         )
-    values = _checked(dos, grid)
+    values = finite_curve(dos, grid)
     energies = onto.energies
     from scipy.interpolate import CubicSpline  # slow to import
 
@@ -176,158 +173,54 @@ def resampled(dos: npt.ArrayLike, grid: EnergyGrid, onto: EnergyGrid) -> Floats:
     return np.asarray(np.where(inside, np.maximum(curve, 0.0), 0.0))
 
 
-def cumulative(dos: npt.ArrayLike, grid: EnergyGrid) -> Floats:
-    """Integrate from the first energy up to each, by trapezoids: shape ``(..., E)`` [states]."""
-    values = _checked(dos, grid)
-    pieces = (values[..., 1:] + values[..., :-1]) * (grid.step / 2)
-    start = np.zeros((*values.shape[:-1], 1))
-    return np.concatenate([start, np.cumsum(pieces, axis=-1)], axis=-1)
+def finer_bins(dos: npt.ArrayLike, grid: EnergyGrid, pieces: int = 10) -> tuple[Floats, EnergyGrid]:
+    """Divide each bin into smaller ones that hold as many states together.
 
-
-def _filled(
-    dos: npt.ArrayLike, grid: EnergyGrid, electrons: npt.ArrayLike
-) -> tuple[Floats, Floats, npt.NDArray[np.int64], Floats]:
-    """Curve, its integral, the interval that contains the Fermi level, and the place within it."""
-    values = _checked(dos, grid)
-    if (values < 0).any():
-        raise DataError("a density of states is negative; it cannot be filled with electrons")
-    count = np.broadcast_to(np.asarray(electrons, dtype=np.float64), values.shape[:-1])
-    if not (np.isfinite(count).all() and (count > 0).all()):
-        raise DataError(f"the number of electrons is {np.min(count):g}, but it must be positive")
-    total = cumulative(values, grid)
-    short = total[..., -1] < count * (1 - 1e-9)
-    if short.any():
-        worst = np.unravel_index(int(np.argmax(count - total[..., -1])), count.shape)
-        raise DataError(
-            f"the density of states holds {total[..., -1][worst]:.4f} states up to {grid.stop:g} "
-            f"{grid.unit}, but there are {count[worst]:.4f} electrons: the Fermi level lies above "
-            f"the energy window"
-        )
-    above = np.argmax(total >= (count * (1 - 1e-12))[..., None], axis=-1)
-    before = np.where(total[..., -1] < count, grid.size - 2, np.maximum(above - 1, 0))
-    low = np.take_along_axis(values, before[..., None], -1)[..., 0]
-    high = np.take_along_axis(values, before[..., None] + 1, -1)[..., 0]
-    missing = count - np.take_along_axis(total, before[..., None], -1)[..., 0]
-    # The integral of a straight line up to t: low·t + slope·t²/2 = missing, solved without
-    # cancellation.
-    slope = (high - low) / grid.step
-    root = np.sqrt(np.maximum(low**2 + 2 * slope * missing, 0.0))
-    t = np.divide(2 * missing, low + root, out=np.zeros_like(low), where=low + root > 0)
-    return values, total, before, np.clip(t, 0.0, grid.step)
-
-
-def fermi_level(dos: npt.ArrayLike, grid: EnergyGrid, electrons: npt.ArrayLike) -> Floats:
-    """Compute the energy up to which the states hold ``electrons``; in a gap, its lower end.
+    The states up to the edges of the bins are interpolated by a cubic spline whose slopes are
+    limited so that it never falls (Hyman, SIAM J. Sci. Stat. Comput. 4, 645 (1983),
+    doi 10.1137/0904045). So a gap stays empty, and no states are made or lost.
 
     Parameters
     ----------
     dos
-        The curve, shape ``(..., E)`` [states per unit of energy].
+        The curve, shape ``(..., E)``; negative values count as zero.
     grid
         Its grid.
-    electrons
-        Number of electrons, shape ``(...)`` or one for all.
+    pieces
+        Number of new bins for each old one.
 
     Returns
     -------
-    numpy.ndarray
-        Shape ``(...)`` [the grid's unit].
+    tuple
+        The new curve, shape ``(..., pieces · E)``, and its grid, which covers the same bins.
 
     Raises
     ------
+    ConfigError
+        ``pieces`` is less than 1.
     DataError
-        The curve is negative, or the energy window holds fewer states than electrons.
+        The curve is not finite, or does not fit the grid.
 
     Examples
     --------
-    >>> grid = EnergyGrid(0.0, 0.1, 101)
-    >>> round(float(fermi_level(np.full(101, 2.0), grid, 5.0)), 6)
-    2.5
+    >>> curve, finer = finer_bins([0.0, 3.0, 0.0], EnergyGrid(0.0, 1.0, 3))
+    >>> finer.size, finer.start, round(float(curve.sum() * finer.step), 12)
+    (30, -0.45, 3.0)
     """
-    _, _, before, t = _filled(dos, grid, electrons)
-    return np.asarray(grid.energies[before] + t)
+    if pieces < 1:
+        raise ConfigError(f"a bin cannot be divided into {pieces} pieces; at least 1 is needed")
+    values = np.maximum(finite_curve(dos, grid), 0.0)
+    from scipy.interpolate import CubicHermiteSpline, CubicSpline  # slow to import
 
-
-def band_energy(dos: npt.ArrayLike, grid: EnergyGrid, electrons: npt.ArrayLike) -> Floats:
-    r"""Energy of the electrons, :math:`\int^{E_F} \varepsilon\, g(\varepsilon)\, d\varepsilon`.
-
-    The result is exact for the piecewise linear curve through the given values; refine coarse
-    curves first.
-
-    Parameters
-    ----------
-    dos, grid, electrons
-        As for :func:`fermi_level`.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape ``(...)`` [the grid's unit; per atom if the curve and the electrons are].
-
-    Raises
-    ------
-    DataError
-        As for :func:`fermi_level`.
-
-    Examples
-    --------
-    >>> grid = EnergyGrid(0.0, 0.1, 101)
-    >>> round(float(band_energy(np.full(101, 2.0), grid, 5.0)), 6)
-    6.25
-    """
-    values, _, before, t = _filled(dos, grid, electrons)
-    energies, step = grid.energies, grid.step
-    g0, g1, e0 = values[..., :-1], values[..., 1:], energies[:-1]
-    # ∫ (e0 + x)(g0 + (g1 − g0) x / step) dx over a whole interval.
-    pieces = step * e0 * (g0 + g1) / 2 + step**2 * (g0 / 6 + g1 / 3)
-    whole = np.concatenate([np.zeros((*values.shape[:-1], 1)), np.cumsum(pieces, axis=-1)], axis=-1)
-    start = energies[before]
-    low = np.take_along_axis(values, before[..., None], -1)[..., 0]
-    slope = (np.take_along_axis(values, before[..., None] + 1, -1)[..., 0] - low) / step
-    last = low * (start * t + t**2 / 2) + slope * (start * t**2 / 2 + t**3 / 3)
-    return np.asarray(np.take_along_axis(whole, before[..., None], -1)[..., 0] + last)
-
-
-def band_gap(
-    dos: npt.ArrayLike, grid: EnergyGrid, electrons: npt.ArrayLike, *, threshold: float = 1e-3
-) -> Floats:
-    """Width of the interval around the Fermi level in which the curve stays below ``threshold``.
-
-    In a broadened curve the gap is narrower than the true one by several widths of the broadening.
-
-    Parameters
-    ----------
-    dos, grid, electrons
-        As for :func:`fermi_level`.
-    threshold
-        Largest density of states in a gap [states per unit of energy].
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape ``(...)`` [the grid's unit]; zero for a metal.
-
-    Examples
-    --------
-    >>> grid = EnergyGrid(-2.0, 0.01, 401)
-    >>> two_levels = density_of_states([-1.0, 1.0], grid, width=0.05)
-    >>> 1.5 < float(band_gap(two_levels, grid, 2.0)) < 1.8
-    True
-    """
-    values, total, _, _ = _filled(dos, grid, electrons)
-    count = np.broadcast_to(np.asarray(electrons, dtype=np.float64), values.shape[:-1])
-    flat, totals = values.reshape(-1, grid.size), total.reshape(-1, grid.size)
-    gaps = np.zeros(len(flat))
-    for index, (curve, filled, n) in enumerate(zip(flat, totals, count.reshape(-1), strict=True)):
-        empty = curve < threshold
-        # States in the tails on both sides of a gap, and errors of a prediction, shift the integral
-        # in the gap. With a larger tolerance, a metal would get the gap of another filling.
-        slack = max(10 * threshold * grid.step, min(0.005 * n, 0.02))
-        middle = np.flatnonzero(empty & (np.abs(filled - n) <= slack))
-        if len(middle) == 0:
-            continue
-        edges = np.flatnonzero(~empty)
-        below, above = edges[edges < middle[0]], edges[edges > middle[0]]
-        if len(below) and len(above):
-            gaps[index] = (above[0] - below[-1] - 1) * grid.step
-    return gaps.reshape(count.shape)
+    zero = np.zeros((*values.shape[:-1], 1))
+    states = np.concatenate([zero, np.cumsum(values, axis=-1)], axis=-1)  # in units of the step
+    edges = np.arange(grid.size + 1.0)
+    slopes = CubicSpline(edges, states, axis=-1)(edges, 1)
+    beside = np.concatenate([values[..., :1], values, values[..., -1:]], axis=-1)
+    limit = 3 * np.minimum(beside[..., :-1], beside[..., 1:])
+    slopes = np.clip(slopes, 0.0, limit)
+    fine = np.linspace(0.0, grid.size, grid.size * pieces + 1)
+    counts = np.diff(CubicHermiteSpline(edges, states, slopes, axis=-1)(fine), axis=-1)
+    start = grid.start + (1 / pieces - 1) * grid.step / 2
+    finer = EnergyGrid(start, grid.step / pieces, grid.size * pieces, grid.unit, grid.zero)
+    return np.maximum(counts, 0.0) * pieces, finer

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from csgnn_dgl.physics.dos import band_energy, band_gap, fermi_level, refined
+from csgnn_dgl.errors import ConfigError, suggest
+from csgnn_dgl.physics.dos import finer_bins, refined
+from csgnn_dgl.physics.filling import band_energy, band_gap, fermi_level
 from csgnn_dgl.physics.grid import EnergyGrid
 
-__all__ = ["Levels", "find_levels"]
+__all__ = ["Definition", "Levels", "find_levels"]
+
+Definition = Literal["bins", "paper"]
 
 # Largest density of states in a gap [states per unit of energy and atom]. It is not zero, because
 # the zeros that a network predicts are not exact.
@@ -24,12 +29,12 @@ class Levels:
     Parameters
     ----------
     fermi_level
-        Fermi level [unit of energy, from the grid's zero].
+        Fermi level [unit of energy, from the grid's zero]. In a gap it is the gap's lower end.
     band_energy
         Energy of the electrons [unit of energy per atom].
     gap
-        Width of the range around the Fermi level in which the curve stays below 0.01
-        [unit of energy].
+        Gap of the curve: width of the range around the Fermi level in which the curve stays below
+        0.01 [unit of energy]. It is not the gap of the eigenvalues.
     """
 
     fermi_level: float
@@ -37,11 +42,18 @@ class Levels:
     gap: float
 
 
-def find_levels(curve: npt.NDArray[np.float64], grid: EnergyGrid, electrons: float) -> Levels:
+def find_levels(
+    curve: npt.NDArray[np.float64],
+    grid: EnergyGrid,
+    electrons: float,
+    *,
+    definition: Definition = "bins",
+) -> Levels:
     """Compute the Fermi level, band energy and gap of a curve.
 
-    As in the paper, the curve is interpolated by a cubic spline to a tenth of the grid's step, and
-    integrated by trapezoids up to the number of electrons. Values below zero count as zero.
+    Each bin is divided into ten that hold as many states together
+    (:func:`~csgnn_dgl.physics.finer_bins`), and these are filled with electrons from below. Values
+    below zero count as zero.
 
     Parameters
     ----------
@@ -51,21 +63,34 @@ def find_levels(curve: npt.NDArray[np.float64], grid: EnergyGrid, electrons: flo
         Its energies.
     electrons
         Electrons per atom.
+    definition
+        ``"bins"``, or ``"paper"``: interpolate by a cubic spline to a tenth of the grid's step, and
+        integrate by trapezoids from the first energy. The paper's definition does not keep the
+        number of states of sharp curves, nor that of bands that the first energy cuts.
 
     Raises
     ------
+    ConfigError
+        The definition is unknown.
     DataError
-        The curve holds fewer states than electrons.
+        The curve is not finite or holds fewer states than electrons, or the number of electrons is
+        not positive and finite.
 
     Examples
     --------
     >>> found = find_levels(np.full(101, 2.0), EnergyGrid(0.0, 0.1, 101), electrons=5.0)
-    >>> round(found.fermi_level, 6), round(found.band_energy, 6)
-    (2.5, 6.25)
+    >>> round(found.fermi_level, 4), round(found.band_energy, 4), found.gap
+    (2.45, 6.0, 0.0)
     """
-    finer, fine_grid = refined(np.maximum(curve, 0), grid, grid.step / 10)
+    if definition not in get_args(Definition):
+        raise ConfigError(
+            f"unknown definition {definition!r}: {suggest(definition, get_args(Definition))}"
+        )
+    bins = definition == "bins"
+    positive = np.maximum(curve, 0)
+    fine, finer = finer_bins(positive, grid) if bins else refined(positive, grid, grid.step / 10)
     return Levels(
-        float(fermi_level(finer, fine_grid, electrons)),
-        float(band_energy(finer, fine_grid, electrons)),
-        float(band_gap(finer, fine_grid, electrons, threshold=_NO_STATES)),
+        float(fermi_level(fine, finer, electrons, whole_bins=bins)),
+        float(band_energy(fine, finer, electrons, whole_bins=bins)),
+        float(band_gap(fine, finer, electrons, threshold=_NO_STATES, whole_bins=bins)),
     )

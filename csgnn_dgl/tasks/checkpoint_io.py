@@ -115,6 +115,8 @@ def _check_entries(path: Path, content: Any) -> None:
     state = content.get("state_dict")
     if isinstance(state, dict) and not all(isinstance(name, str) for name in state):
         wrong.append("state_dict (not all names are text)")
+    elif isinstance(state, dict) and not all(isinstance(t, torch.Tensor) for t in state.values()):
+        wrong.append("state_dict (not all weights are tensors)")
     if not wrong:
         wrong = _wrong_callbacks(content["callbacks"])
     if wrong:

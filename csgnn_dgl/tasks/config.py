@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import SerializeAsAny, model_validator
 from typing_extensions import Self
 
-from csgnn_dgl._foreign import quoted
+from csgnn_dgl._foreign import excerpt, quoted
 from csgnn_dgl.config import CommandConfig, Source, option, preset_of, validated
 from csgnn_dgl.errors import ConfigError, nearest_name
 from csgnn_dgl.models.hypers import Hypers
@@ -149,7 +149,7 @@ class TrainingConfig(CommandConfig):
     seed: int = option(0, "Random seed.", "Run", ge=0, lt=2**32)
     accelerator: str = option("auto", "Lightning's accelerator: auto, cpu, gpu, …", "Run")
     devices: str = option("auto", "Lightning's devices: auto, a number, or a list.", "Run")
-    num_nodes: int = option(1, "Lightning's number of machines.", "Run", ge=1)
+    num_nodes: int = option(1, "Lightning's number of machines.", "Run", ge=1, le=100_000)
     precision: Precision = option("32-true", "Lightning's precision.", "Run")
     progress: bool = option(True, "Show a progress bar.", "Run")
 
@@ -328,7 +328,9 @@ class TrainingConfig(CommandConfig):
                 f"write it by itself, as --{key.replace('_', '-')}"
             )
         nearest = nearest_name(key, known)
-        hint = f"did you mean {nearest!r}?" if nearest else f"known keys: {', '.join(known)}"
+        hint = (
+            f"did you mean {nearest!r}?" if nearest else f"known keys: {excerpt(', '.join(known))}"
+        )
         raise ConfigError(f"unknown key {quoted(key)} in {place}: {hint}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,8 @@ def write_program(
         module(*inputs)
         program = torch.export.export(module, inputs, dynamic_shapes=dynamic)
     buffer = io.BytesIO()
-    text = json.dumps(asdict(header), ensure_ascii=False)
+    # A program computes what the network computes: it neither scores nor calibrates.
+    text = json.dumps(asdict(replace(header, domain={}, calibration={})), ensure_ascii=False)
     torch.export.save(program, buffer, extra_files={HEADER: text})
     with atomic_write(path, "wb") as file:
         file.write(buffer.getvalue())

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["SCHEMA_VERSION", "upgrade_checkpoint", "upgrade_config", "upgrade_weights"]
 
 #: Increase this when the header or the names of tensors change, and add to :data:`_UPGRADES`.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Content = dict[str, Any]
 State = dict[str, "Tensor"]
@@ -79,7 +79,15 @@ def _from_1(content: Content, state: State) -> tuple[Content, State]:
     return content, {_renamed(name, kind): tensor for name, tensor in state.items()}
 
 
-_UPGRADES: Mapping[int, Callable[[Content, State], tuple[Content, State]]] = {1: _from_1}
+def _from_2(content: Content, state: State) -> tuple[Content, State]:
+    """Upgrade from schema 2, which knew neither the domain of a model nor its calibration."""
+    return {**content, "schema": 3}, state
+
+
+_UPGRADES: Mapping[int, Callable[[Content, State], tuple[Content, State]]] = {
+    1: _from_1,
+    2: _from_2,
+}
 
 
 def upgrade_config(content: Content, domain: str) -> Content:

@@ -13,7 +13,7 @@ import csgnn_dgl
 from csgnn_dgl.errors import CheckpointError, suggest
 from csgnn_dgl.tasks.run_directory import RunDirectory
 
-__all__ = ["ShippedModel", "find_weights", "shipped_models", "weights_file"]
+__all__ = ["ShippedModel", "find_weights", "limits_of", "shipped_models", "weights_file"]
 
 FOLDER = Path(csgnn_dgl.__file__).parent / "weights"
 
@@ -88,6 +88,12 @@ def shipped_models() -> dict[str, ShippedModel]:
         )
         for name, entry in content.items()
     }
+
+
+def limits_of(path: Path) -> tuple[str, ...]:
+    """What the shipped model in a file cannot do, in sentences; nothing for other files."""
+    found = [model.limits for model in shipped_models().values() if model.path == path]
+    return found[0] if found else ()
 
 
 def find_weights(weights: str | Path) -> Path:

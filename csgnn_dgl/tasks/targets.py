@@ -1,7 +1,7 @@
 """The kinds of target. Only this module asks what kind a run or a file of weights is.
 
-Each target is a package with the modules ``train``, ``evaluate``, ``predict`` and ``export``. These
-are imported when they are used, so this module does not import torch.
+Each target is a package with the modules ``train``, ``evaluate``, ``relearn``, ``predict`` and
+``export``. These are imported when they are used, so this module does not import torch.
 """
 
 from __future__ import annotations
@@ -77,6 +77,10 @@ class Target:
         """Predict for files; returns an :class:`~csgnn_dgl.tasks.outcome.Outcome`."""
         self.refuse_others(config, str(weights))
         return self._room("predict").predict_outcome(weights, files, config, done=done)
+
+    def relearn(self, weights: str | Path, config: EvaluateConfig) -> Any:
+        """Learn what a network knows; returns a :class:`~csgnn_dgl.tasks.learned.Relearned`."""
+        return self._room("relearn").relearn(weights, config)
 
     def export(self, weights: Path, output: Path, model: Any) -> None:
         """Write a program that needs only torch."""

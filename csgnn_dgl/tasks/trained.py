@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from csgnn_dgl._foreign import excerpt, quoted
 from csgnn_dgl.errors import CheckpointError, CSGNNError
-from csgnn_dgl.models.registry import Domain, find_class, permitted_name
+from csgnn_dgl.models.registry import Domain as Kind
+from csgnn_dgl.models.registry import find_class, permitted_name
+from csgnn_dgl.tasks.domain import Domain
 from csgnn_dgl.tasks.shipped import find_weights, weights_file
-from csgnn_dgl.tasks.weights import Header, load_into, load_weights
+from csgnn_dgl.tasks.weights import Header, load_into, load_weights, split_state
 
 __all__ = ["Trained", "load_network"]
 
@@ -35,11 +37,17 @@ class Trained(Generic[Network]):
         Description of the model, the head, the data, and entries of the target.
     path
         The file of the weights.
+    domain
+        The region of the training data; None if the file does not tell.
+    arrays
+        Arrays of the domain and of the calibration in the header.
     """
 
     model: Network
     header: Header
     path: Path
+    domain: Domain | None = None
+    arrays: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str | None:
@@ -51,12 +59,13 @@ class Trained(Generic[Network]):
 def load_network(
     weights: str | Path,
     kind: str,
-    domain: Domain,
+    domain: Kind,
     build: Callable[[Any, Any, Header], Network],
     *,
+    fingerprint: int,
     device: torch.device | str = "cpu",
     model: Any = None,
-) -> tuple[Network, Header, Path]:
+) -> tuple[Network, Header, Path, Domain | None, Mapping[str, Tensor]]:
     """Load a network of a ``kind``.
 
     Parameters
@@ -69,6 +78,8 @@ def load_network(
         Kind of input of the model.
     build
         Makes the untrained network from the model's class, its hypers, and the header.
+    fingerprint
+        Length of the fingerprints that its domain is of.
     device
         Device of the network.
     model
@@ -77,7 +88,8 @@ def load_network(
     Returns
     -------
     tuple
-        The network in evaluation mode, the header, and the file.
+        The network in evaluation mode, the header, the file, the domain if it is known, and all
+        arrays beside the network's.
 
     Raises
     ------
@@ -88,7 +100,8 @@ def load_network(
         The user's module cannot be imported, or breaks the contract.
     """
     file = weights_file(find_weights(weights))
-    header, state = load_weights(file, kind)
+    header, everything = load_weights(file, kind)
+    state, arrays = split_state(everything)
     name = header.model.get("name")
     if not isinstance(name, str):
         raise CheckpointError(f"the header of {file} has {quoted(name)} in place of a model's name")
@@ -105,7 +118,16 @@ def load_network(
             f"{excerpt(reason, 300)}"
         ) from error
     load_into(network, state, file)
-    return network.eval().to(device), header, file
+    known = None
+    if header.domain or arrays:
+        try:
+            known = Domain.from_parts(header.domain, arrays)
+            known.require(fingerprint, grouped=domain == "atoms")
+        except ValueError as error:
+            raise CheckpointError(
+                f"{file} is damaged: {error}; restore it or train again"
+            ) from error
+    return network.eval().to(device), header, file, known, arrays
 
 
 def _check_sizes(file: Path, header: Header, state: Mapping[str, Tensor]) -> None:

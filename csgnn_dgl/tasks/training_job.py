@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +12,16 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from csgnn_dgl.errors import ConfigError
-from csgnn_dgl.models.registry import find_class
+from csgnn_dgl._foreign import excerpt
+from csgnn_dgl.errors import ConfigError, CSGNNError
+from csgnn_dgl.models.registry import find_class, is_users_own
 from csgnn_dgl.tasks.callbacks import KeepWeights
 from csgnn_dgl.tasks.config import TrainingConfig
+from csgnn_dgl.tasks.device import choose_device
+from csgnn_dgl.tasks.domain import FEWEST_HELD_OUT
+from csgnn_dgl.tasks.files import is_out_of_memory
 from csgnn_dgl.tasks.history import History
+from csgnn_dgl.tasks.learned import Learned, save_learned
 from csgnn_dgl.tasks.loaders import batch_loader
 from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.seeds import derive_seed
@@ -108,6 +114,10 @@ class TrainingJob(ABC, Generic[Config, Data]):
     ) -> dict[str, Any]:
         """Draw plots with the saved weights; returns this target's entries of the summary."""
 
+    @abstractmethod
+    def learn(self, trained: Any) -> Learned:
+        """Learn from the validation samples what the saved network knows, and how wrong it is."""
+
     def check_memory(self) -> None:
         """Refuse a training that does not fit in memory, before data are read."""
 
@@ -115,7 +125,7 @@ class TrainingJob(ABC, Generic[Config, Data]):
         """Train in ``run``, from the beginning or from its last checkpoint."""
         config = self.config
         seed_weights(config.seed)
-        network = self.build()
+        network = self._built()
         if not any(parameter.requires_grad for parameter in network.parameters()):
             raise ConfigError(
                 f"the model {config.model} has no parameters that require gradients, so there is "
@@ -146,12 +156,42 @@ class TrainingJob(ABC, Generic[Config, Data]):
 
         done = fit(run, task, header, make_loaders, command=self.command, echo=echo)
         if done is not None:
-            self._summarise(run, header, *done)
+            self._summarise(run, header, *done, echo)
+
+    def _learn(self, run: RunDirectory, trained: Any, echo: Echo) -> dict[str, Any]:
+        """Put the domain and the calibration into the weights; returns entries of the summary."""
+        started = time.perf_counter()
+        if self.config.accelerator in ("auto", "gpu", "cuda"):
+            trained.model.to(choose_device("auto"))
+        learned = self.learn(trained)
+        trained.model.to("cpu")
+        save_learned(run.model, trained.header.kind, learned)
+        if learned.domain is None:
+            echo(
+                f"warning: {len(self.validation)} held-out samples are too few to learn what the "
+                f"model knows, so its predictions have no scores and no uncertainties; at least "
+                f"{FEWEST_HELD_OUT} are needed"
+            )
+        facts = {} if learned.domain is None else dict(learned.domain.facts)
+        return {**facts, "seconds": round(time.perf_counter() - started, 2)}
+
+    def _built(self) -> nn.Module:
+        try:
+            return self.build()
+        except (ValueError, RuntimeError, OverflowError) as error:
+            own = is_users_own(str(self.config.model))
+            if own or isinstance(error, CSGNNError) or is_out_of_memory(error):
+                raise
+            # Options that are each allowed, but not together, such as products beyond 64 bits.
+            raise ConfigError(
+                f"the model {self.config.model} cannot be made with these options: {excerpt(error)}"
+            ) from error
 
     def _summarise(
-        self, run: RunDirectory, header: Header, history: History, keep: KeepWeights
+        self, run: RunDirectory, header: Header, history: History, keep: KeepWeights, echo: Echo
     ) -> None:
         trained = self.load_trained(run)
+        domain = self._learn(run, trained, echo)
         own = self.report(run, trained, history, keep)
         seconds = history.table["seconds"]
         data = {key: header.data[key] for key in ("name", "source", "fingerprint")}
@@ -162,6 +202,7 @@ class TrainingJob(ABC, Generic[Config, Data]):
                 "model": self.config.model,
                 **own,
                 "data": {**data, **own["data"]},
+                "domain": domain,
                 "seed": self.config.seed,
                 "parameters": sum(p.numel() for p in trained.model.parameters()),
                 "epochs": len(history.rows),

@@ -26,13 +26,17 @@ __all__ = [
     "Header",
     "differences",
     "infinite",
+    "join_state",
     "load_into",
     "load_weights",
     "read_kind",
     "save_weights",
+    "split_state",
 ]
 
 _KEY = "csgnn_dgl"
+# Beginning of the names of tensors that describe the training data, not the network.
+_DOMAIN = "domain."
 # Entry of the header with the SHA-256 of all its other entries and of the tensors.
 _CHECKSUM = "checksum"
 
@@ -65,6 +69,12 @@ class Header:
     data
         The training data: name, source, fingerprint, and entries of the target, such as the up axis
         and points per cloud.
+    domain
+        The region of the training data (:class:`~csgnn_dgl.tasks.domain.Domain`) without its
+        arrays, which are tensors of the file; empty if it is unknown.
+    calibration
+        How far predictions on held-out data were wrong; its entries belong to the target. Empty if
+        it is unknown.
     schema
         Version of this header.
     versions
@@ -76,6 +86,8 @@ class Header:
     head: Mapping[str, Any] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
+    domain: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Mapping[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA_VERSION
     versions: Mapping[str, str] = field(default_factory=_versions)
 
@@ -272,6 +284,27 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None
             f"the weights in {path} are too large for the precision of the model: {wrong}; train "
             f"again"
         )
+
+
+def split_state(
+    state: Mapping[str, Tensor],
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Separate the tensors of the network from those of its domain, whose prefix is removed.
+
+    Examples
+    --------
+    >>> network, domain = split_state({"head.bias": torch.ones(1), "domain.mean": torch.ones(2)})
+    >>> list(network), list(domain)
+    (['head.bias'], ['mean'])
+    """
+    network = {name: tensor for name, tensor in state.items() if not name.startswith(_DOMAIN)}
+    domain = {name[len(_DOMAIN) :]: state[name] for name in state.keys() - network.keys()}
+    return network, domain
+
+
+def join_state(network: Mapping[str, Tensor], domain: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The opposite of :func:`split_state`."""
+    return {**network, **{_DOMAIN + name: tensor for name, tensor in domain.items()}}
 
 
 def differences(model: nn.Module, state: Mapping[str, Tensor]) -> str:

@@ -6,7 +6,7 @@ import json
 import multiprocessing
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from ase import Atoms, units
 
 from csgnn_dgl._files import atomic_write, atomic_write_json, resource_error
+from csgnn_dgl._foreign import check_file, excerpt, reading
 from csgnn_dgl._platform import usable_cores
 from csgnn_dgl.datasets.atoms.carbon import ALLOTROPES, allotrope
 from csgnn_dgl.errors import ConfigError, DataError, suggest
@@ -30,6 +31,7 @@ __all__ = [
     "CarbonRecipe",
     "Trajectory",
     "make_carbon",
+    "read_arrays",
     "read_trajectory",
 ]
 
@@ -38,6 +40,8 @@ Floats = npt.NDArray[np.float64]
 # 310 bins of 0.1 eV, as in the paper, starting below the lowest band of this model.
 CARBON_GRID = EnergyGrid(-26.0, 0.1, 310, "eV", "tight-binding reference")
 SMEARING = 0.2
+# Largest size of an unpacked archive: a multiple of the packed one, or this number of bytes.
+_EXPANDED, _EXPANDED_LEAST = 100, 2**26
 
 
 @dataclass(frozen=True)
@@ -213,17 +217,64 @@ def read_trajectory(path: Path) -> Trajectory:
     DataError
         The file is missing, damaged, or of another kind.
     """
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-            about = json.loads(str(content["about"]))
-            return Trajectory(**about, **{key: content[key] for key in _ARRAYS})
-    except FileNotFoundError:
-        raise DataError(f"there is no trajectory {path}") from None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path} is not a carbon trajectory, or is damaged ({error}); remove it and run "
-            f"csgnn-dgl data make carbon-tb again"
-        ) from error
+    advice = (
+        "it is no carbon trajectory, or damaged: remove it and run csgnn-dgl data make carbon-tb "
+        "again"
+    )
+    if not path.exists():
+        raise DataError(f"there is no trajectory {excerpt(path)}")
+    with reading(path, advice=advice):
+        arrays = read_arrays(path, (*_ARRAYS, "about"))
+        about = json.loads(str(arrays.pop("about")))
+        named = {key: about[key] for key in ("structure", "temperature", "split")}
+        _check_arrays(named, arrays)
+        return Trajectory(**named, **arrays)
+
+
+def read_arrays(path: Path, names: Sequence[str]) -> dict[str, Any]:
+    """Read arrays of numbers or text from an archive that the package wrote.
+
+    To be called inside :func:`~csgnn_dgl._foreign.reading`.
+
+    Raises
+    ------
+    DataError
+        The archive declares more than its bytes can hold, or lacks an array.
+    """
+    size = check_file(path)
+    # For other files, numpy would advise to load them unsafely.
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{excerpt(path)} is damaged, or no archive of numpy (.npz)")
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+        declared = sum(entry.file_size for entry in content.zip.infolist())
+        # No compression of this format reaches more.
+        if declared > max(_EXPANDED * size, _EXPANDED_LEAST):
+            raise DataError(
+                f"{excerpt(path)} has {size} bytes, but declares {declared} when unpacked"
+            )
+        return {name: content[name] for name in names}
+
+
+def _check_arrays(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+    positions = arrays["positions"]
+    if positions.ndim != 3 or positions.shape[2] != 3 or 0 in positions.shape:
+        raise ValueError(f"positions have shape {positions.shape}, not (n, N, 3)")
+    count = len(positions)
+    shapes = {"cell": (3, 3), "pbc": (3,), "dos": (count, CARBON_GRID.size)}
+    shapes |= {"band_energy": (count,), "fermi_level": (count,)}
+    for name, array in arrays.items():
+        if name in shapes and array.shape != shapes[name]:
+            raise ValueError(f"{name} has shape {array.shape}, but {shapes[name]} is expected")
+        if array.dtype.kind != ("b" if name == "pbc" else "f"):
+            raise ValueError(f"{name} is of the type {array.dtype}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} holds values that are NaN or infinite")
+    temperature = about["temperature"]
+    if not isinstance(temperature, int | float) or isinstance(temperature, bool):
+        raise ValueError(f"temperature is {excerpt(repr(temperature), 40)}")
+    for key in ("structure", "split"):
+        if not isinstance(about[key], str):
+            raise ValueError(f"{key} is {excerpt(repr(about[key]), 40)}")
 
 
 def _job(recipe: CarbonRecipe, path: Path, job: tuple[str, float, str, int]) -> Path:
@@ -334,12 +385,11 @@ def _check_recipe(recipe: CarbonRecipe, destination: Path) -> None:
             )
         atomic_write_json(path, wanted)
         return
-    try:
+    check_file(path)
+    with reading(path, advice="restore it, or name another folder"):
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} cannot be read ({error}); restore it, or name another folder"
-        ) from error
+        if not isinstance(found, dict):
+            raise ValueError(f"it holds a {type(found).__name__}, not named entries {{…}}")
     if found != wanted:
         differing = sorted(k for k in wanted if found.get(k) != wanted[k])
         raise DataError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from csgnn_dgl._files import atomic_write, resource_error
+from csgnn_dgl._foreign import excerpt, reading
 from csgnn_dgl.datasets.atoms.carbon_md import (
     CARBON_GRID,
     SMEARING,
     Trajectory,
+    read_arrays,
     read_trajectory,
     run_in_processes,
 )
@@ -82,20 +83,17 @@ def read_projected(path: Path, trajectory: Trajectory) -> npt.NDArray[np.float16
     DataError
         The file is damaged, or belongs to another trajectory.
     """
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-            curves = content["dos"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path} is damaged ({error}); remove it and run csgnn-dgl data make carbon-tb "
-            f"--projected again"
-        ) from error
+    advice = "remove it and run csgnn-dgl data make carbon-tb --projected again"
+    with reading(path, advice=advice):
+        curves = read_arrays(path, ("dos",))["dos"]
+        if curves.dtype.kind != "f":
+            raise ValueError(f"dos is of the type {curves.dtype}")
     expected = (*trajectory.positions.shape[:2], CARBON_GRID.size)
     mean = curves.mean(axis=1, dtype=np.float32) if curves.shape == expected else None
     # Half precision keeps only three digits.
-    if mean is None or np.abs(mean - trajectory.dos).max() > 2e-3:
+    if mean is None or not np.abs(mean - trajectory.dos).max() <= 2e-3:
         raise DataError(
-            f"{path} does not belong to {path.parent.parent / path.name}; "
-            f"remove it and run csgnn-dgl data make carbon-tb --projected again"
+            f"{excerpt(path)} does not belong to {excerpt(path.parent.parent / path.name)}; "
+            f"{advice}"
         )
     return np.asarray(curves, dtype=np.float16)

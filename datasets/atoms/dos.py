@@ -42,6 +42,9 @@ class DOSRecord(AtomRecord):
     atom_dos
         Curves of the single atoms (projected density of states), if known, shape ``(N, E)``. Their
         mean is ``dos``. Any floating type, since the array may be large.
+    gap
+        Gap of the eigenvalues [unit of energy], if known. The gap of a curve is another quantity
+        (:func:`csgnn_dgl.physics.band_gap`).
 
     Raises
     ------
@@ -65,6 +68,7 @@ class DOSRecord(AtomRecord):
         band_energy: float | None = None,
         fermi_level: float | None = None,
         atom_dos: npt.NDArray[np.floating[Any]] | None = None,
+        gap: float | None = None,
     ) -> None:
         given: Mapping[str, Any] = {
             "dos": dos,
@@ -72,6 +76,7 @@ class DOSRecord(AtomRecord):
             "band_energy": band_energy,
             "fermi_level": fermi_level,
             "atom_dos": atom_dos,
+            "gap": gap,
         }
         targets = {key: value for key, value in given.items() if value is not None}
         super().__init__(atoms, name, group, targets)
@@ -115,6 +120,11 @@ class DOSRecord(AtomRecord):
         return self.targets.get("atom_dos")
 
     @property
+    def gap(self) -> float | None:
+        """Gap of the eigenvalues [unit of energy]."""
+        return self.targets.get("gap")
+
+    @property
     def labels(self) -> tuple[npt.NDArray[Any], ...]:
         # The other values follow from the curve, so data sets with the same curves are the same.
         return (self.dos,)
@@ -154,6 +164,7 @@ class DOSDataset(AtomDataset[DOSRecord]):
             Target("electrons", "1/atom", description="electrons", required=False),
             Target("band_energy", f"{energy}/atom", description="band energy", required=False),
             Target("fermi_level", energy, description="Fermi level", required=False),
+            Target("gap", energy, description="gap of the eigenvalues", required=False),
             Target("atom_dos", self.dos_unit, "atom", (size,), "curves of atoms", required=False),
         )
         # The class is frozen, so the field must be set in the way that dataclasses do it.
@@ -202,6 +213,12 @@ class DOSDataset(AtomDataset[DOSRecord]):
         projected = sum(record.atom_dos is not None for record in self.records)
         if projected:
             lines.append(f"{projected} structures have curves of their atoms, too")
+        gaps = [record.gap for record in self.records if record.gap is not None]
+        if gaps:
+            lines.append(
+                f"gaps of the eigenvalues of {len(gaps)} structures: {min(gaps):.2f} to "
+                f"{max(gaps):.2f} {grid.unit}; {sum(gap == 0 for gap in gaps)} without gap"
+            )
         return lines
 
     def _electrons(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from csgnn_dgl._foreign import check_file, excerpt, reading
 from csgnn_dgl.datasets.atoms.carbon_md import CARBON_GRID, Trajectory, read_trajectory
 from csgnn_dgl.datasets.atoms.carbon_projected import projected_path, read_projected
 from csgnn_dgl.datasets.atoms.dos import DOSDataset, DOSRecord
@@ -113,7 +114,7 @@ def _load(path: Path, name: str, source: str) -> DOSDataset:
 
 def _arrays(file: Path, meanings: Mapping[str, str]) -> dict[str, str | None]:
     """The arrays of an archive, with their uses."""
-    with file.open("rb") as opened, np.load(opened, allow_pickle=False) as content:
+    with reading(file), file.open("rb") as opened, np.load(opened, allow_pickle=False) as content:
         return {name: meanings.get(name) for name in content.files}
 
 
@@ -123,22 +124,11 @@ def _add(
     trajectory: Trajectory,
     shares: npt.NDArray[np.float16] | None,
 ) -> None:
-    count, n_atoms = trajectory.positions.shape[:2]
-    shapes = {
-        "dos": (count, CARBON_GRID.size),
-        "band_energy": (count,),
-        "fermi_level": (count,),
-        "positions": (count, n_atoms, 3),
-    }
-    for key, shape in shapes.items():
-        values = getattr(trajectory, key)
-        if values.shape != shape:
-            raise DataError(f"{key} has shape {values.shape}, but {shape} is expected")
-        if not np.isfinite(values).all():
-            raise DataError(f"{key} holds values that are NaN or infinite")
     if trajectory.split not in _SPLITS:
-        raise DataError(f"its split is {trajectory.split!r}, but it must be train or test")
-    for index in range(count):
+        raise DataError(
+            f"its split is {excerpt(repr(trajectory.split), 40)}, but it must be train or test"
+        )
+    for index in range(len(trajectory)):
         record = DOSRecord(
             trajectory.atoms(index),
             trajectory.dos[index].astype(np.float64),
@@ -154,9 +144,11 @@ def _add(
 
 def _read_recipe(path: Path) -> tuple[dict[str, Any], set[str]]:
     """The content of the recipe, and the names of the files that belong to it."""
-    try:
+    check_file(path)
+    with reading(path, advice="it is no recipe of csgnn-dgl data make carbon-tb, or damaged"):
         recipe: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        kinds = product(recipe["structures"], recipe["temperatures"], _SPLITS)
+        structures, temperatures = recipe["structures"], recipe["temperatures"]
+        if not (isinstance(structures, list) and isinstance(temperatures, list)):
+            raise ValueError("structures and temperatures should be lists")
+        kinds = product(structures, temperatures, _SPLITS)
         return recipe, {f"{name}-{degrees:g}K-{split}.npz" for name, degrees, split in kinds}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is not a recipe, or cannot be read ({error!r})") from error

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from csgnn_dgl._foreign import excerpt
 from csgnn_dgl.datasets.atoms.atom_curves import fitted_curves
 from csgnn_dgl.datasets.atoms.dos import DOSDataset, DOSRecord
 from csgnn_dgl.datasets.atoms.gathering import Entry, Remark, parse_number
 from csgnn_dgl.datasets.atoms.grid_file import GridFile
 from csgnn_dgl.datasets.atoms.numbers_in_text import parse_numbers
 from csgnn_dgl.errors import DataError
-from csgnn_dgl.physics import EnergyGrid, cumulative
+from csgnn_dgl.physics import EnergyGrid, find_levels, level_range
 
 __all__ = ["DOSLabels", "checked_curve"]
 
@@ -25,6 +26,9 @@ Floats = npt.NDArray[np.float64]
 _DIP = 0.05
 # Share of the electrons that a curve may lack because of rounding and broadening.
 _LACK = 0.005
+# Largest difference between the Fermi level of a file and that of its curve, in steps, and number
+# of electrons by which the latter may be off [1/atom].
+_STEPS, _SLACK = 2.0, 0.02
 
 _COLUMNS = {
     "dos": "density of states",
@@ -35,6 +39,8 @@ _COLUMNS = {
     "electrons_per_atom": "electrons per atom",
     "band_energy_per_atom": "band energy",
     "fermi_level": "Fermi level",
+    "gap": "gap of the eigenvalues",
+    "dos_gap": "gap of the curve, for readers",
 }
 _ATOM_COLUMNS = {"pdos": "curves of single atoms"}
 
@@ -88,8 +94,9 @@ class DOSLabels:
 
     Columns of structures are ``dos`` (one value for each energy, NaN where it is not defined);
     ``name`` or ``id``; ``group``; ``electrons`` of the structure or ``electrons_per_atom``;
-    ``band_energy_per_atom`` and ``fermi_level`` [unit of the energies]. The column of atoms is
-    ``pdos``, the curve of each atom with one value for each energy.
+    ``band_energy_per_atom``, ``fermi_level`` and ``gap`` (of the eigenvalues) [unit of the
+    energies]. A Fermi level is kept; if the curve has another one, there is a warning that gives
+    both. The column of atoms is ``pdos``, the curve of each atom with one value for each energy.
 
     Parameters
     ----------
@@ -130,15 +137,22 @@ class DOSLabels:
         electrons = self._electrons(entry)
         if electrons is not None:
             electrons = self._checked_electrons(curve, electrons, entry.name, remark)
+        level = parse_number(values, "fermi_level")
+        if level is not None and electrons is not None and self.about.quantity == "electronic":
+            self._compare_levels(curve, electrons, level, entry.name, remark)
+        gap = parse_number(values, "gap")
+        if gap is not None and gap < 0:
+            raise DataError(f"gap is {gap:g}; it cannot be negative")
         record = DOSRecord(
             atoms,
             curve,
             entry.name,
-            str(values.get("group", "all")),
+            excerpt(values.get("group", "all"), 80),
             electrons,
             parse_number(values, "band_energy_per_atom"),
-            parse_number(values, "fermi_level"),
+            level,
             self._atom_dos(entry, curve, remark),
+            gap,
         )
         if corrected:
             remark("small negative values were set to zero", entry.name)
@@ -174,10 +188,10 @@ class DOSLabels:
         if np.isnan(curve).any():
             return electrons
         grid = self.about.grid
-        states = float(cumulative(curve, grid)[-1])
+        states, stop = float(curve.sum() * grid.step), grid.stop + grid.step / 2
         if states < electrons * (1 - _LACK):
             raise DataError(
-                f"the curve holds {states:.4g} states per atom up to {grid.stop:g} {grid.unit}, "
+                f"the curve holds {states:.4g} states per atom up to {stop:g} {grid.unit}, "
                 f"but there are {electrons:.4g} electrons: the Fermi level lies above the "
                 f"energies, or the curve has another unit"
             )
@@ -188,6 +202,23 @@ class DOSLabels:
                 name,
             )
         return min(states, electrons)
+
+    def _compare_levels(
+        self, curve: Floats, electrons: float, level: float, name: str, remark: Remark
+    ) -> None:
+        """Warn if the Fermi level of the file is not one of the curve; in a gap, any level is."""
+        if np.isnan(curve).any():
+            return
+        grid = self.about.grid
+        low, high = level_range(curve, grid, electrons, min(0.005 * electrons, _SLACK))
+        if low - _STEPS * grid.step <= level <= high + _STEPS * grid.step:
+            return
+        own = find_levels(curve, grid, electrons).fermi_level
+        remark(
+            "the Fermi level in the file differs from that of the curve and its electrons; that of "
+            "the file was kept",
+            f"{name}: {level:.3f} in the file, {own:.3f} {grid.unit} by the curve",
+        )
 
     def _atom_dos(
         self, entry: Entry, curve: Floats, remark: Remark
@@ -216,7 +247,10 @@ def _curve(values: Mapping[str, Any]) -> Floats:
         raise DataError("the frame has no dos")
     if isinstance(value, str):
         return parse_numbers(value.split())
-    try:
-        return np.asarray(value, dtype=np.float64).reshape(-1)
-    except (TypeError, ValueError):
-        raise DataError(f"dos is {str(value)[:40]!r}, not numbers") from None
+    given = np.asarray(value)
+    # Truth values and complex numbers would be converted without a word.
+    if given.dtype.kind not in "iuf":
+        raise DataError(f"dos is {excerpt(repr(value), 60)}, not numbers")
+    if given.ndim > 1 and max(given.shape) != given.size:
+        raise DataError(f"dos has shape {given.shape}, but one value for each energy is expected")
+    return given.astype(np.float64).reshape(-1)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from ase import Atoms
 
+from csgnn_dgl._foreign import check_file, reading
 from csgnn_dgl.datasets.atoms.dos import DOSDataset, DOSRecord
 from csgnn_dgl.datasets.atoms.dos_labels import DOSLabels
 from csgnn_dgl.datasets.atoms.gathering import Entry, Gathering, Split
@@ -142,12 +143,11 @@ def _meanings(columns: int) -> dict[str, str | None]:
 
 def _read_curve(path: Path) -> tuple[Floats, int]:
     """Read the curve of a file, and count the columns of the file."""
-    try:
+    if not path.exists():
+        raise DataError(f"there is no {path.name}: a structure without its label")
+    check_file(path)
+    with reading(path.name):
         lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise DataError(f"there is no {path.name}: a structure without its label") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path.name} cannot be read ({error})") from error
     rows, columns = [], 0
     for number, line in enumerate(lines, start=1):
         words = line.split()

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from ase import Atoms
 
+from csgnn_dgl._foreign import excerpt, reading
 from csgnn_dgl.datasets.atoms.base import AtomDataset, AtomRecord, RecordError, Rejected, Target
 from csgnn_dgl.datasets.columns import Column, ColumnCount, meant_column
 from csgnn_dgl.errors import DataError, StructureError
@@ -133,10 +134,13 @@ class PlainLabels:
 
 
 def _floats(name: str, value: Any) -> npt.NDArray[np.float64]:
-    try:
-        return np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise DataError(f"{name} is {str(value)[:40]!r}, not numbers") from None
+    with reading(name):
+        given = np.asarray(value)
+        if given.dtype.kind in "SUO":  # numbers as text, such as those of a table
+            given = given.astype(np.float64)
+    if given.dtype.kind not in "iuf":
+        raise DataError(f"{name} is {excerpt(repr(value), 60)}, not numbers")
+    return given.astype(np.float64)
 
 
 def parse_number(values: Mapping[str, Any], key: str) -> float | None:
@@ -156,11 +160,14 @@ def parse_number(values: Mapping[str, Any], key: str) -> float | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     try:
-        number = float(value)
-    except (TypeError, ValueError):
+        # float() would take True for 1.
+        number = np.nan if isinstance(value, bool | np.bool_) else float(value)
+    except (TypeError, ValueError, OverflowError):
         number = np.nan
     if not np.isfinite(number):
-        raise DataError(f"{key} is {value!r}, not a number; leave it out where it is not known")
+        raise DataError(
+            f"{key} is {excerpt(repr(value), 60)}, not a number; leave it out where it is not known"
+        )
     return number
 
 

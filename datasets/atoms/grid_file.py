@@ -12,6 +12,7 @@ from ase import Atoms
 from ase.data import atomic_numbers
 
 from csgnn_dgl._files import atomic_write_json
+from csgnn_dgl._foreign import check_file, excerpt, reading
 from csgnn_dgl.datasets.columns import Column
 from csgnn_dgl.errors import CSGNNError, DataError, nearest_name
 from csgnn_dgl.physics import EnergyGrid
@@ -19,6 +20,10 @@ from csgnn_dgl.physics import EnergyGrid
 __all__ = ["GRID_FILE", "GridFile", "read_grid_file", "write_grid_file"]
 
 GRID_FILE = "grid.json"
+# Largest number of energies. Each curve has as many values.
+_LARGEST = 100_000
+# Larger numbers are neither energies nor electrons.
+_TOO_LARGE = 10**12
 _ENERGIES = ("energies", "start", "step", "size")
 _SYNONYMS = {"units": "unit", "energy_unit": "unit", "normalization": "normalisation"}
 _KEYS = (
@@ -124,9 +129,9 @@ def read_grid_file(path: Path) -> GridFile:
             continue
         nearest = nearest_name(key, _KEYS)
         hint = f"is {nearest!r} meant?" if nearest else ""
-        columns.append(Column(path.name, key, None, hint))
+        columns.append(Column(path.name, excerpt(key, 60), None, hint))
         notes.append(
-            f"{path.name} has an unknown entry {key!r}, which was ignored"
+            f"{path.name} has an unknown entry {excerpt(repr(key), 60)}, which was ignored"
             f"{f' ({hint})' if hint else ''}"
         )
     said = {_SYNONYMS.get(key, key): value for key, value in said.items()}
@@ -182,25 +187,40 @@ def write_grid_file(path: Path, content: GridFile) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    shown = excerpt(path)
+    if not path.exists():
         raise DataError(
-            f"there is no {path.name} in {path.parent}; it gives the energies of the curves: "
-            f'{{"quantity": "electronic", "start": -10.0, "step": 0.1, "size": 201, "unit": "eV", '
-            f'"zero": "Fermi level", "dos_unit": "states/eV/atom"}}'
-        ) from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is not JSON, or cannot be read ({error})") from error
+            f"there is no {path.name} in {excerpt(path.parent)}; it gives the energies of the "
+            f'curves: {{"quantity": "electronic", "start": -10.0, "step": 0.1, "size": 201, '
+            f'"unit": "eV", "zero": "Fermi level", "dos_unit": "states/eV/atom"}}'
+        )
+    check_file(path)
+    try:
+        with reading(path):
+            said = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
+    except DataError as error:
+        if isinstance(error.__cause__, json.JSONDecodeError):
+            raise DataError(f"{shown} is not JSON ({error.__cause__})") from error
+        raise
     if not isinstance(said, dict):
-        raise DataError(f"{path} holds a {type(said).__name__}, not named entries {{…}}")
+        raise DataError(f"{shown} holds a {type(said).__name__}, not named entries {{…}}")
     return said
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a dictionary, and refuse keys that are given twice."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the entry {excerpt(repr(key), 60)} is given twice")
+        found[key] = value
+    return found
 
 
 def _text(said: dict[str, Any], key: str, path: Path) -> str | None:
     value = said.get(key)
     if value is not None and not isinstance(value, str):
-        raise DataError(f"{path}: {key} is {value!r}; it must be text")
+        raise DataError(f"{path}: {key} is {excerpt(repr(value), 60)}; it must be text")
     return value.strip() or None if value else None
 
 
@@ -214,7 +234,9 @@ def _quantity(said: dict[str, Any], unit: str | None, path: Path, notes: list[st
         ]
         if len(found) == 1:
             return found[0]
-        raise DataError(f'{path}: quantity is {text!r}; say "electronic" or "phonon"')
+        raise DataError(
+            f'{path}: quantity is {excerpt(repr(text), 60)}; say "electronic" or "phonon"'
+        )
     by_unit = {"ev": "electronic", "cm^-1": "phonon", "cm-1": "phonon", "thz": "phonon"}
     guess = by_unit.get((unit or "").lower())
     if guess is None:
@@ -236,7 +258,10 @@ def _dos_unit(said: dict[str, Any], path: Path, notes: list[str]) -> tuple[str, 
         if unit.lower().endswith(ending):
             return unit[: -len(ending)] + "/atom", True
     if not unit.lower().endswith(("/atom", " per atom")) and "arb" not in unit.lower():
-        notes.append(f"dos_unit is {unit!r}, neither per atom nor per cell; per atom was assumed")
+        notes.append(
+            f"dos_unit is {excerpt(repr(unit), 60)}, neither per atom nor per cell; per atom was "
+            f"assumed"
+        )
     return unit, False
 
 
@@ -244,7 +269,10 @@ def _grid(said: dict[str, Any], path: Path, unit: str, zero: str) -> EnergyGrid:
     try:
         if "energies" in said:
             try:
-                energies = np.asarray(said["energies"], dtype=np.float64)
+                energies = np.asarray(said["energies"])
+                # Texts, truth values and integers of more than 64 bits are none.
+                if energies.dtype.kind not in "iuf":
+                    raise ValueError
             except (TypeError, ValueError):
                 raise DataError("energies are not all numbers") from None
             grid = EnergyGrid.from_energies(energies, unit=unit, zero=zero)
@@ -259,8 +287,10 @@ def _grid(said: dict[str, Any], path: Path, unit: str, zero: str) -> EnergyGrid:
                 f"and size ({', '.join(missing)} missing)"
             )
         start, step, size = (_number(said, key) for key in _ENERGIES[1:])
-        if size != int(size):
-            raise DataError(f"size is {size}; it must be a whole number")
+        if size != int(size) or not 2 <= size <= _LARGEST:
+            raise DataError(
+                f"size is {size:g}; it must be a whole number, at least 2 and at most {_LARGEST}"
+            )
         return EnergyGrid(start, step, int(size), unit, zero)
     except CSGNNError as error:
         raise DataError(f"{path}: {error}") from error
@@ -268,8 +298,13 @@ def _grid(said: dict[str, Any], path: Path, unit: str, zero: str) -> EnergyGrid:
 
 def _number(said: dict[str, Any], key: str) -> float:
     value = said[key]
-    if not isinstance(value, int | float) or isinstance(value, bool) or not np.isfinite(value):
-        raise DataError(f"{key} is {value!r}; it must be a number")
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise DataError(f"{key} is {excerpt(repr(value), 60)}; it must be a number")
+    # An integer of JSON may have any number of digits.
+    if isinstance(value, int) and abs(value) >= _TOO_LARGE:
+        raise DataError(f"{key} has {len(f'{abs(value):x}')} hexadecimal digits; it is too large")
+    if not abs(value) < _TOO_LARGE:
+        raise DataError(f"{key} is {value:g}; it must be a number, and less than {_TOO_LARGE:g}")
     return float(value)
 
 
@@ -279,12 +314,20 @@ def _electrons(said: dict[str, Any], path: Path) -> dict[str, float] | None:
         return None
     if not isinstance(given, dict):
         raise DataError(
-            f'{path}: electrons is {given!r}; give electrons per atom by element, as {{"C": 4}}'
+            f"{path}: electrons is {excerpt(repr(given), 60)}; give electrons per atom by element, "
+            f'as {{"C": 4}}'
         )
     for symbol in given:
         if symbol not in atomic_numbers or symbol == "X":
-            raise DataError(f"{path}: electrons are given for {symbol!r}, which is not an element")
+            raise DataError(
+                f"{path}: electrons are given for {excerpt(repr(symbol), 60)}, which is not an "
+                f"element"
+            )
     try:
-        return {symbol: _number(given, symbol) for symbol in given}
+        counts = {symbol: _number(given, symbol) for symbol in given}
     except DataError as error:
         raise DataError(f"{path}: electrons of {error}") from error
+    for symbol, count in counts.items():
+        if count < 0:
+            raise DataError(f"{path}: electrons of {symbol} is {count:g}; it cannot be negative")
+    return counts

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from csgnn_dgl._foreign import excerpt
+from csgnn_dgl._foreign import check_file, excerpt, reading
 from csgnn_dgl.datasets.atoms.atom_arrays import AtomArrays
 from csgnn_dgl.datasets.atoms.gathering import Entry, Gathering, Split
 from csgnn_dgl.datasets.atoms.numbers_in_text import parse_numbers
@@ -114,7 +114,7 @@ def _gather_rows(
             if layout.named:
                 continue
         name = words[0]
-        where = f"{file.name} row {number} ({', '.join((name, *layout.label(words)))})"
+        where = excerpt(f"{file.name} row {number} ({', '.join((name, *layout.label(words)))})")
         try:
             if name in seen:
                 raise DataError("the file was named in a row before")
@@ -197,14 +197,12 @@ def _layout(first: Sequence[str], gathering: Gathering[Any]) -> _Layout:
 
 def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield number and cells of each row that is not empty."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            for number, cells in enumerate(csv.reader(lines), start=1):
-                words = [cell.strip() for cell in cells]
-                if any(words):
-                    yield number, words
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{file} cannot be read ({error})") from error
+    check_file(file)
+    with reading(file), file.open(encoding="utf-8-sig", newline="") as lines:
+        for number, cells in enumerate(csv.reader(lines), start=1):
+            words = [cell.strip() for cell in cells]
+            if any(words):
+                yield number, words
 
 
 def _is_header(name: str, values: Sequence[str]) -> bool:

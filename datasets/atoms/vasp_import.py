@@ -16,12 +16,15 @@ import numpy.typing as npt
 from ase import Atoms
 
 from csgnn_dgl._files import resource_error
+from csgnn_dgl._foreign import excerpt, reading
 from csgnn_dgl.datasets.atoms.base import Rejected
 from csgnn_dgl.datasets.atoms.grid_file import GRID_FILE, GridFile, write_grid_file
 from csgnn_dgl.datasets.atoms.vasp import VaspRun, find_runs, read_run
+from csgnn_dgl.datasets.atoms.vasp_run import FEW
 from csgnn_dgl.datasets.isolation import read_each
-from csgnn_dgl.errors import ConfigError, DataError, suggest
-from csgnn_dgl.physics import EnergyGrid
+from csgnn_dgl.errors import ConfigError, DataError, StructureError, suggest
+from csgnn_dgl.mapping import find_neighbors
+from csgnn_dgl.physics import EnergyGrid, band_gap, fermi_level, states_below
 
 __all__ = ["VaspImport", "Zero", "energy_window", "import_vasp"]
 
@@ -29,10 +32,16 @@ Floats = npt.NDArray[np.float64]
 Zero = Literal["fermi", "as-given"]
 
 _ZEROS = {"fermi": "Fermi level", "as-given": "VASP's own zero, the mean potential of the cell"}
-# Number of states that is treated as zero.
-_FEW = 1e-3
-# Largest relative difference between the number of electrons and the states of the curve.
-_CLOSE = 0.02
+# Largest relative difference between NELECT and the states up to the file's Fermi level, and the
+# range around that level in which they are compared [eV].
+_CLOSE = 0.005
+_NEAR_LEVEL = 0.05
+# Number of standard deviations that broadening reaches.
+_REACH = 3.0
+# Largest density of states in a gap [states/eV/atom], as in csgnn_dgl.physics.find_levels.
+_NO_STATES = 0.01
+# Cutoff of a search for neighbours that only detects impossible structures [Å].
+_NEAR = 0.2
 
 
 @dataclass(frozen=True)
@@ -101,9 +110,14 @@ def import_vasp(
 ) -> VaspImport:
     """Read calculations, and write ``train.extxyz`` and ``grid.json`` for them.
 
-    With a ``window``, each value is the mean of the curve over its bin, so that the number of
-    states stays the same. Bins outside the energies of a calculation are nan, but bins below them
-    are zero if the curve begins with zero.
+    Each value is the mean of the curve over its bin, so that the number of states stays the same
+    (the convention of :mod:`csgnn_dgl.physics.filling`). Bins outside the energies of a calculation
+    are nan, but bins below them are zero if the curve begins with zero. Electrons are those above
+    the lower end of the first bin. The file's own Fermi level is kept; if ``NELECT`` electrons fill
+    the curve up to another energy, a note gives both.
+
+    ``gap`` of a frame is the gap of the eigenvalues. Where the file has none, ``dos_gap`` is that
+    of its curve, the range with less than 0.01 states/eV/atom.
 
     Parameters
     ----------
@@ -114,7 +128,8 @@ def import_vasp(
         Folder to make; an existing one must be empty.
     window
         Common energies [eV, from the zero chosen]. With None, the energies of the calculations are
-        kept, and must all be equal.
+        kept, and must all be equal; they are the centres of VASP's intervals, half a step below the
+        energies that it prints.
     zero
         The ``"fermi"`` level of each calculation, or ``"as-given"``.
     width
@@ -141,34 +156,50 @@ def import_vasp(
     _check_absent(destination)
     runs: dict[str, VaspRun] = {}
     rejected: list[Rejected] = []
-    listed = _listed(paths, rejected)
+
+    def refuse(name: str, error: DataError) -> None:
+        if strict:
+            raise DataError(f"{name}: {error}") from error
+        rejected.append(Rejected(name, str(error)))
+
+    listed = _listed(paths)
     files = [file for _, file in listed if isinstance(file, Path)]
     with contextlib.closing(read_each(partial(_read_with_zero, zero=zero), files)) as contents:
         for name, file in listed:
             found = next(contents) if isinstance(file, Path) else file
             if isinstance(found, VaspRun):
                 runs[name] = found
-            elif strict:
-                raise DataError(f"{name}: {found}") from found
             else:
-                rejected.append(Rejected(name, str(found)))
+                refuse(name, found)
             progress(name)
     if not runs:
-        first = "; ".join(f"{entry.name}: {entry.reason}" for entry in rejected[:3])
-        raise DataError(f"none of the {len(rejected)} calculations can be used. {first}")
-    notes = [f"{name}: {note}" for name, run in runs.items() for note in run.notes]
+        raise _none_left(rejected)
+    notes: list[str] = []
+    imported: list[str] = []
     grid = _common_grid(runs) if window is None else replace(window, zero=_ZEROS[zero])
-    frames = []
+    frames: list[Atoms] = []
     for name, run in runs.items():
-        own, more = _frame(run, name, grid, window is not None, width, zero)
+        try:
+            own, more = _frame(run, name, grid, window is not None, width)
+        except DataError as error:
+            refuse(name, error)
+            continue
         frames.append(own)
-        notes += [f"{name}: {note}" for note in more]
+        imported.append(name)
+        notes += [f"{name}: {note}" for note in (*run.notes, *more)]
+    if not frames:
+        raise _none_left(rejected)
     broadening = f", broadened by {width:g} eV" if width else ""
     about = GridFile(
         grid, "electronic", "states/eV/atom", source=f"{len(frames)} VASP runs{broadening}"
     )
     _write(destination, frames, about)
-    return VaspImport(destination, tuple(runs), tuple(rejected), tuple(notes))
+    return VaspImport(destination, tuple(imported), tuple(rejected), tuple(notes))
+
+
+def _none_left(rejected: list[Rejected]) -> DataError:
+    first = "; ".join(f"{entry.name}: {entry.reason}" for entry in rejected[:3])
+    return DataError(f"none of the {len(rejected)} calculations can be used. {first}")
 
 
 def _check_absent(destination: Path) -> None:
@@ -180,26 +211,35 @@ def _check_absent(destination: Path) -> None:
         )
 
 
-def _listed(paths: Sequence[Path], rejected: list[Rejected]) -> list[tuple[str, Path | DataError]]:
+def _listed(paths: Sequence[Path]) -> list[tuple[str, Path | DataError]]:
     """Name and file of each calculation without repetition, or an error in place of the file."""
     found: list[tuple[str, Path | DataError]] = []
     seen: set[Path] = set()
+
+    def unreadable(problem: OSError) -> None:
+        name = excerpt(problem.filename or path)
+        found.append((name, DataError(f"the folder cannot be read: {problem.strerror}")))
+
     for path in paths:
         try:
-            files = find_runs(path)
+            with reading(path):
+                for file in find_runs(path, unreadable):
+                    if file.resolve() not in seen:
+                        seen.add(file.resolve())
+                        # All files have the same name, so the folder names the calculation.
+                        found.append((excerpt(file if file == path else file.parent), file))
         except DataError as error:
-            found.append((str(path), error))
-            continue
-        for file in files:
-            if file.resolve() not in seen:
-                seen.add(file.resolve())
-                # All files have the same name, so the folder names the calculation.
-                found.append((str(file if path.is_file() else file.parent), file))
+            found.append((excerpt(path), error))
     return found
 
 
 def _read_with_zero(file: Path, zero: Zero) -> VaspRun:
     run = read_run(file)
+    try:
+        # Structures that training would reject are refused here.
+        find_neighbors([run.atoms], _NEAR)
+    except StructureError as error:
+        raise DataError(error.problem) from error
     if zero == "as-given":
         return replace(run, grid=run.grid.shifted(0.0, _ZEROS[zero]))
     return replace(run, grid=run.grid.shifted(-run.fermi_level, _ZEROS[zero]), fermi_level=0.0)
@@ -224,30 +264,42 @@ def _common_grid(runs: dict[str, VaspRun]) -> EnergyGrid:
 
 
 def _frame(
-    run: VaspRun, name: str, grid: EnergyGrid, onto: bool, width: float, zero: Zero
+    run: VaspRun, name: str, grid: EnergyGrid, onto: bool, width: float
 ) -> tuple[Atoms, list[str]]:
-    n_atoms, notes = len(run.atoms), []
+    n_atoms, notes = len(run.atoms), list[str]()
     atoms = run.atoms.copy()
-    if onto:
-        dos = _rebinned(_differences(run), run, grid, width)
-        if grid.step < run.grid.step * (1 - 1e-6):
-            notes.append(f"its own energies are coarser, {run.grid.step:.4g} eV apart")
-        undefined = int(np.isnan(dos).sum())
-        if undefined:
-            notes.append(f"{undefined} of {grid.size} energies lie outside its own; nan there")
-    else:
-        dos = _smoothed(run.dos, run.grid, width)
+    smooth = _smoothed(run.dos, run.grid, width)
+    dos = _rebinned(smooth, run, grid, width)
+    if onto and grid.step < run.grid.step * (1 - 1e-6):
+        notes.append(f"its own energies are coarser, {run.grid.step:.4g} eV apart")
+    undefined = int(np.isnan(dos).sum())
+    if undefined == grid.size:
+        raise DataError("none of the energies asked for are among its own")
+    if undefined:
+        near = f", or within {_REACH * width:g} eV of their ends," if width else ""
+        notes.append(f"{undefined} of {grid.size} energies lie outside its own{near}; nan there")
     if run.pdos is not None:
         curves = [
-            _rebinned(curve, run, grid, width) if onto else _smoothed(curve, run.grid, width)
-            for curve in run.pdos
+            _rebinned(_smoothed(curve, run.grid, width), run, grid, width) for curve in run.pdos
         ]
         atoms.arrays["pdos"] = np.array(curves)
-    electrons = _electrons(run, grid, notes)
     atoms.info = {"name": name, "dos": dos / n_atoms, "fermi_level": run.fermi_level}
+    electrons = _electrons(run, notes)
     if electrons is not None:
-        atoms.info["electrons"] = electrons
+        counted = _within(electrons, smooth, run, grid, notes)
+        if counted is not None:
+            atoms.info["electrons"] = counted
+        if run.gap is None:
+            atoms.info["dos_gap"] = _dos_gap(run, electrons)
+    if run.gap is not None:
+        atoms.info["gap"] = run.gap
     return atoms, notes
+
+
+def _dos_gap(run: VaspRun, electrons: float) -> float:
+    curve = np.maximum(run.dos, 0) / len(run.atoms)
+    count = (electrons - run.below) / len(run.atoms)
+    return round(float(band_gap(curve, run.grid, count, threshold=_NO_STATES)), 4)
 
 
 def _smoothed(dos: Floats, grid: EnergyGrid, width: float) -> Floats:
@@ -258,54 +310,80 @@ def _smoothed(dos: Floats, grid: EnergyGrid, width: float) -> Floats:
     return np.asarray(gaussian_filter1d(dos, width / grid.step, mode="constant"))
 
 
-def _differences(run: VaspRun) -> Floats:
-    """The curve from its integral, which is correct for sharp peaks between two energies, too."""
-    return np.diff(run.integrated, prepend=run.integrated[0] - run.dos[0] * run.grid.step) / (
-        run.grid.step
-    )
-
-
 def _rebinned(dos: Floats, run: VaspRun, grid: EnergyGrid, width: float) -> Floats:
-    """Average a curve over the bins of a grid."""
+    """Average a curve over the bins of a grid; nan where it is not known."""
     own, half = run.grid, grid.step / 2
-    # VASP's value at an energy is the mean over the interval that ends there.
-    edges = np.concatenate([[own.start - own.step], own.energies])
-    states = np.concatenate([[0.0], np.cumsum(_smoothed(dos, own, width)) * own.step])
+    edges = own.start + own.step * (np.arange(own.size + 1) - 0.5)
+    states = np.concatenate([[0.0], np.cumsum(dos)]) * own.step
     low, high = grid.energies - half, grid.energies + half
     curve = (np.interp(high, edges, states) - np.interp(low, edges, states)) / grid.step
-    curve[high > own.stop + 1e-6] = np.nan
-    if not _begins_empty(run):
-        curve[low < edges[0] - 1e-6] = np.nan
+    # The grid without a window is another run's, and may differ by rounding.
+    margin = 1e-6 + (0.1 * own.step if grid.size == own.size else 0.0)
+    # Broadening needs the states beyond the ends as well, unless there are none.
+    reach = _REACH * width - margin
+    ends_empty = abs(float(run.dos[-1])) * own.step < FEW
+    curve[high > edges[-1] - (reach if width and not ends_empty else -margin)] = np.nan
+    if not run.begins_empty:
+        curve[low < edges[0] + (reach if width else -margin)] = np.nan
     return np.asarray(curve)
 
 
-def _begins_empty(run: VaspRun) -> bool:
-    return bool(abs(run.integrated[0]) < _FEW and abs(run.dos[0]) * run.grid.step < _FEW)
-
-
-def _electrons(run: VaspRun, grid: EnergyGrid, notes: list[str]) -> float | None:
-    """Electrons of the cell that the curve holds up to the Fermi level."""
-    own = run.grid
-    filled = float(np.interp(run.fermi_level, own.energies, run.integrated))
-    if not own.start <= run.fermi_level <= own.stop:
-        notes.append("its Fermi level lies outside its energies; no number of electrons is given")
+def _electrons(run: VaspRun, notes: list[str]) -> float | None:
+    """Electrons of the cell: NELECT, if the curve holds as many up to the file's Fermi level."""
+    own, level = run.grid, run.fermi_level
+    ends = own.start - own.step / 2, own.stop + own.step / 2
+    if not ends[0] <= level <= ends[1]:
+        notes.append(
+            f"its Fermi level, {level:.3f} eV, lies outside its energies, {ends[0]:.3f} … "
+            f"{ends[1]:.3f} eV; no number of electrons is given"
+        )
         return None
-    total = run.electrons
-    if total is None:
-        total = filled
+    curve = np.maximum(run.dos, 0.0)
+
+    def states(energy: float) -> float:
+        return run.below + float(states_below(curve, own, energy))
+
+    filled, given = states(level), run.electrons
+    if filled - run.below < FEW:
+        notes.append("its curve holds no states up to its Fermi level; no electrons are given")
+        return None
+    if given is None:
         notes.append(f"no NELECT found; {filled:.2f} electrons by its curve up to the Fermi level")
-    elif abs(filled - total) > _CLOSE * total:
+        return filled
+    # In a gap the curve holds one number of electrons, which may differ from NELECT by rounding.
+    near = max(2 * own.step, _NEAR_LEVEL)
+    count = min(max(given, states(level - near)), states(level + near))
+    if abs(count - given) <= _CLOSE * abs(given):
+        return count
+    try:
+        own_level = f"only at {float(fermi_level(curve, own, given - run.below)):.3f} eV"
+    except DataError:
+        own_level = "nowhere among its energies"
+    notes.append(
+        f"NELECT is {given:g}, but its curve holds {filled:.2f} states up to its Fermi level, "
+        f"{level:.3f} eV, and NELECT {own_level}; the file's Fermi level was kept, "
+        f"and {filled:.2f} electrons were used"
+    )
+    return filled
+
+
+def _within(
+    electrons: float, smooth: Floats, run: VaspRun, grid: EnergyGrid, notes: list[str]
+) -> float | None:
+    """Electrons that the written curve holds: those above the lower end of its first bin."""
+    edge, own = grid.start - grid.step / 2, run.grid
+    if run.below >= FEW and edge < own.start - 0.6 * own.step:
         notes.append(
-            f"NELECT is {total:g}, but its curve holds {filled:.2f} states up to the Fermi level; "
-            f"the latter was used"
+            f"{run.below:.2f} of its states lie somewhere below its energies; no number of "
+            f"electrons is given"
         )
-        total = filled
-    below = float(np.interp(grid.start - grid.step / 2, own.energies, run.integrated, left=0.0))
-    if below > _FEW:
+        return None
+    below = run.below + float(states_below(smooth, own, edge))
+    if below > FEW:
         notes.append(
-            f"{below:.2f} of {total:.2f} electrons lie below the first energy and do not count"
+            f"{below:.2f} of {electrons:.2f} electrons lie below the first energy and do not count"
         )
-    return total - below if total - below > _FEW else None
+    return electrons - below if electrons - below > FEW else None
 
 
 def _write(destination: Path, frames: list[Atoms], about: GridFile) -> None:

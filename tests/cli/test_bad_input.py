@@ -240,9 +240,9 @@ BAD_RUNS: dict[str, tuple[Damage, str, str]] = {
     "no checkpoint": (replaced("last.ckpt", b"words"), "resume", "last.ckpt cannot be read: File"),
     "empty checkpoint": (replaced("last.ckpt", b""), "resume", "last.ckpt is empty (0 bytes)"),
     "another schema": (
-        replace_header(b'\\"schema\\": 2', b'\\"schema\\": 9'),
+        replace_header(b'\\"schema\\": 3', b'\\"schema\\": 9'),
         "evaluate",
-        "has schema version 9, and this version of csgnn-dgl reads versions 1 to 2",
+        "has schema version 9, and this version of csgnn-dgl reads versions 1 to 3",
     ),
     "another kind of model": (
         replace_header(b'\\"kind\\": \\"classifier\\"', b'\\"kind\\": \\"dispersion\\"'),
@@ -331,6 +331,23 @@ def test_impossible_sizes_say_what_memory_they_need(
     assert_one_clear_line(result, message)
     assert "GiB of memory" in result.err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (f"--hidden={9 * 10**18}", "cannot be made with these options"),
+        (f"--level={9 * 10**18}", "less than or equal to 50"),
+        (f"--base-width={10**30}", "beyond 64 bits"),
+        (f"--hidden={'9' * 5000}", "is not a list of whole numbers"),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_sizes_beyond_all_machines(
+    option: str, message: str, run: Run, clouds: Path, tmp_path: Path
+) -> None:
+    words = ["train", "modelnet", "--data", clouds, "--output", tmp_path / "run", *TINY]
+    assert_one_clear_line(run(*words, option), message)
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def _coincident(folder: Path) -> Path:
 
 
 def test_info_says_what_was_understood_and_what_was_not(run: Run, tmp_path: Path) -> None:
-    folder = _extxyz(tmp_path / "d", "2 2 2 2", "", "2 nan 2 2", "1 1 1 1")
+    folder = _extxyz(tmp_path / "d", "2 2 2 2", "", "2 nan 2 2", "0 1 1 0")
     result = run("data", "info", folder)
     assert result.status == 0, result.err
     for part in (
@@ -153,7 +153,7 @@ def test_info_says_what_was_understood_and_what_was_not(run: Run, tmp_path: Path
         "electrons: 4 per atom",
         "rejected: 2",
         "train.extxyz[1]: the frame has no dos",
-        "train.extxyz[3]: the curve holds 3 states per atom up to 3 eV, but there are 4 electrons",
+        "train.extxyz[3]: the curve holds 2 states per atom up to 3.5 eV, but there are 4",
     ):
         assert part in result.out
 
@@ -175,7 +175,7 @@ BAD: list[tuple[str, Callable[[Path], Path], str]] = [
     ("other grid", lambda p: _extxyz(p, "1 2 3"), "3 values, but the grid has 4 energies"),
     ("all nan", lambda p: _extxyz(p, "nan nan nan nan"), "every value is nan"),
     ("zeros", lambda p: _extxyz(p, "0 0 0 0"), "zero everywhere, as if it were missing"),
-    ("electrons", lambda p: _extxyz(p, "1 1 1 1"), "the Fermi level lies above the energies"),
+    ("electrons", lambda p: _extxyz(p, "0 1 1 1"), "the Fermi level lies above the energies"),
     ("uneven", lambda p: _extxyz(p, "1 1 1 1", grid={"energies": [0, 1, 3, 4]}), "in even steps"),
     ("two grids", lambda p: _extxyz(p, "1 1 1 1", grid={"energies": [0, 1]}), "size is 4, but"),
     ("one place", _coincident, "0.000 Å apart, at one place"),

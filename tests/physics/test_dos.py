@@ -15,21 +15,141 @@ from csgnn_dgl.physics import (
     cumulative,
     density_of_states,
     fermi_level,
+    find_levels,
+    finer_bins,
+    level_range,
     refined,
     resampled,
+    states_below,
 )
+from csgnn_dgl.physics.levels import Definition
 
 GRID = EnergyGrid(-5.0, 0.01, 1501)
 
 
 def test_a_box() -> None:
-    # Two states per eV from −5 eV on: n electrons fill n/2 eV.
+    # Two states per eV from the lower edge of the first bin on: n electrons fill n/2 eV.
     box = np.full(GRID.size, 2.0)
-    for n in (0.5, 3.0, 7.123, 29.999, 30.0):
-        top = -5 + n / 2
-        assert fermi_level(box, GRID, n) == pytest.approx(top, abs=1e-10)
-        assert band_energy(box, GRID, n) == pytest.approx(top**2 - 25, abs=1e-9)
+    for whole_bins, bottom, most in ((True, -5.005, 30.02), (False, -5.0, 30.0)):
+        for n in (0.005, 0.5, 3.0, 7.123, 29.999, most):
+            top = bottom + n / 2
+            level = fermi_level(box, GRID, n, whole_bins=whole_bins)
+            energy = band_energy(box, GRID, n, whole_bins=whole_bins)
+            assert level == pytest.approx(top, abs=1e-10)
+            assert energy == pytest.approx(top**2 - bottom**2, abs=1e-9)
+        with pytest.raises(DataError, match="lies above the energy window"):
+            fermi_level(box, GRID, most + 0.001, whole_bins=whole_bins)
     assert band_gap(box, GRID, 3.0) == 0
+
+
+def _two_bands(cut: float, step: float) -> tuple[np.ndarray, EnergyGrid, float]:
+    """Means over bins of two bands, of which the window cuts the lower; and its electrons."""
+    grid = EnergyGrid(cut, step, round(8.0 / step) + 1)
+    edges = cut - step / 2 + step * np.arange(grid.size + 1)
+    # Three states per eV from −6 to −2 eV, four from 1 to 3 eV.
+    states = 3 * np.clip(edges, -6, -2) + 4 * np.clip(edges, 1, 3)
+    return np.diff(states) / step, grid, 3 * (-2 - (cut - step / 2))
+
+
+@pytest.mark.parametrize("step", [0.05, 0.1, 0.3])
+@pytest.mark.parametrize("cut", [-5.0, -4.137, -2.5])
+def test_a_window_that_cuts_a_band(cut: float, step: float) -> None:
+    curve, grid, electrons = _two_bands(cut, step)
+    bottom = cut - step / 2
+    assert curve[0] > 0  # the window begins within the band
+    # The highest bin of the band may be filled in part, and straight lines lead to the next one.
+    assert fermi_level(curve, grid, electrons) == pytest.approx(-2.0, abs=1.5 * step)
+    assert states_below(curve, grid, -0.5) == pytest.approx(electrons, rel=1e-12)
+    assert cumulative(curve, grid)[0] == pytest.approx(curve[0] * step / 2)
+    low, high = level_range(curve, grid, electrons, 0.01)
+    assert low == pytest.approx(-2, abs=step)
+    assert high == pytest.approx(1, abs=step)
+    found = find_levels(curve, grid, electrons)
+    assert found.fermi_level == pytest.approx(-2.0, abs=step)
+    assert found.gap == pytest.approx(3.0, abs=2 * step)
+    assert found.band_energy == pytest.approx(1.5 * (4 - bottom**2), abs=2 * step**2)
+    # Half a bin of electrons is missing without its first half: they go into the upper band.
+    assert fermi_level(curve, grid, electrons, whole_bins=False) > 0.9
+    assert find_levels(curve, grid, electrons, definition="paper").fermi_level > 0.8
+
+
+def test_the_papers_definition_is_the_same_for_curves_that_begin_with_zero() -> None:
+    grid = EnergyGrid(-10.0, 0.1, 201)
+    curve = density_of_states([-7.0, -6.5, -5.0, 2.0, 4.0], grid, width=0.2)
+    np.testing.assert_allclose(
+        cumulative(curve, grid), cumulative(curve, grid, whole_bins=False), atol=1e-12
+    )
+    for electrons in (5.0, 6.0, 7.5):
+        for function in (fermi_level, band_energy, band_gap):
+            both = [function(curve, grid, electrons, whole_bins=whole) for whole in (True, False)]
+            assert both[0] == pytest.approx(float(both[1]), abs=1e-9)
+        ours = find_levels(curve, grid, electrons)
+        paper = find_levels(curve, grid, electrons, definition="paper")
+        assert ours.band_energy == pytest.approx(paper.band_energy, abs=2e-3)
+        # In a gap the level lies in the tail, where hardly any states are.
+        assert ours.fermi_level == pytest.approx(paper.fermi_level, abs=0.1)
+        assert ours.gap == pytest.approx(paper.gap, abs=0.05)
+    with pytest.raises(ConfigError, match="did you mean 'paper'"):
+        find_levels(curve, grid, 5.0, definition="papers")  # type: ignore[arg-type]
+
+
+def test_finer_bins_hold_the_same_states() -> None:
+    rng = np.random.default_rng(4)
+    curves = np.maximum(rng.normal(size=(3, 2, 40)), 0.0)
+    grid = EnergyGrid(-1.0, 0.1, 40)
+    fine, finer = finer_bins(curves, grid, 10)
+    assert fine.min() >= 0
+    np.testing.assert_allclose(fine.reshape(3, 2, 40, 10).mean(axis=-1), curves, atol=1e-12)
+    # Empty bins stay empty, which a spline through the values does not achieve.
+    assert (fine.reshape(3, 2, 40, 10)[curves == 0] == 0).all()
+    spline = refined(curves, grid, 0.01)[0]
+    assert (spline[..., ::10][curves == 0] < 1e-12).all()
+    assert abs(spline.sum(-1) * 0.01 - curves.sum(-1) * 0.1).max() > 1e-3
+    # A smooth curve is met to a high order.
+    smooth = density_of_states([0.0], EnergyGrid(-2.0, 0.1, 41), width=0.3)
+    fine, finer = finer_bins(smooth, EnergyGrid(-2.0, 0.1, 41))
+    # The mean over a bin is step²/24 · g″ more than the value at its centre.
+    exact = density_of_states([0.0], finer, width=0.3)
+    np.testing.assert_allclose(fine, exact, atol=1.5 * 0.1**2 / 24 * exact.max() / 0.3**2)
+    assert finer_bins(smooth, EnergyGrid(-2.0, 0.1, 41), 1)[1] == EnergyGrid(-2.0, 0.1, 41)
+    with pytest.raises(ConfigError, match="divided into 0 pieces"):
+        finer_bins(smooth, EnergyGrid(-2.0, 0.1, 41), 0)
+
+
+def test_a_rounded_curve_keeps_its_level_below_the_gap() -> None:
+    curve, grid, electrons = _two_bands(-5.0, 0.1)
+    for rounded in (curve.astype(np.float32), np.round(curve, 6)):
+        assert fermi_level(rounded, grid, electrons) < -1.9
+        assert find_levels(rounded, grid, electrons).fermi_level < -1.9
+    # A lack that is more than rounding is filled from the next band.
+    assert fermi_level(curve, grid, electrons * (1 + 1e-4)) > 0.9
+
+
+def test_a_metal_with_empty_bins() -> None:
+    grid = EnergyGrid(-2.0, 0.1, 41)
+    curve = np.abs(grid.energies)  # a semimetal: zero at the Fermi level, empty nowhere else
+    electrons = float(states_below(curve, grid, 0.0))
+    found = find_levels(curve, grid, electrons)
+    assert found.fermi_level == pytest.approx(0.0, abs=0.05)
+    assert found.gap <= grid.step + 1e-9  # the width of the one bin in which the curve is zero
+
+
+@pytest.mark.parametrize("electrons", [0.0, -1.0, np.nan, np.inf, 1e6])
+def test_levels_need_a_possible_number_of_electrons(electrons: float) -> None:
+    curve, grid, _ = _two_bands(-5.0, 0.1)
+    for call in (find_levels, fermi_level, band_energy, band_gap):
+        with pytest.raises(DataError, match="electrons"):
+            call(curve, grid, electrons)
+
+
+@pytest.mark.parametrize("definition", ["bins", "paper"])
+def test_levels_of_curves_that_are_none(definition: Definition) -> None:
+    grid = EnergyGrid(0.0, 0.1, 5)
+    for curve in ([np.nan] * 5, [0, 1, np.inf, 1, 0]):
+        with pytest.raises(DataError, match="NaN or infinite"):
+            find_levels(np.array(curve, dtype=float), grid, 1.0, definition=definition)
+    with pytest.raises(DataError, match=r"holds 0\.0000 states"):
+        find_levels(np.zeros(5), grid, 1.0, definition=definition)
 
 
 def test_free_electrons_in_two_and_three_dimensions() -> None:
@@ -46,6 +166,7 @@ def test_free_electrons_in_two_and_three_dimensions() -> None:
 def test_a_gaussian() -> None:
     g = density_of_states([0.0], GRID, width=0.5)
     # The error of trapezoids is at most step²/12 · max |g′| = 1.6e-5 here.
+    assert level_range(g, GRID, 3.0, 0.1) == (np.inf, np.inf)
     np.testing.assert_allclose(
         cumulative(g, GRID), 1 + erf(GRID.energies / 0.5 / np.sqrt(2)), atol=1.7e-5
     )
@@ -142,7 +263,7 @@ def test_grids_are_checked() -> None:
 
 def test_mistakes_are_named() -> None:
     box = np.ones(GRID.size)
-    with pytest.raises(DataError, match=r"holds 15\.0000 states .* there are 16\.0000 electrons"):
+    with pytest.raises(DataError, match=r"holds 15\.0100 states .* there are 16\.0000 electrons"):
         fermi_level(box, GRID, 16.0)
     with pytest.raises(DataError, match="must be positive"):
         band_energy(box, GRID, 0.0)

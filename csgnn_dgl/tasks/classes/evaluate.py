@@ -13,6 +13,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from tqdm import tqdm
 
 from csgnn_dgl.errors import DataError
+from csgnn_dgl.tasks.classes.calibration_report import report_calibration
 from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
 from csgnn_dgl.tasks.classes.plots import plot_confusion
 from csgnn_dgl.tasks.classes.train import load_run_data
@@ -108,7 +109,7 @@ def evaluate(
         config,
         load=load_classifier,
         trained=trained,
-        options=_options_of,
+        options=options_of,
         config_class=TrainModelNetConfig,
         data=load_run_data,
     )
@@ -162,6 +163,15 @@ def evaluate(
             ],
         }
     )
+    report, calibration = report_calibration(
+        trained,
+        dataset.test.points,
+        labels,
+        probabilities,
+        votes=config.votes,
+        name=f"{config.rotation}-{config.votes}-votes",
+        run=found.run,
+    )
     picture = None
     if found.run is not None:
         picture = found.run.figure(f"confusion-test-{config.rotation}-{config.votes}-votes")
@@ -170,11 +180,15 @@ def evaluate(
             f"{config.votes} vote{'s' * (config.votes > 1)}: {100 * result.accuracy:.1f} %"
         )
         plot_confusion(matrix, dataset.class_names, picture, title)
-        found.run.record_evaluation(asdict(result), ("rotation", "votes", "seed", "fingerprint"))
-    return ShapeEvaluation(_lines(result, table, picture), result, table, picture)
+        found.run.record_evaluation(
+            {**asdict(result), "calibration": calibration},
+            ("rotation", "votes", "seed", "fingerprint"),
+        )
+    lines = _lines(result, table, picture) + report
+    return ShapeEvaluation(lines, result, table, picture)
 
 
-def _options_of(trained: TrainedClassifier) -> TrainModelNetConfig:
+def options_of(trained: TrainedClassifier) -> TrainModelNetConfig:
     data = trained.header.data
     return TrainModelNetConfig(
         points=trained.points,

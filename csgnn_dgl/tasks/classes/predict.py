@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 from csgnn_dgl.datasets.isolation import isolation
 from csgnn_dgl.datasets.shapes.checks import cloud_notes
 from csgnn_dgl.datasets.shapes.shape_files import load_cloud
+from csgnn_dgl.tasks.classes.domain import calibrated, outside_note, score_shapes
 from csgnn_dgl.tasks.classes.trained import TrainedClassifier, load_classifier
 from csgnn_dgl.tasks.classes.vote import vote
 from csgnn_dgl.tasks.device import choose_device
@@ -40,12 +40,24 @@ class Prediction:
         Why the file cannot be used; None if it can.
     warnings
         What is doubtful about the file, in sentences.
+    score
+        Out-of-domain score, above 1 if the shape is unlike those in training; None if unknown.
+    calibrated
+        Whether a probability is the share of right answers among held-out shapes for which the
+        classifier is as sure. It is not so outside the domain.
     """
 
     file: Path
     classes: tuple[tuple[str, float], ...] = ()
     error: str | None = None
     warnings: tuple[str, ...] = ()
+    score: float | None = None
+    calibrated: bool = False
+
+    @property
+    def outside(self) -> bool | None:
+        """Whether the shape lies outside the training data; None if unknown."""
+        return None if self.score is None else self.score > 1
 
 
 def predict_points(
@@ -68,9 +80,9 @@ def predict_points(
     Returns
     -------
     Tensor
-        Shape ``(n, classes)``, float64.
+        Shape ``(n, classes)``, float64. They are calibrated if the classifier's file tells how.
     """
-    return vote(
+    found = vote(
         trained.model,
         points,
         rotation="so3",
@@ -80,6 +92,7 @@ def predict_points(
         unrotated_first=True,
         same_for_all=True,
     )
+    return calibrated(trained, found, votes)
 
 
 def predict(
@@ -122,17 +135,19 @@ def predict(
     if trained is None:
         trained = load_classifier(weights, choose_device(config.device), model=config.model)
     return [
-        Prediction(
-            result.file, result.values[0] if result.values else (), result.error, _notes(result)
-        )
+        replace(result.values[0], file=result.file, warnings=_notes(result, str(weights)))
+        if result.values
+        else Prediction(result.file, error=result.error)
         for result in _results(trained, files, config, done)
     ]
 
 
-def _notes(result: FileResult[Tensor, Any]) -> tuple[str, ...]:
-    """What is doubtful about a file's cloud."""
+def _notes(result: FileResult[Tensor, Prediction], name: str) -> tuple[str, ...]:
+    """What is doubtful about a file's cloud, and about predictions for it by the model ``name``."""
     clouds = [cloud.numpy() for cloud in result.items]
-    return tuple(cloud_notes(np.stack(clouds), (result.file.name,))) if clouds else ()
+    notes = list(cloud_notes(np.stack(clouds), (result.file.name,))) if clouds else []
+    outside = [outside_note(value.score, name) for value in result.values]
+    return (*notes, *(note for note in outside if note))
 
 
 def _results(
@@ -140,18 +155,28 @@ def _results(
     files: Sequence[Path],
     config: PredictConfig,
     done: Callable[[int], object] | None,
-) -> list[FileResult[Tensor, tuple[tuple[str, float], ...]]]:
+) -> list[FileResult[Tensor, Prediction]]:
     # The same points of the file as in evaluation.
     read = partial(_read, points=trained.points, pool=trained.pool, seed=config.seed)
 
-    def work(clouds: Sequence[Tensor]) -> list[tuple[tuple[str, float], ...]]:
-        found = predict_points(
-            trained, torch.stack(list(clouds)), votes=config.votes, seed=config.seed
-        )
+    sure = trained.temperature(config.votes) is not None
+
+    def work(clouds: Sequence[Tensor]) -> list[Prediction]:
+        points = torch.stack(list(clouds))
+        found = predict_points(trained, points, votes=config.votes, seed=config.seed)
+        scores = score_shapes(trained, points)
+        known = [None] * len(points) if scores is None else scores.tolist()
         best = found.topk(min(config.top, len(trained.class_names)), dim=1)
         return [
-            tuple((trained.class_names[i], p) for i, p in zip(classes, shares, strict=True))
-            for classes, shares in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+            Prediction(
+                Path(),  # the caller knows the file
+                tuple((trained.class_names[i], p) for i, p in zip(classes, shares, strict=True)),
+                score=score,
+                calibrated=sure and not (score is not None and score > 1),
+            )
+            for classes, shares, score in zip(
+                best.indices.tolist(), best.values.tolist(), known, strict=True
+            )
         ]
 
     with isolation(config.isolate):
@@ -170,20 +195,39 @@ def predict_outcome(
     done: Callable[[int], object] | None = None,
 ) -> Outcome:
     """Like :func:`predict`, with results for the command line."""
-    results = predict(weights, files, config, done=done)
+    trained = load_classifier(weights, choose_device(config.device), model=config.model)
+    results = predict(weights, files, config, trained=trained, done=done)
     width = max(len(str(result.file)) for result in results)
     lines = []
     for result in results:
-        text = "   ".join(f"{name} {100 * p:.1f} %" for name, p in result.classes)
-        lines.append(f"{result.file!s:<{width}}  {text or 'cannot be used'}")
+        lines.append(f"{result.file!s:<{width}}  {_text(result)}")
         lines += [f"  warning: {note}" for note in result.warnings]
+    if trained.domain is None:
+        lines.append(
+            f"warning: {trained.path} does not say what its model was trained on, so there are no "
+            f"out-of-domain scores; csgnn_dgl.tasks.calibrate adds them"
+        )
     content = [
         {
             "file": str(result.file),
             "classes": [{"class": name, "probability": p} for name, p in result.classes],
+            "out_of_domain_score": result.score,
+            "outside_domain": result.outside,
+            "calibrated": result.calibrated,
             "error": result.error,
             "warnings": list(result.warnings),
         }
         for result in results
     ]
     return Outcome(lines, content, [(result.file, result.error) for result in results])
+
+
+def _text(result: Prediction) -> str:
+    if not result.classes:
+        return "cannot be used"
+    if result.outside:
+        return "   ".join(name for name, _ in result.classes) + "   (probability unknown)"
+    text = "   ".join(f"{name} {100 * p:.1f} %" for name, p in result.classes)
+    if not result.calibrated:
+        text += "   (not calibrated)"
+    return text if result.score is None else f"{text}   score {result.score:.2f}"

@@ -15,6 +15,7 @@ from csgnn_dgl.models import Classifier
 from csgnn_dgl.tasks.callbacks import KeepWeights
 from csgnn_dgl.tasks.classes.classification import ClassificationTask, ShapeBatches
 from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
+from csgnn_dgl.tasks.classes.domain import learn_shapes
 from csgnn_dgl.tasks.classes.plots import plot_confusion
 from csgnn_dgl.tasks.classes.trained import (
     KIND,
@@ -24,6 +25,7 @@ from csgnn_dgl.tasks.classes.trained import (
 )
 from csgnn_dgl.tasks.classes.vote import vote
 from csgnn_dgl.tasks.history import History
+from csgnn_dgl.tasks.learned import Learned
 from csgnn_dgl.tasks.plots import plot_curves
 from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.training import Echo, silent
@@ -141,6 +143,15 @@ class ClassifierJob(TrainingJob[TrainModelNetConfig, ShapeDataset]):
 
     def load_trained(self, run: RunDirectory) -> TrainedClassifier:
         return load_classifier(run.path, model=self.model)
+
+    def learn(self, trained: Any) -> Learned:
+        return learn_shapes(
+            trained,
+            self.training,
+            self.validation,
+            rotation=self.config.train_rotation,
+            seed=self.config.seed,
+        )
 
     def report(
         self, run: RunDirectory, trained: Any, history: History, keep: KeepWeights

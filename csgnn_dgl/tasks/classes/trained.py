@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
 
 from csgnn_dgl._foreign import quoted
-from csgnn_dgl.errors import DataError
+from csgnn_dgl.errors import CheckpointError, DataError
 from csgnn_dgl.mapping import UpAxis
+from csgnn_dgl.mapping.shape_fingerprint import LENGTH
 from csgnn_dgl.models import Classifier, Hypers, ShapeModel
 from csgnn_dgl.tasks.trained import Trained, load_network
 from csgnn_dgl.tasks.weights import Header
@@ -47,6 +50,34 @@ class TrainedClassifier(Trained[Classifier]):
     def pool(self) -> int:
         """Points kept of each shape; evaluation uses the first ``points`` of them."""
         return int(self.header.data.get("pool", self.points))
+
+    @cached_property
+    def temperatures(self) -> dict[int, float]:
+        """Temperatures of the probabilities, by number of votes; empty if they are unknown.
+
+        Raises
+        ------
+        CheckpointError
+            The calibration in the file is damaged.
+        """
+        try:
+            entries = dict(self.header.calibration.get("votes", {}))
+            found = {int(votes): float(e["temperature"]) for votes, e in entries.items()}
+            if not all(0 < value < math.inf for value in found.values()):
+                raise ValueError(f"its temperatures are {found}")
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                f"the calibration in {self.path} is damaged ({error!r}); restore it or train again"
+            ) from error
+        return found
+
+    def temperature(self, votes: int) -> float | None:
+        """The temperature for a number of votes; None if the probabilities are not calibrated.
+
+        It is that of the largest number of votes that is known and not larger.
+        """
+        known = [number for number in self.temperatures if number <= votes]
+        return self.temperatures[max(known)] if known else None
 
 
 def classifier_network(
@@ -93,7 +124,11 @@ def load_classifier(
             )
         return classifier_network(found, hypers, len(header.class_names), header.head)
 
-    return TrainedClassifier(*load_network(path, KIND, "shapes", build, device=device, model=model))
+    trained = TrainedClassifier(
+        *load_network(path, KIND, "shapes", build, fingerprint=LENGTH, device=device, model=model)
+    )
+    _ = trained.temperatures  # a damaged calibration is found before any work
+    return trained
 
 
 def check_classes(trained: TrainedClassifier, class_names: tuple[str, ...], source: str) -> None:

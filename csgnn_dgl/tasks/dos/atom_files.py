@@ -16,12 +16,14 @@ import pandas as pd
 from csgnn_dgl import __version__
 from csgnn_dgl._files import atomic_write
 from csgnn_dgl.datasets.atoms.structure import Structure
+from csgnn_dgl.tasks.dos.domain import AtomScores, atom_column, structure_value
 from csgnn_dgl.tasks.dos.trained import TrainedDOS
+from csgnn_dgl.tasks.shipped import limits_of
 
 __all__ = ["write_atoms"]
 
-#: File, index of the structure in it, the structure, and descriptors ``(N, features)``.
-Described = tuple[Path, int, Structure, npt.NDArray[np.float32]]
+#: File, index of the structure in it, the structure, descriptors ``(N, features)``, and scores.
+Described = tuple[Path, int, Structure, npt.NDArray[np.float32], AtomScores | None]
 
 
 def write_atoms(
@@ -57,6 +59,8 @@ def write_atoms(
         "cutoff_angstrom": trained.cutoff,
         "elements_trained_on": list(trained.elements),
         "trained_for": f"{trained.quantity} density of states [{trained.dos_unit}]",
+        "score": "distance from the training data; above 1: outside; NaN: unknown",
+        "limits": list(limits_of(trained.path)),
         "units": {"position": "angstrom", "cell": "angstrom", "features": "1"},
         "csgnn_dgl": __version__,
     }
@@ -80,13 +84,17 @@ def write_atoms(
 
 
 def _npz(described: Sequence[Described], metadata: dict[str, Any]) -> bytes:
-    atoms = [structure.atoms for _, _, structure, _ in described]
+    atoms = [structure.atoms for _, _, structure, *_ in described]
     counts = np.array([len(a) for a in atoms])
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
-        features=np.concatenate([features for *_, features in described]),
+        features=np.concatenate([features for *_, features, _ in described]),
         feature_names=np.array(_names(metadata["features"])),
+        atom_score=np.concatenate(
+            [atom_column(entry[-1], n) for entry, n in zip(described, counts, strict=True)]
+        ),
+        structure_score=np.array([structure_value(entry[-1]) for entry in described]),
         structure=np.repeat(np.arange(len(atoms)), counts),
         atom=np.concatenate([np.arange(count) for count in counts]),
         number=np.concatenate([a.numbers for a in atoms]),
@@ -105,7 +113,7 @@ def _npz(described: Sequence[Described], metadata: dict[str, Any]) -> bytes:
 
 def _table(described: Sequence[Described], weights: str) -> pd.DataFrame:
     parts = []
-    for file, frame, structure, features in described:
+    for file, frame, structure, features, scores in described:
         atoms = structure.atoms
         head = pd.DataFrame(
             {
@@ -116,6 +124,8 @@ def _table(described: Sequence[Described], weights: str) -> pd.DataFrame:
                 "symbol": atoms.get_chemical_symbols(),
                 **{f"{x}_angstrom": atoms.positions[:, k] for k, x in enumerate("xyz")},
                 "weights": weights,
+                "atom_score": atom_column(scores, len(atoms)),
+                "structure_score": structure_value(scores),
             }
         )
         columns = pd.DataFrame(features, columns=_names(features.shape[1]))
@@ -129,21 +139,26 @@ def _names(count: int) -> list[str]:
 
 
 def _extxyz(described: Sequence[Described], weights: str) -> bytes:
-    frames = []
-    for file, frame, structure, features in described:
+    frames, columns = [], ["symbols", "positions", "descriptor"]
+    for file, frame, structure, features, scores in described:
         atoms = structure.atoms.copy()
         # Keep only what belongs to the descriptor: readers may leave objects here that ASE cannot
         # write.
         atoms.info = {"file": str(file), "frame": frame, "weights": weights}
         atoms.arrays = {name: atoms.arrays[name] for name in ("numbers", "positions")}
         atoms.set_array("descriptor", features.astype(np.float64))
+        if scores is not None:
+            atoms.info["structure_score"] = scores.structure
+            atoms.set_array("atom_score", scores.atoms)
         frames.append(atoms)
+    if all(entry[-1] is not None for entry in described):
+        columns.append("atom_score")
     text = io.StringIO()
     ase.io.write(
         text,
         frames,
         format="extxyz",
-        columns=["symbols", "positions", "descriptor"],
+        columns=columns,
         write_results=False,
     )
     return text.getvalue().encode()

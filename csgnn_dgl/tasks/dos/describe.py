@@ -14,14 +14,17 @@ from csgnn_dgl.datasets.isolation import isolation
 from csgnn_dgl.errors import StructureError
 from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.dos.atom_files import write_atoms
+from csgnn_dgl.tasks.dos.domain import AtomScores, score_atoms
+from csgnn_dgl.tasks.dos.outside import closing_notes, outside_note
 from csgnn_dgl.tasks.dos.structure_files import work_on_structures
 from csgnn_dgl.tasks.dos.trained import load_dos_model
 from csgnn_dgl.tasks.dos.unseen import UnseenElements, unknown_elements
 from csgnn_dgl.tasks.files import FileResult
 from csgnn_dgl.tasks.output_files import check_output
+from csgnn_dgl.tasks.shipped import find_weights, weights_file
 from csgnn_dgl.tasks.use_config import DescribeConfig
 
-__all__ = ["Description", "describe_files"]
+__all__ = ["Description", "closing_lines", "describe_files"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +37,13 @@ class Description:
         Shape ``(N, features)``, float32.
     notes
         Warnings for the user, in sentences.
+    scores
+        Out-of-domain scores of the structure and of its atoms; None if they are unknown.
     """
 
     features: npt.NDArray[np.float32]
     notes: tuple[str, ...] = ()
+    scores: AtomScores | None = None
 
 
 def describe_files(
@@ -85,14 +91,20 @@ def describe_files(
             # describe them, with a note.
             if problem and len(trained.elements) > 1:
                 raise StructureError(index, problem)
-        found = trained.describe([structure.atoms for structure in structures])
-        for index, features in enumerate(found):
+        atoms = [structure.atoms for structure in structures]
+        described = trained.describe(atoms)
+        for index, features in enumerate(described):
             if not np.isfinite(features).all():
                 raise StructureError(index, "its descriptors are NaN or infinite")
+        found = zip(structures, described, score_atoms(trained, atoms), strict=True)
         return [
-            Description(features.astype(np.float32), tuple(unseen.notes(structure.atoms)))
-            for features, structure in zip(found, structures, strict=True)
+            Description(features.astype(np.float32), tuple(notes(structure, scores)), scores)
+            for structure, features, scores in found
         ]
+
+    def notes(structure: Structure, scores: AtomScores | None) -> list[str]:
+        outside = outside_note(scores, config.weights, predicts=False)
+        return [*unseen.notes(structure.atoms), *([outside] if outside else [])]
 
     with isolation(config.isolate):
         results = list(
@@ -102,7 +114,7 @@ def describe_files(
         )
     if config.output is not None:
         described = [
-            (result.file, frame, structure, value.features)
+            (result.file, frame, structure, value.features, value.scores)
             for result in results
             for frame, (structure, value) in enumerate(
                 zip(result.items, result.values, strict=True)
@@ -111,3 +123,12 @@ def describe_files(
         if described:
             write_atoms(config.output, described, config.weights, trained)
     return results
+
+
+def closing_lines(
+    config: DescribeConfig, results: Sequence[FileResult[Structure, Description]]
+) -> list[str]:
+    """Lines to print after the results: what the model cannot do, if a structure is outside."""
+    path = weights_file(find_weights(config.weights))
+    scores = [value.scores for result in results for value in result.values]
+    return closing_notes(path, config.weights, scores)

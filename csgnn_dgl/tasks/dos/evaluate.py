@@ -16,6 +16,7 @@ from tqdm import tqdm
 from csgnn_dgl.datasets.atoms.dos import DOSDataset, DOSRecord
 from csgnn_dgl.errors import CheckpointError, DataError
 from csgnn_dgl.physics import EnergyGrid, cumulative, find_levels
+from csgnn_dgl.tasks.dos.calibration_report import report_calibration
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
 from csgnn_dgl.tasks.dos.plots import plot_examples, plot_parity
 from csgnn_dgl.tasks.dos.prediction import average_curves
@@ -183,12 +184,12 @@ def evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
         weights,
         config,
         load=load_dos_model,
-        options=_options_of,
+        options=options_of,
         config_class=TrainDOSConfig,
         data=load_run_data,
     )
     trained, dataset = found.trained, found.data
-    _check_same(trained, dataset)
+    check_same(trained, dataset)
     split, records = "test", dataset.test
     if not records:
         split = "validation"
@@ -210,6 +211,7 @@ def evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
     predicted = np.array([curve.mean(axis=0) for curve in curves])
     structures = compare_curves(records, predicted, dataset.grid)
     table = summarize(structures)
+    report = report_calibration(trained, records, predicted, split, config.votes, found.run)
     pictures: tuple[Path, ...] = ()
     if found.run is not None:
         pictures = _draw(found.run, split, records, predicted, structures, dataset)
@@ -225,6 +227,7 @@ def evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
                 {k: None if v != v else v for k, v in row.items()}
                 for row in table.to_dict("records")
             ],
+            "calibration": report.figures,
         }
         found.run.record_evaluation(entry, ("split", "votes", "seed", "fingerprint"))
     energy, dos = dataset.grid.unit, dataset.dos_unit
@@ -235,6 +238,7 @@ def evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
         table.to_string(index=False, float_format=lambda value: f"{value:.4f}"),
         f"mean absolute errors on {len(structures)} {split} structures, "
         f"{config.votes} vote{'s' * (config.votes > 1)}: dos in {dos}{levels}",
+        *report.lines,
         *(f"picture: {picture}" for picture in pictures),
     ]
     if trained.dos_unit != dos:
@@ -269,13 +273,13 @@ def _draw(
     return tuple(pictures)
 
 
-def _options_of(trained: TrainedDOS) -> TrainDOSConfig:
+def options_of(trained: TrainedDOS) -> TrainDOSConfig:
     # Where the data name no splits, they are drawn again.
     known = ("seed", "validation_fraction")
     return TrainDOSConfig(**{k: v for k, v in trained.header.data.items() if k in known})
 
 
-def _check_same(trained: TrainedDOS, dataset: DOSDataset) -> None:
+def check_same(trained: TrainedDOS, dataset: DOSDataset) -> None:
     if trained.grid != dataset.grid:
         raise DataError(
             f"{dataset.source} has the energies {dataset.grid}, but {trained.path} was trained on "

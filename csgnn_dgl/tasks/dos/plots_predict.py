@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from csgnn_dgl._files import resource_error
 from csgnn_dgl.errors import ConfigError
-from csgnn_dgl.tasks.dos.prediction import DOSPrediction
+from csgnn_dgl.tasks.dos.prediction import SHOWN_LEVEL, DOSPrediction
 from csgnn_dgl.tasks.plots import save_figure, tidy
 
 __all__ = ["picture_paths", "plot_prediction"]
@@ -46,19 +46,32 @@ def plot_prediction(found: DOSPrediction, path: Path, title: str) -> None:
     axes.plot(found.energies, found.dos, color=_PREDICTED, lw=1.3, label="predicted")
     if found.fermi_level is not None:
         label = f"E_F = {found.fermi_level:.2f} {found.grid.unit}"
+        known = found.uncertainty.get("fermi_level")
+        if known is not None:
+            half = known[SHOWN_LEVEL]
+            label = f"E_F = {found.fermi_level:.2f} ± {half:.2g} {found.grid.unit}"
+            ends = (found.fermi_level - half, found.fermi_level + half)
+            axes.axvspan(*ends, color=_FERMI, alpha=0.15, lw=0)
         axes.axvline(found.fermi_level, color=_FERMI, ls="--", lw=1.2, label=label)
         filled = found.energies <= found.fermi_level
         axes.fill_between(
             found.energies[filled], found.dos[filled], color=_PREDICTED, alpha=0.2, lw=0
         )
     error = "" if found.error is None else f": mean absolute error {found.error:.3g} {found.unit}"
-    axes.set_title(f"{title}{error}", fontsize=9)
+    axes.set_title(f"{title}{error}{_caution(found)}", fontsize=9)
     axes.set_ylabel(f"{found.quantity} DOS [{found.unit}]")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=8)
     tidy(axes)
     below.set_xlabel(f"energy [{found.grid.unit}], zero: {found.grid.zero}")
     save_figure(figure, path)
+
+
+def _caution(found: DOSPrediction) -> str:
+    if found.scores is None:
+        return ""
+    where = ": OUTSIDE the training data, error unknown" if found.scores.outside else ""
+    return f"\nout-of-domain score {found.scores.structure:.2g}{where}"
 
 
 def picture_paths(place: Path, sources: Sequence[tuple[Path, int, int]]) -> list[Path]:

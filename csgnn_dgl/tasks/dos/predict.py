@@ -10,6 +10,7 @@ from typing import Any
 from csgnn_dgl.datasets.atoms.structure import Structure
 from csgnn_dgl.datasets.isolation import isolation
 from csgnn_dgl.tasks.device import choose_device
+from csgnn_dgl.tasks.dos.outside import closing_notes, outside_note
 from csgnn_dgl.tasks.dos.prediction import DOSPrediction, predict_structures
 from csgnn_dgl.tasks.dos.structure_files import work_on_structures
 from csgnn_dgl.tasks.dos.trained import TrainedDOS, load_dos_model
@@ -17,6 +18,7 @@ from csgnn_dgl.tasks.dos.unseen import UnseenElements
 from csgnn_dgl.tasks.files import FileResult
 from csgnn_dgl.tasks.outcome import Outcome
 from csgnn_dgl.tasks.output_files import check_output
+from csgnn_dgl.tasks.shipped import limits_of
 from csgnn_dgl.tasks.use_config import PredictConfig
 
 __all__ = ["predict_files", "predict_outcome"]
@@ -54,7 +56,7 @@ def predict_files(
         A file cannot be used, with ``strict``.
     """
     trained = load_dos_model(weights, choose_device(config.device), model=config.model)
-    name = Path(weights).stem if trained.path == Path(weights) else str(weights)
+    name = _name(weights, trained)
     unseen = UnseenElements(trained.elements, name)
 
     def work(structures: Sequence[Structure]) -> list[DOSPrediction]:
@@ -65,16 +67,21 @@ def predict_files(
             votes=config.votes,
             seed=config.seed,
         )
-        return [
-            replace(prediction, notes=(*prediction.notes, *unseen.notes(prediction.atoms)))
-            for prediction in found
-        ]
+        return [replace(each, notes=(*each.notes, *notes(each))) for each in found]
+
+    def notes(prediction: DOSPrediction) -> list[str]:
+        outside = outside_note(prediction.scores, name, predicts=True)
+        return [*unseen.notes(prediction.atoms), *([outside] if outside else [])]
 
     with isolation(config.isolate):
         results = work_on_structures(
             files, work, occupancy=config.occupancy, strict=config.strict, done=done
         )
         return trained, list(results)
+
+
+def _name(weights: str | Path, trained: TrainedDOS) -> str:
+    return Path(weights).stem if trained.path == Path(weights) else str(weights)
 
 
 def predict_outcome(
@@ -89,7 +96,7 @@ def predict_outcome(
         check_output(config.output, (".npz", ".csv"), files)
     if config.plot is not None and config.plot.suffix and not config.plot.is_dir():
         check_output(config.plot, (".png",), files)
-    _, results = predict_files(weights, files, config, done=done)
+    trained, results = predict_files(weights, files, config, done=done)
     predicted = [
         (result.file, frame, value)
         for result in results
@@ -99,13 +106,16 @@ def predict_outcome(
     if predicted and config.output is not None:
         from csgnn_dgl.tasks.dos.curve_files import write_curves
 
-        write_curves(config.output, predicted, str(weights))
+        write_curves(config.output, predicted, str(weights), limits_of(trained.path))
         lines.append(f"{len(predicted)} curves written to {config.output}")
     if predicted and config.plot is not None:
         _draw(config.plot, results)
         lines.append(f"{len(predicted)} pictures: {config.plot}")
+    scores = [value.scores for *_, value in predicted]
+    lines += closing_notes(trained.path, _name(weights, trained), scores)
     errors = [(result.file, result.error) for result in results]
-    return Outcome(lines, [_plain(result) for result in results], errors)
+    limits = limits_of(trained.path)
+    return Outcome(lines, [_plain(result, limits) for result in results], errors)
 
 
 def _draw(place: Path, results: Sequence[Result]) -> None:
@@ -128,22 +138,26 @@ def _lines(result: Result) -> list[str]:
     lines = []
     for structure, value in zip(result.items, result.values, strict=True):
         lines += [f"{structure.source}: {structure.summary}", f"  {value.summary}"]
+        if value.confidence is not None:
+            lines.append(f"  {value.confidence}")
         lines += [f"  warning: {note}" for note in (*structure.warnings, *value.notes)]
     return lines
 
 
-def _plain(result: Result) -> dict[str, Any]:
+def _plain(result: Result, limits: Sequence[str]) -> dict[str, Any]:
     return {
         "file": str(result.file),
         "error": result.error,
         "structures": [
-            _plain_structure(structure, value)
+            _plain_structure(structure, value, limits)
             for structure, value in zip(result.items, result.values, strict=True)
         ],
     }
 
 
-def _plain_structure(structure: Structure, value: DOSPrediction) -> dict[str, Any]:
+def _plain_structure(
+    structure: Structure, value: DOSPrediction, limits: Sequence[str]
+) -> dict[str, Any]:
     return {
         "source": structure.source,
         "formula": value.formula,
@@ -160,5 +174,13 @@ def _plain_structure(structure: Structure, value: DOSPrediction) -> dict[str, An
         "mean_absolute_error": value.error,
         "energies": value.energies.round(9).tolist(),
         "dos": value.dos.round(9).tolist(),
+        "out_of_domain_score": value.score,
+        "outside_domain": value.outside,
+        "atom_scores": None if value.scores is None else value.scores.atoms.round(6).tolist(),
+        "uncertainty": {
+            name: {f"{level:g}": width for level, width in known.half_widths.items()}
+            for name, known in value.uncertainty.items()
+        },
         "warnings": [*structure.warnings, *value.notes],
+        "limits": list(limits) if value.outside else [],
     }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +12,16 @@ from torch import Tensor
 
 from csgnn_dgl.errors import ConfigError, DataError, StructureError
 from csgnn_dgl.physics import EnergyGrid, find_levels
+from csgnn_dgl.tasks.dos.domain import AtomScores, Uncertainty, score_atoms, uncertainties
 from csgnn_dgl.tasks.dos.trained import TrainedDOS
 from csgnn_dgl.tasks.dos.unseen import unknown_elements
 from csgnn_dgl.tasks.votes import average_over_votes, vote_rotations
 
-__all__ = ["DOSPrediction", "average_curves", "predict_structures"]
+__all__ = ["SHOWN_LEVEL", "DOSPrediction", "average_curves", "predict_structures"]
 
 Floats = npt.NDArray[np.float64]
+#: Share of predictions that ± covers in text and pictures.
+SHOWN_LEVEL = 0.68
 # Number of structures that are rotated and predicted together.
 _GROUP = 16
 
@@ -54,6 +57,14 @@ class DOSPrediction:
         The curve in the structure's file, shape ``(E,)``; None if there is none on this grid.
     notes
         Warnings for the user, in sentences.
+    scores
+        Out-of-domain scores of the structure and of its atoms; None if the file of the model does
+        not tell what it was trained on.
+    uncertainty
+        Uncertainties by quantity: ``"dos"`` (mean absolute error of the curve), ``"fermi_level"``,
+        ``"band_energy"``, ``"gap"``. A quantity is missing where its uncertainty is unknown, which
+        is so for every structure outside the domain. They compare with the reference of the
+        training data, not with experiment.
     """
 
     atoms: Atoms
@@ -68,6 +79,18 @@ class DOSPrediction:
     gap: float | None = None
     reference: Floats | None = None
     notes: tuple[str, ...] = ()
+    scores: AtomScores | None = None
+    uncertainty: Mapping[str, Uncertainty] = field(default_factory=dict)
+
+    @property
+    def score(self) -> float | None:
+        """Out-of-domain score of the structure, above 1 if it is outside; None if unknown."""
+        return None if self.scores is None else self.scores.structure
+
+    @property
+    def outside(self) -> bool | None:
+        """Whether the structure lies outside the training data; None if unknown."""
+        return None if self.scores is None else self.scores.outside
 
     @property
     def energies(self) -> Floats:
@@ -90,9 +113,13 @@ class DOSPrediction:
         unit, zero = self.grid.unit, self.grid.zero
         parts = []
         if self.fermi_level is not None:
-            parts.append(f"E_F {self.fermi_level:.3f} {unit} (zero: {zero})")
-            parts.append(f"band energy {self.band_energy:.4f} {unit}/atom")
-            parts.append(f"gap {self.gap:.2f} {unit}" if self.gap else "no gap")
+            level, energy, gap = map(self._plus_minus, ("fermi_level", "band_energy", "gap"))
+            parts.append(f"E_F {self.fermi_level:.3f}{level} {unit} (zero: {zero})")
+            parts.append(f"band energy {self.band_energy:.4f}{energy} {unit}/atom")
+            if self.gap:
+                parts.append(f"gap {self.gap:.2f}{gap} {unit}")
+            else:
+                parts.append(f"no gap ({gap.strip()})" if gap else "no gap")
             parts.append(f"{self.electrons:g} electrons/atom")
         else:
             total = self.dos.sum()
@@ -102,6 +129,29 @@ class DOSPrediction:
         if self.error is not None:
             parts.append(f"mean absolute error {self.error:.4f} {self.unit}")
         return ", ".join(parts)
+
+    @property
+    def confidence(self) -> str | None:
+        """The score and what an uncertainty means, in a line; None if the score is unknown."""
+        if self.scores is None:
+            return None
+        if self.scores.outside:
+            return f"out-of-domain score {self.scores.structure:.2f} (above 1: outside)"
+        text = f"out-of-domain score {self.scores.structure:.2f} (up to 1: inside)"
+        if "dos" in self.uncertainty:
+            curve = f"error of the curve below {self.uncertainty['dos'][SHOWN_LEVEL]:.2g}"
+            share = f"{100 * SHOWN_LEVEL:g} % of such structures"
+            if self.fermi_level is None:
+                text += f"; {curve} for {share}"
+            else:
+                text += f"; ±, and an {curve}, hold for {share}"
+        return text
+
+    def _plus_minus(self, quantity: str) -> str:
+        if self.scores is None:
+            return ""
+        known = self.uncertainty.get(quantity)
+        return " ± unknown" if known is None else f" ± {known[SHOWN_LEVEL]:.2g}"
 
 
 def average_curves(
@@ -191,10 +241,18 @@ def predict_structures(
         if problem := unknown_elements(trained.model.model, atoms, str(trained.path)):
             raise StructureError(index, problem, atoms.get_chemical_formula())
     curves = average_curves(trained, structures, votes=votes, seed=seed)
-    return [
-        _analysed(trained, atoms, curve, electrons)
-        for atoms, curve in zip(structures, curves, strict=True)
-    ]
+    found = []
+    for atoms, curve, scores in zip(
+        structures, curves, score_atoms(trained, structures), strict=True
+    ):
+        prediction = _analysed(trained, atoms, curve, electrons)
+        known = uncertainties(trained, scores, votes)
+        usual = _electrons(trained, atoms)
+        if None not in (electrons, usual) and electrons != usual:
+            # Nothing is known about levels of a charged structure.
+            known = {name: value for name, value in known.items() if name == "dos"}
+        found.append(replace(prediction, scores=scores, uncertainty=known))
+    return found
 
 
 def _analysed(

@@ -17,10 +17,12 @@ from csgnn_dgl.errors import DataError
 from csgnn_dgl.models import DOSModel
 from csgnn_dgl.tasks.callbacks import KeepWeights
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
+from csgnn_dgl.tasks.dos.learn import learn_atoms
 from csgnn_dgl.tasks.dos.plots import plot_examples
 from csgnn_dgl.tasks.dos.task import DOSTask, StructureBatches, target_tensor
 from csgnn_dgl.tasks.dos.trained import KIND, TrainedDOS, dos_network, load_dos_model
 from csgnn_dgl.tasks.history import History
+from csgnn_dgl.tasks.learned import Learned
 from csgnn_dgl.tasks.plots import plot_curves
 from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.training import Echo, silent
@@ -134,6 +136,9 @@ class DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
 
     def load_trained(self, run: RunDirectory) -> TrainedDOS:
         return load_dos_model(run.path, model=self.model)
+
+    def learn(self, trained: Any) -> Learned:
+        return learn_atoms(trained, self.training, self.validation, self.config.seed)
 
     def report(
         self, run: RunDirectory, trained: Any, history: History, keep: KeepWeights

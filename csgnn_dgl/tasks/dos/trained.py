@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,17 @@ from ase.data import chemical_symbols
 from torch import Tensor
 
 from csgnn_dgl._foreign import excerpt, quoted
-from csgnn_dgl.errors import ConfigError
+from csgnn_dgl.errors import CheckpointError, ConfigError
 from csgnn_dgl.mapping.neighbors import Neighbors, find_neighbors
 from csgnn_dgl.mapping.tiles import tiles
 from csgnn_dgl.models import AtomModel, DOSModel, Hypers
+from csgnn_dgl.models.atoms.surroundings import (
+    LARGEST_REACH,
+    fingerprint_length,
+    surroundings_fingerprint,
+)
 from csgnn_dgl.physics import EnergyGrid
+from csgnn_dgl.tasks.calibration import ExpectedError
 from csgnn_dgl.tasks.trained import Trained, load_network
 from csgnn_dgl.tasks.weights import Header
 
@@ -30,6 +37,8 @@ KIND = "dos"
 Floats = npt.NDArray[np.float64]
 # Number of atoms that the network computes at once: some 100 MB at level 3.
 _CHUNK = 64
+# The same for fingerprints, which need less.
+_FINGERPRINTS = 256
 # Number of atoms whose neighbours are found at once: some 100 MB in a dense solid.
 _TILE = 2048
 
@@ -74,6 +83,38 @@ class TrainedDOS(Trained[DOSModel]):
         counts = self.header.data.get("electrons_per_element")
         return None if counts is None else {int(k): float(v) for k, v in counts.items()}
 
+    @cached_property
+    def errors(self) -> dict[int, dict[str, ExpectedError]]:
+        """The errors to expect, by number of votes and quantity; empty if they are unknown.
+
+        Raises
+        ------
+        CheckpointError
+            The calibration in the file is damaged.
+        """
+        try:
+            return {
+                int(votes): {
+                    str(name): ExpectedError.from_parts(
+                        plain, self._local_errors(f"error.{int(votes)}.{name}")
+                    )
+                    for name, plain in entries.items()
+                }
+                for votes, entries in self.header.calibration.get("votes", {}).items()
+            }
+        except (ValueError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                f"the calibration in {self.path} is damaged: {error}; restore it or train again"
+            ) from error
+
+    def _local_errors(self, name: str) -> Floats:
+        if name not in self.arrays or self.domain is None:
+            raise ValueError(f"{name} is missing")
+        values = self.arrays[name].double().numpy()
+        if values.shape != (len(self.domain.places),):
+            raise ValueError(f"{name} has the shape {values.shape}")
+        return values
+
     def predict(self, structures: Sequence[Atoms], *, chunk: int = _CHUNK) -> Floats:
         """Predict curves of structures, shape ``(n, E)`` [``dos_unit``].
 
@@ -106,27 +147,54 @@ class TrainedDOS(Trained[DOSModel]):
         """
         return list(self._by_structure(structures, chunk, self.model.describe, centres))
 
+    def fingerprints(
+        self,
+        structures: Sequence[Atoms],
+        *,
+        centres: Sequence[npt.NDArray[np.int64] | None] | None = None,
+    ) -> list[Floats]:
+        """Compute fingerprints of surroundings, one array ``(N, F)`` per structure.
+
+        They do not depend on the weights; see
+        :func:`~csgnn_dgl.models.atoms.surroundings.surroundings_fingerprint`.
+        """
+        reach = min(self.cutoff, LARGEST_REACH)
+
+        def call(part: Neighbors) -> Tensor:
+            return surroundings_fingerprint(part, reach)
+
+        return list(self._by_structure(structures, _FINGERPRINTS, call, centres, reach=reach))
+
     def _by_structure(
         self,
         structures: Sequence[Atoms],
         chunk: int,
         call: Callable[[Neighbors], Tensor],
         centres: Sequence[npt.NDArray[np.int64] | None] | None = None,
+        *,
+        reach: float | None = None,
     ) -> Iterator[Floats]:
+        """Call a function on pieces of structures, and yield its rows for each structure.
+
+        With ``reach``, the function is the network's no more: neighbours up to this distance are
+        enough, and stay in double precision.
+        """
         if chunk < 1:
             raise ConfigError(f"chunk is {chunk}, but it must be at least 1")
         weight = next(self.model.parameters())
         wanted = [None] * len(structures) if centres is None else list(centres)
-        cutoff = self.cutoff
+        cutoff = self.cutoff if reach is None else reach
+        dtype = weight.dtype if reach is None else None
+        device = weight.device if reach is None else torch.device("cpu")
 
         def rows(parts: Iterable[Neighbors]) -> Floats:
             with torch.no_grad():
-                found = [call(part.to(weight.device, weight.dtype)).cpu() for part in parts]
+                found = [call(part.to(device, dtype)).cpu() for part in parts]
             return torch.cat(found).double().numpy()
 
         for group in _batches(structures, chunk):
             first, own = structures[group[0]], [wanted[i] for i in group]
-            if not self.model.model.local:
+            if reach is None and not self.model.model.local:
                 # Atoms see each other, so all atoms of a structure are needed at once.
                 found = find_neighbors([structures[i] for i in group], cutoff)
                 pieces = _by_structures(rows([found]), found, len(group))
@@ -208,7 +276,12 @@ def load_dos_model(
             )
         return network
 
-    return TrainedDOS(*load_network(path, KIND, "atoms", build, device=device, model=model))
+    length = fingerprint_length()
+    trained = TrainedDOS(
+        *load_network(path, KIND, "atoms", build, fingerprint=length, device=device, model=model)
+    )
+    _ = trained.errors  # a damaged calibration is found before any work
+    return trained
 
 
 def _check_data(data: Mapping[str, Any]) -> None:

@@ -117,5 +117,5 @@ def test_damaged_structures_are_set_aside(
 
 def test_fewer_states_than_electrons(tmp_path: Path) -> None:
     _write(tmp_path / "a" / "300K" / "1", CURVE / 5)
-    with pytest.raises(DataError, match=r"holds 1 states per atom up to 0\.9 eV, but there are 4"):
+    with pytest.raises(DataError, match=r"holds 1 states per atom up to 0\.95 eV, but there are 4"):
         load_dos_dataset(tmp_path)

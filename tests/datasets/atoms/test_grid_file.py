@@ -13,7 +13,7 @@ from ase.build import bulk
 
 from csgnn_dgl.datasets.atoms.dos import DOSRecord
 from csgnn_dgl.datasets.atoms.dos_labels import DOSLabels, checked_curve
-from csgnn_dgl.datasets.atoms.gathering import Entry, Gathering
+from csgnn_dgl.datasets.atoms.gathering import Entry, Gathering, parse_number
 from csgnn_dgl.datasets.atoms.grid_file import GridFile, read_grid_file, write_grid_file
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.physics import EnergyGrid
@@ -88,6 +88,15 @@ def test_what_is_not_said_is_warned_of(
         ({"unit": 3}, "unit is 3; it must be text"),
         ({"electrons": 4}, r"give electrons per atom by element, as \{\"C\": 4\}"),
         ({"electrons": {"Xx": 4}}, "'Xx', which is not an element"),
+        ({"electrons": {"C": -4}}, "electrons of C is -4; it cannot be negative"),
+        ({"electrons": {"C": 10**40}}, "C has 34 hexadecimal digits; it is too large"),
+        ({"size": 10**400}, "size has 333 hexadecimal digits; it is too large"),
+        ({"size": 10**9}, "size is 1e\\+09; it must be a whole number, .* at most 100000"),
+        ({"size": True}, "size is True; it must be a number"),
+        ({"energies": [0, 1, 10**300], "start": None}, "energies are not all numbers"),
+        ({"energies": [False, True], "start": None}, "energies are not all numbers"),
+        ({"energies": [[0, 1], [2]], "start": None}, "energies are not all numbers"),
+        ({"unit": ["x" * 5000]}, "unit is .{40,70}…; it must be text"),
         ({"electrons": {"C": None}}, "electrons of C is None; it must be a number"),
     ],
 )
@@ -101,8 +110,53 @@ def test_other_files_are_named(content: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"there is no grid.json in .*; it gives the energies"):
         read_grid_file(tmp_path / "grid.json")
     (tmp_path / "grid.json").write_text(content)
-    with pytest.raises(DataError, match=r"grid.json (is not JSON|holds a list)"):
+    with pytest.raises(DataError, match=r"grid.json (is not JSON|holds a list|is empty)"):
         read_grid_file(tmp_path / "grid.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"[" * 100_000, "is nested too deeply"),
+        (b'{"size": ' + b"9" * 5000 + b"}", "cannot be read: .*digits"),
+        (b'{"size": 3, "size": 4}', "the entry 'size' is given twice"),
+        (b"\xff\xfe{", "cannot be read"),
+    ],
+)
+def test_damaged_json(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "grid.json").write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        read_grid_file(tmp_path / "grid.json")
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("dos", "reason"),
+    [
+        (np.array([True] * 4), r"dos is array\(\[ True"),
+        (np.array([1 + 1j] * 4), "not numbers"),
+        (np.array(["a"] * 4), "not numbers"),
+        (np.ones((2, 2)), r"dos has shape \(2, 2\)"),
+        (np.ones((1, 4)), None),
+        ("1 2 3 x²" + "9" * 5000, "is not a number"),
+        (1.0, "it has 1 values, but the grid has 4"),
+    ],
+)
+def test_columns_of_other_types(dos: object, reason: str | None) -> None:
+    gathering = _gathering()
+    gathering.take("train", Entry("a", bulk("C"), {"dos": dos}))
+    if reason is None:
+        assert len(gathering.dataset("n", "s").train) == 1
+        return
+    with pytest.raises(DataError, match=reason):
+        gathering.dataset("n", "s")
+
+
+@pytest.mark.parametrize("value", [True, "²", "9" * 5000 + "x", [1.0, 2.0], 10**400, "inf"])
+def test_numbers_that_are_none(value: object) -> None:
+    with pytest.raises(DataError, match=r"fermi_level is .* not a number") as caught:
+        parse_number({"fermi_level": value}, "fermi_level")
+    assert len(str(caught.value)) < 200
 
 
 @pytest.mark.parametrize(
@@ -137,8 +191,10 @@ def _entry(name: str, atoms: Atoms, **more: object) -> Entry:
     ("electrons", "kept", "reason"),
     [
         (3.0, 3.0, None),
-        (3.01, 3.0, None),
-        (4.0, None, r"holds 3 states per atom up to 3 eV, but there are 4 electrons: the Fermi"),
+        (3.5, 3.5, None),
+        (4.0, 4.0, None),
+        (4.01, 4.0, None),
+        (5.0, None, r"holds 4 states per atom up to 3\.5 eV, but there are 5 electrons: the Fermi"),
         (0.0, None, "the number of electrons is 0; it must be positive"),
         (np.nan, None, "electrons_per_atom is nan"),
     ],

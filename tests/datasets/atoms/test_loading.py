@@ -75,7 +75,7 @@ def test_a_folder_of_trajectories(tmp_path: Path) -> None:
     assert "1 of the 32 trajectories" in found.warnings[0]
     assert gone.name in found.warnings[0]
     (tmp_path / "c" / "recipe.json").write_text("{}")
-    with pytest.raises(DataError, match=r"recipe\.json is not a recipe"):
+    with pytest.raises(DataError, match=r"recipe\.json cannot be read: .*; it is no recipe"):
         load_dos_dataset(tmp_path / "c")
 
 
@@ -203,7 +203,7 @@ def test_a_tenth_is_held_out_if_nothing_is(tmp_path: Path) -> None:
         ({"a.txt": ""}, "holds no densities of states, but a.txt"),
         ({"train.extxyz": ""}, "there is no grid.json in"),
         ({"id_prop.csv": ""}, "there is no grid.json in"),
-        ({"recipe.json": "{}"}, r"recipe\.json is not a recipe"),
+        ({"recipe.json": "{}"}, r"recipe\.json cannot be read: .*; it is no recipe"),
         ({"grid.json": json.dumps(GRID)}, "has no train.extxyz; it has grid.json"),
         ({"grid.json": json.dumps(GRID), "train.extxyz": ""}, "holds no training structures"),
         ({"train.extxyz": "", "train.xyz": ""}, "two files for train"),

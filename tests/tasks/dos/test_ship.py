@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from csgnn_dgl.descriptor import AtomDescriptor
+from csgnn_dgl.descriptor import AtomDescriptor, OutOfDomainWarning
 from csgnn_dgl.errors import CheckpointError
 from csgnn_dgl.tasks.dos.evaluate import evaluate
 from csgnn_dgl.tasks.dos.trained import load_dos_model
@@ -18,6 +19,7 @@ from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.ship import ship
 from csgnn_dgl.tasks.shipped import FOLDER, find_weights, shipped_models
 from csgnn_dgl.tasks.use_config import EvaluateConfig
+from csgnn_dgl.tasks.weights import load_weights, split_state
 
 
 @pytest.fixture
@@ -56,10 +58,31 @@ def test_shipped_models_work_and_are_small(name: str) -> None:
     assert model.path.stat().st_size <= 5_000_000
     assert model.figures
     assert model.limits
-    features = AtomDescriptor(name).create(bulk("C", "diamond", 3.57))
+    with pytest.warns(OutOfDomainWarning, match=f"outside what {name} was trained on"):
+        features = AtomDescriptor(name).create(bulk("C", "diamond", 3.57))
     assert features.shape[0] == 2
     assert np.isfinite(features).all()
     np.testing.assert_allclose(features[0], features[1], atol=0.1)
+
+
+#: SHA-256 of the names and values of the networks' tensors in version 0.1.0.
+NETWORKS = {
+    "carbon-tb": "a2c56b033e23f2657100019a2105e89fb769c57472edc3bd6bfa5d69c766abec",
+    "phonon-dos": "6e63a39e9d54a49d0b50dc8e523ceee59c2e79d38af05d7acc0e07fd73acfb58",
+}
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_shipped_networks_are_those_of_version_0_1(name: str) -> None:
+    """What a model knows was added later; it changed no weight."""
+    _, everything = load_weights(shipped_models()[name].path, "dos")
+    network, arrays = split_state(everything)
+    content = hashlib.sha256()
+    for key in sorted(network):
+        content.update(key.encode())
+        content.update(network[key].numpy().tobytes())
+    assert content.hexdigest() == NETWORKS[name]
+    assert sum(array.nbytes for array in arrays.values()) <= 100_000
 
 
 def test_a_folder_of_data_does_not_hide_a_shipped_model(

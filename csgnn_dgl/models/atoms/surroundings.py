@@ -1,0 +1,178 @@
+"""A fixed, invariant fingerprint of the surroundings of every atom."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from csgnn_dgl.mapping.neighbors import Neighbors
+from csgnn_dgl.models.atoms.species import PROPERTIES, element_properties
+
+__all__ = ["LARGEST_REACH", "fingerprint_length", "surroundings_fingerprint"]
+
+#: Radius of the fingerprint where the model sees farther [Å]: two to three shells of neighbours.
+LARGEST_REACH = 5.0
+
+# Shells, evenly spaced in the logarithm of the distance, from the shortest bond of heavy atoms.
+_SHELLS, _NEAREST = 10, 0.9
+# Angular terms use pairs of shells, the elements of neighbours three wide ranges.
+_WIDE = {2: 5, 4: 3}
+_DEGREES = 4
+# Coefficients of Legendre polynomials: degree → power → coefficient.
+_LEGENDRE = {
+    1: {1: 1.0},
+    2: {0: -0.5, 2: 1.5},
+    3: {1: -1.5, 3: 2.5},
+    4: {0: 0.375, 2: -3.75, 4: 4.375},
+}
+
+
+def fingerprint_length() -> int:
+    """Length of a fingerprint."""
+    elements = (_WIDE[4] + 1) * len(PROPERTIES)
+    return _SHELLS + _WIDE[2] * len(_LEGENDRE) + elements
+
+
+def surroundings_fingerprint(neighbors: Neighbors, reach: float) -> Tensor:
+    r"""Describe the surroundings of every atom by numbers that no training has changed.
+
+    The fingerprint does not depend on the orientation, on the order of the atoms, or on a model. It
+    serves to compare surroundings with those in training data. Its parts are
+
+    - the number of neighbours in ten shells, :math:`\sqrt{\sum_j g_k(r_j)}`;
+    - the power of the angles between neighbours in five wider shells, for the Legendre polynomials
+      of degree 1 to 4, :math:`(\sum_{ij} h_k(r_i) h_k(r_j) P_l(\cos\theta_{ij}))^{1/2}`;
+    - the mean of tabulated properties (:data:`~csgnn_dgl.models.atoms.species.PROPERTIES`) of
+      neighbours in three ranges, and those of the atom itself. So similar elements have similar
+      fingerprints.
+
+    Shells are Gaussians of the logarithm of the distance, times a factor that falls to zero at
+    ``reach``. Hence the fingerprint is a continuous function of all positions. Sums over pairs of
+    neighbours are computed from moments of their directions, so the cost is linear in the number
+    of neighbours.
+
+    Parameters
+    ----------
+    neighbors
+        Neighbours of the atoms, at least up to ``reach``.
+    reach
+        Radius beyond which neighbours do not count [Å].
+
+    Shapes
+    ------
+    Neighbours of ``A`` atoms → ``(A, fingerprint_length())``, float64.
+
+    Examples
+    --------
+    >>> from ase.build import bulk
+    >>> from csgnn_dgl.mapping.neighbors import find_neighbors
+    >>> found = find_neighbors([bulk("C", "diamond", 3.57)], cutoff=5.0)
+    >>> both = surroundings_fingerprint(found, reach=5.0)
+    >>> both.shape == (2, fingerprint_length()), torch.allclose(both[0], both[1])
+    (True, True)
+    """
+    vectors = neighbors.displacements.double()
+    distances = vectors.norm(dim=1)
+    near = distances < reach
+    centres, numbers = neighbors.centres[near], neighbors.numbers[near]
+    vectors, distances = vectors[near], distances[near]
+    shells = _shells(distances, reach)
+    directions = _monomials(vectors / distances[:, None])
+    properties = _properties().to(vectors.device)
+
+    # One row of neighbours per atom, padded with zeros, so that all sums are matrix products.
+    counts = torch.bincount(centres, minlength=neighbors.n_atoms)
+    width = int(counts.max()) if len(centres) else 0
+    rank = torch.arange(len(centres), device=centres.device)
+    place = centres * width + rank - (counts.cumsum(0) - counts)[centres]
+
+    def rows(values: Tensor) -> Tensor:
+        padded = values.new_zeros(neighbors.n_atoms * width, values.shape[1])
+        padded = padded.index_copy(0, place, values)
+        return padded.view(neighbors.n_atoms, width, values.shape[1])
+
+    by_shell = rows(shells)
+    wide = {size: _merged(by_shell, size) for size in _WIDE}
+    number = wide[4].sum(dim=1)
+    kinds = wide[4].transpose(1, 2) @ rows(properties[numbers])
+    moments = wide[2].transpose(1, 2) @ rows(directions)
+    return torch.cat(
+        [
+            by_shell.sum(dim=1).sqrt(),
+            _angular_power(moments),
+            # Where there are no neighbours, the mean fades to the mean of all elements.
+            (kinds / (number[:, :, None] + 0.5)).flatten(1),
+            properties[neighbors.centre_numbers],
+        ],
+        dim=1,
+    )
+
+
+def _shells(distances: Tensor, reach: float) -> Tensor:
+    """Share of each neighbour in every shell, shape ``(P, _SHELLS)``."""
+    edges = torch.linspace(
+        math.log(min(_NEAREST, reach / 2)),
+        math.log(reach),
+        _SHELLS + 1,
+        dtype=distances.dtype,
+        device=distances.device,
+    )
+    spacing = edges[1] - edges[0]
+    off = (torch.log(distances)[:, None] - edges[:-1]) / spacing
+    fade = (1 + torch.cos(math.pi * distances / reach)) / 2
+    return torch.exp(-(off**2) / 2) * fade[:, None]
+
+
+def _merged(by_shell: Tensor, size: int) -> Tensor:
+    """Sums over ``size`` consecutive shells."""
+    parts = [part.sum(dim=2) for part in by_shell.split(size, dim=2)]
+    return torch.stack(parts, dim=2)
+
+
+def _powers() -> list[tuple[int, int, int]]:
+    return [
+        (a, b, degree - a - b)
+        for degree in range(_DEGREES + 1)
+        for a in range(degree + 1)
+        for b in range(degree - a + 1)
+    ]
+
+
+def _monomials(directions: Tensor) -> Tensor:
+    """Products of components of unit vectors, of all degrees, shape ``(P, 35)``."""
+    powers = [torch.ones_like(directions)]
+    for _ in range(_DEGREES):
+        powers.append(powers[-1] * directions)
+    return torch.stack(
+        [powers[a][:, 0] * powers[b][:, 1] * powers[c][:, 2] for a, b, c in _powers()], dim=1
+    )
+
+
+def _angular_power(moments: Tensor) -> Tensor:
+    """Sums of Legendre polynomials over pairs of neighbours, from moments ``(A, K, 35)``."""
+    # By the multinomial theorem, the sum of (u·v)^n over pairs is a weighted sum of squares.
+    squares = moments.square()
+    plain = []
+    start = 0
+    for degree in range(_DEGREES + 1):
+        powers = [p for p in _powers() if sum(p) == degree]
+        ways = [math.factorial(degree) / math.prod(map(math.factorial, p)) for p in powers]
+        part = squares[:, :, start : start + len(powers)]
+        plain.append(part @ torch.tensor(ways, dtype=part.dtype, device=part.device))
+        start += len(powers)
+    found = [
+        sum(factor * plain[power] for power, factor in terms.items())
+        for terms in _LEGENDRE.values()
+    ]
+    # A sum that is zero by symmetry is a small number of either sign. Its root would be large.
+    return torch.cat([(torch.as_tensor(value).clamp(min=0) + 1e-8).sqrt() for value in found], 1)
+
+
+@cache
+def _properties() -> Tensor:
+    table = torch.zeros(119, len(PROPERTIES), dtype=torch.float64)
+    table[1:] = torch.from_numpy(element_properties(range(1, 119)))
+    return table

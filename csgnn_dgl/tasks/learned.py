@@ -1,0 +1,105 @@
+"""What is learned about a network after its training: its domain, and how wrong it may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from torch import Tensor
+
+from csgnn_dgl.tasks.domain import Domain
+from csgnn_dgl.tasks.trained import Trained
+from csgnn_dgl.tasks.weights import join_state, load_weights, save_weights, split_state
+
+__all__ = ["Learned", "Relearned", "sampled", "save_learned"]
+
+Sample = TypeVar("Sample")
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What is learned from held-out data.
+
+    Parameters
+    ----------
+    domain
+        The region of the training data; None if there are too few data.
+    calibration
+        How wrong predictions were, as plain values; the target knows what they mean.
+    tensors
+        Arrays of the calibration, stored beside those of the domain.
+    """
+
+    domain: Domain | None = None
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Relearned:
+    """What was learned about a network that had been trained before.
+
+    Parameters
+    ----------
+    learned, trained
+        What was learned, and the network.
+    fingerprint
+        SHA-256 of the data.
+    held_out
+        Number of held-out samples.
+    """
+
+    learned: Learned
+    trained: Trained[Any]
+    fingerprint: str
+    held_out: int
+
+
+def save_learned(path: Path, kind: str, learned: Learned) -> None:
+    """Put what was learned into a file of weights, in place of what is there.
+
+    The tensors of the network stay the same, bit for bit.
+
+    Parameters
+    ----------
+    path
+        The file.
+    kind
+        The kind that its header names.
+    learned
+        What to put into it.
+
+    Raises
+    ------
+    CheckpointError
+        The file is no file of weights.
+    ResourceError
+        It cannot be written. The older file stays unchanged.
+    """
+    header, everything = load_weights(path, kind)
+    network, _ = split_state(everything)
+    domain = learned.domain
+    header = replace(
+        header,
+        domain={} if domain is None else domain.plain(),
+        calibration=dict(learned.calibration),
+    )
+    arrays = {} if domain is None else {**domain.tensors(), **learned.tensors}
+    save_weights(path, join_state(network, arrays), header)
+
+
+def sampled(samples: Sequence[Sample], most: int, seed: int) -> Sequence[Sample]:
+    """At most ``most`` of the samples, at random, in their order.
+
+    Examples
+    --------
+    >>> len(sampled(range(10), 3, seed=0)), sampled([5, 6], 3, seed=0)
+    (3, [5, 6])
+    """
+    if len(samples) <= most:
+        return samples
+    chosen = np.sort(np.random.default_rng(seed).choice(len(samples), most, replace=False))
+    return [samples[index] for index in chosen]

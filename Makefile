@@ -5,13 +5,18 @@ BIN := $(VENV)/bin
 DEMO ?= runs/demo
 # Arguments for pytest, such as TESTARGS="-n 2 --dist loadfile" or TESTARGS=tests/nn.
 TESTARGS ?=
+# For make fuzz. Another SEED makes other damaged files; FORMATS="off,cif" reads only these.
+INPUTS ?= 20000
+SEED ?= 1
+FORMATS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help setup demo test bench tables weights calibrate lint pyright format docs clean
+.PHONY: help setup demo test fuzz bench tables weights calibrate lint pyright format docs clean
 
 help:
 	@echo "make demo    train on the built-in solids, test under SO(3), draw the pictures"
 	@echo "make test    run the whole test suite"
+	@echo "make fuzz    read 20,000 damaged files of all formats (INPUTS, SEED, FORMATS)"
 	@echo "make bench   measure speed and memory against plain DGL and PyTorch Geometric"
 	@echo "make tables  train all systems of the paper's tables, small, on built-in data"
 	@echo "make weights train the models that the package ships (needs PHONON_DATA)"
@@ -38,6 +43,11 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -q $(TESTARGS)
+
+# The defects found lie in build/fuzz.
+fuzz: setup
+	rm -rf build/fuzz
+	$(BIN)/python -m tests.fuzz --inputs $(INPUTS) --seed $(SEED) --formats "$(FORMATS)"
 
 bench: setup
 	$(BIN)/csgnn-dgl benchmark --output benchmarks/results

@@ -1,0 +1,1 @@
+"""Damaged files of every format, read as the commands read them (``make fuzz``)."""

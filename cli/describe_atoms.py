@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from csgnn_dgl._progress import shown, working
 from csgnn_dgl.cli.options import config_options
 from csgnn_dgl.cli.outcome import finish_files
 from csgnn_dgl.tasks.use_config import DescribeConfig
@@ -36,13 +36,10 @@ def describe_atoms_command(
     positions and units; without it, the first few are shown. A file that cannot be used does not
     stop the others. It is named at the end, and the exit status is 1, or 2 if no file can be used.
     """
-    from tqdm import tqdm
+    with shown(config.progress), working("describing files", len(files), unit="file") as done:
+        from csgnn_dgl.tasks.dos.describe import describe_files
 
-    from csgnn_dgl.tasks.dos.describe import describe_files
-
-    hidden = not config.progress or not sys.stderr.isatty() or len(files) < 3
-    with tqdm(total=len(files), unit="file", leave=False, disable=hidden) as bar:
-        results = describe_files(files, config, done=bar.update)
+        results = describe_files(files, config, done=done)
     if as_json:
         click.echo(json.dumps([_plain(r) for r in results], indent=2, ensure_ascii=False))
     else:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
 
+from csgnn_dgl._progress import shown, working
 from csgnn_dgl.cli.options import config_options
 from csgnn_dgl.cli.outcome import finish_files
 from csgnn_dgl.tasks.targets import target_of
@@ -36,14 +36,10 @@ def predict_command(
     A file that cannot be used does not stop the others. It is named at the end, and the exit status
     is 1, or 2 if no file can be used.
     """
-    from tqdm import tqdm
+    with shown(config.progress), working("predicting files", len(files), unit="file") as done:
+        from csgnn_dgl.tasks.shipped import find_weights
 
-    from csgnn_dgl.tasks.shipped import find_weights
-
-    target = target_of(find_weights(run))
-    hidden = not config.progress or not sys.stderr.isatty() or len(files) < 3
-    with tqdm(total=len(files), unit="file", leave=False, disable=hidden) as bar:
-        outcome = target.predict(run, files, config, bar.update)
+        outcome = target_of(find_weights(run)).predict(run, files, config, done)
     if as_json:
         click.echo(json.dumps(outcome.content, indent=2, ensure_ascii=False))
     else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import shutil
 import ssl
-import sys
 import tempfile
 import urllib.error
 import urllib.request
@@ -15,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from tqdm import tqdm
-
 from csgnn_dgl._files import atomic_write_text, resource_error, sha256_file
+from csgnn_dgl._progress import shown, working
 from csgnn_dgl.errors import ConfigError, DataError, suggest
 
 __all__ = ["ARCHIVES", "RemoteArchive", "download", "find_archive"]
@@ -148,10 +146,12 @@ def download(
     try:
         destination.mkdir(parents=True, exist_ok=True)
         if not file.is_file():
-            _fetch(archive, addresses, file, wanted, progress, timeout, echo)
+            with shown(progress):
+                _fetch(archive, addresses, file, wanted, timeout, echo)
         elif wanted is not None and sha256_file(file) != wanted:
             raise DataError(f"{file} has the SHA-256 {sha256_file(file)}, not {wanted}; remove it")
-        _unpack(file, archive.folder, destination)
+        with shown(progress), working(f"unpacking {file.name}"):
+            _unpack(file, archive.folder, destination)
     except OSError as error:
         raise resource_error(error, destination, "write to") from error
     if wanted is None:
@@ -179,7 +179,6 @@ def _fetch(
     addresses: Sequence[str],
     file: Path,
     wanted: str | None,
-    progress: bool,
     timeout: float,
     echo: Callable[[str], object],
 ) -> None:
@@ -187,7 +186,7 @@ def _fetch(
     reasons = []
     for address in addresses:
         try:
-            _fetch_from(address, partial, progress, timeout)
+            _fetch_from(address, partial, timeout)
             found = sha256_file(partial)
             if wanted is not None and found != wanted:
                 partial.unlink()
@@ -212,13 +211,13 @@ class _CutOffError(Exception):
     """The connection ended before the whole file was received."""
 
 
-def _fetch_from(address: str, partial: Path, progress: bool, timeout: float) -> None:
+def _fetch_from(address: str, partial: Path, timeout: float) -> None:
     """Complete ``partial`` from one address."""
     stuck = 0
     while True:
         before = partial.stat().st_size if partial.exists() else 0
         try:
-            _fetch_once(address, partial, before, progress, timeout)
+            _fetch_once(address, partial, before, timeout)
             return
         except _CutOffError as error:
             after = partial.stat().st_size if partial.exists() else 0
@@ -227,7 +226,7 @@ def _fetch_from(address: str, partial: Path, progress: bool, timeout: float) -> 
                 raise DataError(f"the connection keeps ending early ({error})") from None
 
 
-def _fetch_once(address: str, partial: Path, start: int, progress: bool, timeout: float) -> None:
+def _fetch_once(address: str, partial: Path, start: int, timeout: float) -> None:
     headers = {"User-Agent": "csgnn-dgl", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
@@ -251,18 +250,9 @@ def _fetch_once(address: str, partial: Path, start: int, progress: bool, timeout
         offset = start if resumed else 0  # a server that ignores ranges sends the whole file
         length = reply.headers.get("Content-Length")
         total = None if length is None else offset + int(length)
-        quiet = not (progress and sys.stderr.isatty())
         with (
             partial.open("ab" if resumed else "wb") as file,
-            tqdm(
-                total=total,
-                initial=offset,
-                unit="B",
-                unit_scale=True,
-                desc=partial.stem,
-                leave=False,
-                disable=quiet,
-            ) as bar,
+            working(partial.stem, total, unit="B", done=offset, scale=True) as done,
         ):
             got = offset
             while True:
@@ -276,7 +266,7 @@ def _fetch_once(address: str, partial: Path, start: int, progress: bool, timeout
                     break
                 file.write(block)
                 got += len(block)
-                bar.update(len(block))
+                done(len(block))
         if total is not None and got < total:
             raise _CutOffError(f"after {got} of {total} bytes")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from csgnn_dgl._progress import each
 from csgnn_dgl.errors import ConfigError, DataError
 
 __all__ = ["FileResult", "work_on_files"]
@@ -88,7 +89,7 @@ def work_on_files(
         waiting.clear()
 
     total = 0
-    for file in files:
+    for file in each(files, "reading", unit="file"):
         try:
             found = tuple(read(file))
             waiting.append(FileResult(file, found))

@@ -69,7 +69,7 @@ class TrainingTask(LightningModule, Generic[Model, Config]):
         loss = float(metrics["train_loss"])
         if not math.isfinite(loss):
             raise CSGNNError(
-                f"the training loss is {loss} after epoch {self.current_epoch}: training diverged. "
+                f"the training loss is {loss} after epoch {self.current_epoch + 1}: training diverged. "
                 f"Lower --learning-rate (it is {self.config.learning_rate}) or set --gradient-clip"
             )
         if self._plateau is not None:

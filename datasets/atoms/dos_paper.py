@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from ase import Atoms
 
+from csgnn_dgl._progress import each
 from csgnn_dgl.datasets.atoms.dos import DOSDataset, DOSRecord
 from csgnn_dgl.datasets.atoms.dos_labels import DOSLabels
 from csgnn_dgl.datasets.atoms.gathering import Entry, Gathering, Split
@@ -82,13 +83,13 @@ def load_paper_folder(path: Path) -> DOSDataset:
     gathering = Gathering(DOSLabels(GridFile(PAPER_GRID, "electronic", "states/eV/atom")))
     found = []
     places = {p.parent for pattern in (_CURVE, _STRUCTURE) for p in path.rglob(pattern)}
-    for place in sorted(places):
+    for place in each(sorted(places), "reading", unit="structure"):
         try:
             found.append(_read(path, place, gathering))
         except DataError as error:
             gathering.reject(str(place.relative_to(path)), error)
     per_structure = _per_structure(path, found, gathering)
-    for snapshot in found:
+    for snapshot in each(found, "checking", unit="structure"):
         atoms = snapshot.atoms
         carbon = bool((atoms.numbers == _CARBON).all())
         if not carbon:

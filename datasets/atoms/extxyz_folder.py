@@ -11,6 +11,7 @@ from typing import Any
 
 from ase import Atoms
 
+from csgnn_dgl._progress import each
 from csgnn_dgl.datasets.atoms.atom_arrays import AtomArrays
 from csgnn_dgl.datasets.atoms.gathering import Entry, Gathering, Split
 from csgnn_dgl.errors import DataError
@@ -106,7 +107,7 @@ def gather_extxyz(path: Path, gathering: Gathering[Any]) -> None:
 def _gather_file(file: Path, split: Split, gathering: Gathering[Any]) -> None:
     arrays = _arrays_beside(file, gathering)
     first = 0
-    for place, count, text in _frames(file):
+    for place, count, text in each(_frames(file), f"reading {file.name}", unit="frame"):
         before, first = first, first + count
         if isinstance(text, DataError):
             gathering.reject(place, text)

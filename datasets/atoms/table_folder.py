@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from csgnn_dgl._progress import each
 from csgnn_dgl.datasets.atoms.atom_arrays import AtomArrays
 from csgnn_dgl.datasets.atoms.gathering import Entry, Gathering, Split
 from csgnn_dgl.datasets.atoms.numbers_in_text import parse_numbers
@@ -89,7 +90,7 @@ def gather_table(path: Path, gathering: Gathering[Any]) -> None:
 def _gather_file(path: Path, file: Path, split: Split, gathering: Gathering[Any]) -> None:
     seen: set[str] = set()
     layout: _Layout | None = None
-    for number, words in _rows(file):
+    for number, words in each(_rows(file), f"reading {file.name}", unit="row"):
         if layout is None:
             layout = _layout(words, gathering)
             gathering.note_columns(file.name, layout.columns, of_atoms=False)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from csgnn_dgl._progress import working
 from csgnn_dgl.datasets.columns import Column, ColumnCount
 from csgnn_dgl.datasets.shapes.base import (
     ShapeDataset,
@@ -205,13 +204,7 @@ def _load(
     total = sum(len(files.paths) for files in splits.values())
     problems: list[str] = []
     loaded = {}
-    with tqdm(
-        total=total,
-        desc="reading shapes",
-        unit="file",
-        leave=False,
-        disable=not sys.stderr.isatty(),
-    ) as bar:
+    with working("reading shapes", total, unit="file") as done:
         for which, files in splits.items():
             clouds = []
             for file in files.paths:
@@ -219,7 +212,7 @@ def _load(
                     clouds.append(_pool_of(file, pool, seed, cache, columns))
                 except DataError as error:
                     problems.append(str(error))
-                bar.update()
+                done(1)
             if not problems:
                 names = [str(file) for file in files.paths]
                 loaded[which] = as_split(clouds, files.labels, names, pool)

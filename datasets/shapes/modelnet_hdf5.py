@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from csgnn_dgl._progress import each
 from csgnn_dgl.datasets.columns import Column, ColumnCount
 from csgnn_dgl.datasets.shapes.base import (
     ShapeDataset,
@@ -108,7 +109,7 @@ def _read_split(folder: Path, list_file: Path, pool: int, arrays: ColumnCount) -
     clouds: list[np.ndarray] = []
     labels: list[int] = []
     names: list[str] = []
-    for line in _lines(list_file):
+    for line in each(_lines(list_file), "reading shapes", unit="file"):
         file = folder / Path(line).name
         if not file.is_file():
             raise DataError(f"{list_file} names {file.name}, but {folder} has no such file")

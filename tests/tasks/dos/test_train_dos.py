@@ -37,7 +37,7 @@ def _weights(run: RunDirectory) -> dict[str, torch.Tensor]:
 
 
 def test_run_directory_is_complete(dos_run: RunDirectory) -> None:
-    assert list(pd.read_csv(dos_run.metrics)["epoch"]) == [0, 1, 2]
+    assert list(pd.read_csv(dos_run.metrics)["epoch"]) == [1, 2, 3]
     for name in ("curves", "examples-validation"):
         assert dos_run.figure(name).read_bytes().startswith(b"\x89PNG")
     summary = json.loads(dos_run.summary.read_text())

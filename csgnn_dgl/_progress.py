@@ -1,7 +1,7 @@
 """One line of progress on a terminal, for work that takes more than a second.
 
-Commands switch the line on with :func:`shown`. Code at any depth names its work with :func:`working`
-and counts its steps. All of it appears in one line, which is removed at the end.
+Commands switch the line on with :func:`shown`. Code at any depth names its work with
+:func:`working` and counts its steps. All of it appears in one line, which is removed at the end.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -191,7 +191,7 @@ def each(
     >>> list(each([1, 2], "reading"))
     [1, 2]
     """
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     with working(what, total, unit=unit) as step:
         for item in items:

@@ -152,7 +152,8 @@ class Comparison:
         for (_, own), (_, mean) in zip(self.model.iterrows(), self.mean.iterrows(), strict=True):
             for column in _QUANTITIES:
                 a, b = own.get(column, np.nan), mean.get(column, np.nan)
-                better = a > b if column == "r2" else a < b
+                # Where both are exact, such as the gaps of metals, neither is better.
+                better = (a > b if column == "r2" else a < b) or a == b == 0
                 if not (np.isnan(a) or np.isnan(b) or better):
                     entry = {"type": own["type"], "quantity": column}
                     found.append({**entry, "model": float(a), "mean_curve": float(b)})
@@ -161,14 +162,12 @@ class Comparison:
     def table(self) -> pd.DataFrame:
         """Errors of model and mean curve in neighbouring rows."""
         rows: list[dict[str, Any]] = []
-        for own, mean in zip(
-            self.model.to_dict("records"), self.mean.to_dict("records"), strict=True
-        ):
+        for own, mean in zip(_rows(self.model), _rows(self.mean), strict=True):
             head = {"type": own.pop("type"), "structures": own.pop("structures")}
             rows.append({**head, "from": "model", **own})
             rows.append({"type": "", "structures": "", "from": self.name, **_numbers(mean)})
         if self.typed:
-            (last,) = self.overall.to_dict("records")
+            (last,) = _rows(self.overall)
             rows.append({"type": "", "structures": "", "from": "mean of all", **_numbers(last)})
         return pd.DataFrame(rows)
 
@@ -206,8 +205,12 @@ def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as plain values; JSON has no NaN."""
     return [
         {key: None if value != value else value for key, value in row.items()}
-        for row in table.to_dict("records")
+        for row in _rows(table)
     ]
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
 def _numbers(row: dict[str, Any]) -> dict[str, Any]:

@@ -298,8 +298,9 @@ def _compare(
     overall = compare_curves(records, means.predict(records, by_type=False), grid)
     typed = any(record.group in means.by_type for record in records)
     comparison = Comparison(table, summarize(by_type), summarize(overall).tail(1), typed)
-    errors = [name for name in by_type if name.startswith(("dos_", "fdos_", "r2"))]
-    errors += [name for name in by_type if name.endswith("_error")]
+    names = [str(name) for name in by_type]
+    errors = [name for name in names if name.startswith(("dos_", "fdos_", "r2"))]
+    errors += [name for name in names if name.endswith("_error")]
     return comparison, by_type[errors].add_prefix("mean_curve_")
 
 

@@ -7,13 +7,14 @@ DEMO ?= runs/demo
 TESTARGS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help setup demo test bench results weights lint pyright format docs clean
+.PHONY: help setup demo test bench results tables weights lint pyright format docs clean
 
 help:
 	@echo "make demo    train on the built-in solids, test under SO(3), draw the pictures"
 	@echo "make test    run the whole test suite"
 	@echo "make bench   measure speed and memory against plain DGL and PyTorch Geometric"
 	@echo "make results measure the figures of the documents (ONLY=demo: a part), and write them"
+	@echo "make tables  train all systems of the paper's tables, small, on built-in data"
 	@echo "make weights train the models that the package ships (needs PHONON_DATA)"
 	@echo "make lint    check with ruff, and with mypy for Linux, Windows and macOS"
 	@echo "make pyright check that pyright finds every import"
@@ -47,6 +48,13 @@ bench: setup
 ONLY ?=
 results: setup
 	$(BIN)/python benchmarks/results.py --only "$(ONLY)"
+
+# The paper's tables, small, on built-in data. It can be stopped at any moment, and goes on from there.
+tables: setup
+	$(BIN)/csgnn-dgl compare table1 --budget 0.75 --output results/table1
+	$(BIN)/csgnn-dgl compare table2 --budget 2 --output results/table2
+	$(BIN)/csgnn-dgl compare table3 --budget 0.5 --output results/table3
+	$(BIN)/csgnn-dgl compare table4 --output results/table4
 
 # Trains the models that the package ships. PHONON_DATA is a folder with train.extxyz, validation.extxyz
 # and grid.json. The carbon data are made first, which takes half an hour on two cores.

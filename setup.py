@@ -8,6 +8,8 @@ HERE = Path(__file__).parent
 
 REQUIRES = [
     "click>=8.2",
+    # Sends users' own readers to worker processes.
+    "cloudpickle>=3.0",
     "dgl>=2.1",
     "ase>=3.26",
     "filelock>=3.12",
@@ -17,16 +19,20 @@ REQUIRES = [
     "matplotlib>=3.9",
     # open3d is linked to libusb, which a minimal Linux lacks; this package contains it.
     "libusb-package>=1.0.26; platform_system == 'Linux' and platform_machine == 'x86_64'",
+    # Cuts ears off concave polygons of meshes.
+    "mapbox-earcut>=1.0.2",
     "networkx>=3.0",
     "numpy>=2.0",
     "packaging>=22",
     # This distribution has no web stack and no CUDA: 105 MB instead of 400.
     "open3d-cpu>=0.18; platform_system == 'Linux' and platform_machine == 'x86_64'",
     "open3d>=0.18; platform_system != 'Linux'",
-    # Linux on aarch64 has open3d for Python 3.10 and 3.11. Only reading meshes needs open3d.
+    # Linux on aarch64 has open3d for Python 3.10 and 3.11. Only sampling meshes needs open3d.
     "open3d>=0.18; platform_system == 'Linux' and platform_machine == 'aarch64' "
     "and python_version < '3.12'",
     "pandas>=2.2.2",
+    # Worker processes of which one may crash or hang alone.
+    "pebble>=5.1",
     "platformdirs>=4.0",
     "psutil>=5.9",
     "pydantic>=2.6",

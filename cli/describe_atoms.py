@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import click
 
 from csgnn_dgl._progress import shown, working
 from csgnn_dgl.cli.options import config_options
-from csgnn_dgl.cli.outcome import finish_files
+from csgnn_dgl.cli.outcome import echo_json, echo_line, finish_files
 from csgnn_dgl.tasks.use_config import DescribeConfig
 
 if TYPE_CHECKING:
@@ -36,19 +35,22 @@ def describe_atoms_command(
     positions and units; without it, the first few are shown. A file that cannot be used does not
     stop the others. It is named at the end, and the exit status is 1, or 2 if no file can be used.
     """
+    from csgnn_dgl.datasets.isolation import start_early
+
+    start_early(len(files))
     with shown(config.progress), working("describing files", len(files), unit="file") as done:
         from csgnn_dgl.tasks.dos.describe import describe_files
 
         results = describe_files(files, config, done=done)
     if as_json:
-        click.echo(json.dumps([_plain(r) for r in results], indent=2, ensure_ascii=False))
+        echo_json([_plain(r) for r in results])
     else:
         for result in results:
             _show(result, with_numbers=config.output is None)
         atoms = sum(len(value.features) for result in results for value in result.values)
         structures = sum(len(result.items) for result in results)
         where = f", written to {config.output}" if config.output is not None and atoms else ""
-        click.echo(f"{atoms} atoms of {structures} structures described by {config.weights}{where}")
+        echo_line(f"{atoms} atoms of {structures} structures described by {config.weights}{where}")
     return finish_files([(r.file, r.error) for r in results])
 
 
@@ -58,11 +60,11 @@ def _notes(structure: Structure, value: Description) -> tuple[str, ...]:
 
 def _show(result: FileResult[Structure, Description], *, with_numbers: bool) -> None:
     if result.error is not None:
-        click.echo(f"{result.file}: cannot be used")
+        echo_line(f"{result.file}: cannot be used")
     for structure, value in zip(result.items, result.values, strict=True):
-        click.echo(f"{structure.source}: {structure.summary}")
+        echo_line(f"{structure.source}: {structure.summary}")
         for note in _notes(structure, value):
-            click.echo(f"  warning: {note}")
+            echo_line(f"  warning: {note}")
         if not with_numbers:
             continue
         symbols = structure.atoms.get_chemical_symbols()

@@ -133,7 +133,7 @@ def _devices() -> Iterator[Finding]:
 def _open3d() -> Iterator[Finding]:
     from csgnn_dgl._open3d import import_open3d
 
-    yield True, f"open3d {import_open3d().__version__}: meshes can be read and sampled", ""
+    yield True, f"open3d {import_open3d().__version__}: meshes can be sampled", ""
 
 
 def _places() -> Iterator[Finding]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from csgnn_dgl._progress import shown, working
 from csgnn_dgl.cli.options import config_options
+from csgnn_dgl.cli.outcome import echo_json, echo_line
 from csgnn_dgl.tasks.targets import target_of
 from csgnn_dgl.tasks.use_config import EvaluateConfig
 
@@ -39,7 +39,7 @@ def evaluate_command(config: EvaluateConfig, given: set[str], run: Path, as_json
         allocator.keep_freed_memory()
         outcome = target_of(find_weights(run)).evaluate(run, config)
     if as_json:
-        click.echo(json.dumps(outcome.content, indent=2, ensure_ascii=False))
+        echo_json(outcome.content)
         return
     for line in outcome.lines:
-        click.echo(line)
+        echo_line(line)

@@ -13,12 +13,16 @@ import click
 
 from csgnn_dgl import __version__
 from csgnn_dgl._files import resource_error
+from csgnn_dgl._foreign import excerpt, printable, quoted
+from csgnn_dgl.datasets.isolation import isolation
 from csgnn_dgl.errors import CSGNNError, StoppedError, suggest
 
 __all__ = ["cli", "main"]
 
 _STATUS_USER_ERROR = 2
 _STATUS_STOPPED = 130
+# Largest number of characters of an error.
+_LONGEST = 4000
 # Parts of PyTorch's messages: its class for this error cannot be used without importing torch.
 _OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
 
@@ -54,7 +58,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in self.lazy and not args[0].startswith("-"):
-            ctx.fail(f"no such command {args[0]!r}: {suggest(args[0], self.lazy)}")
+            ctx.fail(f"no such command {quoted(args[0])}: {suggest(args[0], self.lazy)}")
         return super().resolve_command(ctx, args)
 
 
@@ -85,6 +89,10 @@ cli = _group(
             "csgnn_dgl.cli.export:export_command",
             "Write a model as a file that needs only torch.",
         ),
+        "compare": (
+            "csgnn_dgl.cli.compare:compare_command",
+            "Train and test many systems under one protocol: the paper's tables.",
+        ),
         "benchmark": ("csgnn_dgl.cli.benchmark:benchmark_command", "Measure speed and memory."),
         "models": (
             "csgnn_dgl.cli.models:models_command",
@@ -99,7 +107,10 @@ cli = click.version_option(__version__, prog_name="csgnn-dgl")(cli)
 
 
 def _fail(message: str) -> int:
-    click.echo(f"error: {message}", err=True)
+    # Lists in messages have lines of two blanks; any other line end is part of foreign text.
+    lines = "\n  ".join(printable(part) for part in message.split("\n  "))
+    shown = lines if len(lines) <= _LONGEST else f"{lines[:_LONGEST]} …"
+    click.echo(f"error: {shown}", err=True)
     return _STATUS_USER_ERROR
 
 
@@ -114,7 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(words: list[str], debug: bool) -> int:
     try:
-        status = cli.main(words, prog_name="csgnn-dgl", standalone_mode=False)
+        with isolation(None, automatic=True):
+            status = cli.main(words, prog_name="csgnn-dgl", standalone_mode=False)
         return status if isinstance(status, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
@@ -122,7 +134,7 @@ def _run(words: list[str], debug: bool) -> int:
     except click.ClickException as error:
         if isinstance(error, click.UsageError) and error.ctx is not None:
             click.echo(f"try: {error.ctx.command_path} --help", err=True)
-        return _fail(error.format_message())
+        return _fail(excerpt(error.format_message(), 1000))
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         return _STATUS_STOPPED
@@ -145,4 +157,6 @@ def _run(words: list[str], debug: bool) -> int:
             raise
         if debug:
             traceback.print_exc()
-        return _fail("not enough memory; choose a smaller --batch-size, --level or --n-spheres")
+        trains = words[:1] == ["train"]
+        advice = "choose a smaller --batch-size, --level or --n-spheres" if trains else "free some"
+        return _fail(f"not enough memory; {advice}")

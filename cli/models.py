@@ -8,6 +8,7 @@ from typing import Any
 import click
 from pydantic_core import to_jsonable_python
 
+from csgnn_dgl._foreign import quoted
 from csgnn_dgl.errors import suggest
 from csgnn_dgl.models.hypers import Hypers
 from csgnn_dgl.models.registry import MODELS, Domain, find_hypers, is_users_own
@@ -84,7 +85,7 @@ def _kind(name: str, domain: Domain | None) -> list[dict[str, Any]]:
     elif not any(name in MODELS[d] for d in asked):
         known = {other for d in asked for other in MODELS[d]}
         raise click.UsageError(
-            f"there is no model {name!r} to train: {suggest(name, known)}; or module:Class"
+            f"there is no model {quoted(name)} to train: {suggest(name, known)}; or module:Class"
         )
     found = []
     for d in asked:

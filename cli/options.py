@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import click
-import yaml
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from csgnn_dgl.config import CommandConfig
+from csgnn_dgl._foreign import excerpt, parse_integer, quoted
+from csgnn_dgl.config import CommandConfig, parse_yaml
+from csgnn_dgl.datasets.isolation import isolation
 from csgnn_dgl.errors import ConfigError, nearest_name
 from csgnn_dgl.models.registry import find_hypers
 from csgnn_dgl.tasks.config import DEFAULT_MODEL, TrainingConfig
@@ -58,10 +59,10 @@ class _CommaSeparated(click.ParamType):
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         if not isinstance(value, str):
             return value
-        try:
-            return [int(part) for part in value.split(",") if part.strip()]
-        except ValueError:
-            self.fail(f"{value!r} is not a list of whole numbers such as 512,256", param, ctx)
+        numbers = [parse_integer(part) for part in value.split(",") if part.strip()]
+        if None in numbers:
+            self.fail(f"{quoted(value)} is not a list of whole numbers such as 512,256", param, ctx)
+        return numbers
 
 
 class _Assignment(click.ParamType):
@@ -70,11 +71,8 @@ class _Assignment(click.ParamType):
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         key, equals, text = str(value).partition("=")
         if not equals or not key.strip():
-            self.fail(f"{value!r} is not KEY=VALUE, such as width=64", param, ctx)
-        try:
-            return key.strip(), yaml.safe_load(text)
-        except yaml.YAMLError:
-            self.fail(f"the value in {value!r} is not valid YAML", param, ctx)
+            self.fail(f"{quoted(value)} is not KEY=VALUE, such as width=64", param, ctx)
+        return key.strip(), parse_yaml(text, f"the value of --set {excerpt(key.strip())}")
 
 
 def config_options(config_class: type[Config]) -> Callable[[Callable[..., Any]], click.Command]:
@@ -108,7 +106,8 @@ def config_options(config_class: type[Config]) -> Callable[[Callable[..., Any]],
             general = {"--config": config_file, "--preset": preset}
             names = {flag for flag, value in general.items() if value is not None}
             names |= {_flag(name) for name in given}
-            return function(config=config, given=names, **own)
+            with isolation(getattr(config, "isolate", None)):
+                return function(config=config, given=names, **own)
 
         fields = _fields(config_class)
         call.__doc__, call.__name__ = function.__doc__, function.__name__
@@ -134,7 +133,8 @@ def _assigned(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     for name, value in pairs:
         if name in values:
             raise ConfigError(
-                f"--set gives {name} twice, {values[name]!r} and {value!r}; give it once"
+                f"--set gives {name} twice, {quoted(values[name])} and "
+                f"{quoted(value)}; give it once"
             )
         values[name] = value
     return values
@@ -199,7 +199,8 @@ def _option(name: str, field: FieldInfo) -> click.Option:
         return click.Option(
             [f"{flag}/--no-{flag[2:]}"],
             default=default,
-            help=f"{field.description} Default: {'on' if default else 'off'}.",
+            help=str(field.description)
+            + ("" if default is None else f" Default: {'on' if default else 'off'}."),
             show_default=False,
         )
     if _kind(kind) is None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from csgnn_dgl._progress import shown, working
 from csgnn_dgl.cli.options import config_options
-from csgnn_dgl.cli.outcome import finish_files
+from csgnn_dgl.cli.outcome import echo_json, echo_line, finish_files
 from csgnn_dgl.tasks.targets import target_of
 from csgnn_dgl.tasks.use_config import PredictConfig
 
@@ -36,13 +35,16 @@ def predict_command(
     A file that cannot be used does not stop the others. It is named at the end, and the exit status
     is 1, or 2 if no file can be used.
     """
+    from csgnn_dgl.datasets.isolation import start_early
+
+    start_early(len(files))
     with shown(config.progress), working("predicting files", len(files), unit="file") as done:
         from csgnn_dgl.tasks.shipped import find_weights
 
         outcome = target_of(find_weights(run)).predict(run, files, config, done)
     if as_json:
-        click.echo(json.dumps(outcome.content, indent=2, ensure_ascii=False))
+        echo_json(outcome.content)
     else:
         for line in outcome.lines:
-            click.echo(line)
+            echo_line(line)
     return finish_files(outcome.errors)

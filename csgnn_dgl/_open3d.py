@@ -25,7 +25,7 @@ def import_open3d() -> ModuleType:
         import open3d
     except (ImportError, OSError) as error:
         raise MissingDependencyError(
-            f"meshes are read and sampled by open3d, which cannot be loaded here ({error}). "
+            f"meshes are sampled by open3d, which cannot be loaded here ({error}). "
             f"Install it: pip install open3d-cpu on Linux x86-64, else pip install open3d. On a "
             f"minimal Linux it also needs system libraries: apt-get install libusb-1.0-0 libgl1"
         ) from error

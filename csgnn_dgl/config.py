@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 from typing_extensions import Self
 
-from csgnn_dgl.errors import ConfigError, nearest_name, suggest
+from csgnn_dgl._foreign import check_file, excerpt, quoted, reading
+from csgnn_dgl.errors import ConfigError, CSGNNError, nearest_name, suggest
 
 __all__ = [
     "CommandConfig",
@@ -20,10 +21,15 @@ __all__ = [
     "Preset",
     "Source",
     "option",
+    "parse_yaml",
     "preset_of",
     "read_yaml",
     "validated",
 ]
+
+
+# Limits of a configuration file: bytes, values, and lists within lists.
+_LARGEST_FILE, _VALUES, _DEPTH = 1_000_000, 10_000, 20
 
 
 def option(default: Any, description: str, group: str = "Options", **limits: Any) -> Any:
@@ -71,6 +77,17 @@ class Options(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             raise ConfigError(_in_words(error, values, {})) from error
+
+    @field_validator("*")
+    @classmethod
+    def _fits_a_machine(cls, value: Any) -> Any:
+        """Refuse numbers beyond 64 bits, and paths that no system has."""
+        for part in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(part, int) and abs(part) >= 1 << 63:
+                raise ValueError("the number is beyond 64 bits")
+            if isinstance(part, (str, Path)) and "\0" in str(part):
+                raise ValueError("a null character is not allowed")
+        return value
 
 
 @dataclass(frozen=True)
@@ -215,7 +232,7 @@ def preset_of(presets: Mapping[str, Preset], name: Any) -> Preset:
         There is none; the message names the nearest one.
     """
     if not isinstance(name, str) or name not in presets:
-        raise ConfigError(f"unknown preset {name!r}: {suggest(str(name), presets)}")
+        raise ConfigError(f"unknown preset {quoted(name)}: {suggest(excerpt(name), presets)}")
     return presets[name]
 
 
@@ -247,7 +264,9 @@ def validated(
                 if nearest
                 else f"known keys: {', '.join(options.model_fields) or 'none'}"
             )
-            raise ConfigError(f"unknown key {name!r} in {origin.get(name, 'options')}: {hint}")
+            raise ConfigError(
+                f"unknown key {quoted(name)} in {origin.get(name, 'options')}: {hint}"
+            )
     try:
         return options(**values)
     except ConfigError as error:
@@ -271,7 +290,8 @@ def _in_words(error: ValidationError, values: Mapping[str, Any], origin: Mapping
             allowed = re.findall("'([^']*)'", problem["ctx"]["expected"])
             nearest = nearest_name(str(problem["input"]), allowed)
             message += f"; did you mean {nearest!r}?" if nearest else ""
-        lines.append(f"{name} = {values.get(name)!r} (from {where}): {message}")
+        value = quoted(values.get(name))
+        lines.append(f"{name} = {value} (from {where}): {excerpt(message)}")
     return "; ".join(lines)
 
 
@@ -297,16 +317,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        The file is missing, is not YAML, or does not hold a mapping.
+        The file is missing, is not YAML, or does not hold a mapping; or it is too large, too deep
+        or has more values than any configuration.
     """
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except FileNotFoundError:
-        raise ConfigError(f"there is no configuration file {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the configuration file {path}: {error}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not path.exists():
+        raise ConfigError(f"there is no configuration file {path}")
+    if not path.is_file() or path.stat().st_size:  # an empty file is a configuration, too
+        check_file(path, ConfigError)
+    with reading(path, ConfigError), path.open(encoding="utf-8") as file:
+        text = file.read(_LARGEST_FILE + 1)
+    if len(text) > _LARGEST_FILE:
+        raise ConfigError(f"{path} is no configuration file: it is larger than 1 MB")
+    content = parse_yaml(text, str(path))
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -314,3 +336,58 @@ def read_yaml(path: Path) -> dict[str, Any]:
             f"{path} must hold 'key: value' lines, but it holds a {type(content).__name__}"
         )
     return {str(key): value for key, value in content.items()}
+
+
+def parse_yaml(text: str, place: str) -> Any:
+    """Parse YAML that a user wrote.
+
+    Parameters
+    ----------
+    text
+        The YAML.
+    place
+        Where it was written, for messages.
+
+    Raises
+    ------
+    ConfigError
+        The text is not YAML, or is too deep, or has too many values.
+
+    Examples
+    --------
+    >>> parse_yaml("[1, 2]", "--set")
+    [1, 2]
+    """
+    try:
+        # First without values, because an alias may stand for any number of them.
+        _check_extent(yaml.compose(text, _Loader), place)
+        return yaml.load(text, _Loader)
+    except CSGNNError:
+        raise
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{place} is not YAML: {excerpt(error)}") from None
+    except RecursionError:
+        raise ConfigError(f"{place} is not a configuration: it is nested too deeply") from None
+    # Constructors raise anything for values that are none of their tag, such as dates.
+    except Exception as error:
+        raise ConfigError(f"{place} holds a value that cannot be read: {excerpt(error)}") from error
+
+
+def _check_extent(node: yaml.Node | None, place: str) -> None:
+    """Refuse YAML with too many values, counting those of an alias each time it is used."""
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node, above: tuple[int, ...]) -> int:
+        if len(above) > _DEPTH or id(node) in above:
+            raise ConfigError(f"{place} is not a configuration: it is nested too deeply")
+        if id(node) not in sizes:
+            parts: list[yaml.Node] = []
+            if isinstance(node, yaml.SequenceNode):
+                parts = node.value
+            elif isinstance(node, yaml.MappingNode):
+                parts = [part for pair in node.value for part in pair]
+            sizes[id(node)] = 1 + sum(size(part, (*above, id(node))) for part in parts)
+        return sizes[id(node)]
+
+    if node is not None and size(node, ()) > _VALUES:
+        raise ConfigError(f"{place} is not a configuration: it has more than {_VALUES:,} values")

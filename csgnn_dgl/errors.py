@@ -10,6 +10,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "DataError",
+    "DataWarning",
     "MissingDependencyError",
     "ResourceError",
     "StoppedError",
@@ -29,6 +30,10 @@ class ConfigError(CSGNNError, ValueError):
 
 class DataError(CSGNNError, ValueError):
     """Data that cannot be used: files, shapes, points or labels."""
+
+
+class DataWarning(UserWarning):
+    """Data that can be used, but may not be what they should be."""
 
 
 class StructureError(DataError):

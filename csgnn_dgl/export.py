@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from csgnn_dgl.tasks.output_files import refuse_inputs
 from csgnn_dgl.tasks.shipped import find_weights
 from csgnn_dgl.tasks.targets import target_of
 
@@ -30,8 +31,11 @@ def export_model(weights: str | Path, path: Path, *, model: Any = None) -> str:
     ------
     CheckpointError
         There are no weights, or they cannot be used.
+    ConfigError
+        The file to write is one of the run.
     """
     found = find_weights(weights)
+    refuse_inputs(path, [found] if found.is_file() else sorted(found.iterdir()))
     target = target_of(found)
     target.export(found, path, model)
     return target.kind

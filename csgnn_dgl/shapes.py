@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from csgnn_dgl._foreign import reading
+from csgnn_dgl.datasets.shapes.checks import cloud_notes
 from csgnn_dgl.datasets.shapes.shape_files import shape_points
-from csgnn_dgl.errors import ConfigError, DataError
+from csgnn_dgl.errors import ConfigError, DataError, DataWarning
 from csgnn_dgl.models.registry import name_of
 from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
 from csgnn_dgl.tasks.classes.evaluate import ShapeEvaluation, evaluate
@@ -177,9 +180,18 @@ class ShapeClassifier:
         Raises
         ------
         DataError
-            The points have another shape, NaN, too few rows, or are all equal.
+            The points are no numbers, have another shape, NaN, too few rows or absurd outliers, or
+            are all equal.
+
+        Warns
+        -----
+        DataWarning
+            A few points lie so far out that they squeeze the others.
         """
-        clouds = np.asarray(points, dtype=np.float64)
+        with reading("the array of points"):
+            clouds = np.asarray(points)
+            if clouds.dtype.kind not in "fiu":
+                raise DataError(f"clouds are of type {clouds.dtype}, but numbers are needed")
         if clouds.ndim == 2:
             clouds = clouds[None]
         if clouds.ndim != 3 or clouds.shape[-1] != 3:
@@ -192,6 +204,8 @@ class ShapeClassifier:
         ]
         if not ready:
             return np.zeros((0, len(self.class_names)))
+        for note in cloud_notes(np.stack(ready), tuple(f"cloud {i}" for i in range(len(ready)))):
+            warnings.warn(note, DataWarning, stacklevel=2)
         found = predict_points(
             self._trained, torch.from_numpy(np.stack(ready)), votes=votes, seed=seed
         )

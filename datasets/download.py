@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
-import shutil
+import re
 import ssl
-import tempfile
 import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from csgnn_dgl._files import atomic_write_text, resource_error, sha256_file
+from csgnn_dgl._foreign import check_file, excerpt, parse_integer
 from csgnn_dgl._progress import shown, working
+from csgnn_dgl.datasets.unpack import unpack
 from csgnn_dgl.errors import ConfigError, DataError, suggest
 
 __all__ = ["ARCHIVES", "RemoteArchive", "download", "find_archive"]
 
 _BLOCK = 1 << 20
+# Largest archive [bytes].
+_LARGEST = 8 << 30
 _ATTEMPTS = 5  # consecutive attempts that receive no byte
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
@@ -41,6 +45,9 @@ class RemoteArchive:
         Addresses, tried in this order.
     sha256
         SHA-256 of the archive, if it is known.
+    md5
+        MD5 of the archive, if it is known. It protects against damage only: files with a chosen
+        MD5 can be made, so it is no proof of origin.
     about
         Description in a line.
     """
@@ -51,6 +58,7 @@ class RemoteArchive:
     mirrors: tuple[str, ...]
     sha256: str | None
     about: str
+    md5: str | None = None
 
 
 ARCHIVES = {
@@ -65,6 +73,8 @@ ARCHIVES = {
         ),
         # No publisher states a checksum. The first download prints and keeps the one it found.
         sha256=None,
+        # Several independent projects state this one.
+        md5="c9ab8e6dfb16f67afdab25e155c79e59",
         about="ModelNet40, 12,311 clouds of 2,048 points, 416 MB; for academic use",
     )
 }
@@ -135,7 +145,11 @@ def download(
     ConfigError
         An address is not allowed.
     """
-    wanted = (sha256 or archive.sha256 or "").lower() or None
+    wanted = (sha256 or archive.sha256 or "").strip().lower() or None
+    if wanted is not None and not re.fullmatch("[0-9a-f]{64}", wanted):
+        raise ConfigError(
+            f"{excerpt(wanted, 80)!r} is no SHA-256: 64 hexadecimal digits are needed"
+        )
     addresses = list(archive.mirrors if mirrors is None else mirrors)
     for address in addresses:
         _check_address(address, wanted)
@@ -145,21 +159,55 @@ def download(
         return folder
     try:
         destination.mkdir(parents=True, exist_ok=True)
-        if not file.is_file():
-            with shown(progress):
-                _fetch(archive, addresses, file, wanted, timeout, echo)
-        elif wanted is not None and sha256_file(file) != wanted:
-            raise DataError(f"{file} has the SHA-256 {sha256_file(file)}, not {wanted}; remove it")
-        with shown(progress), working(f"unpacking {file.name}"):
-            _unpack(file, archive.folder, destination)
+        with shown(progress), working(""):
+            if file.exists():
+                check_file(file)
+                try:
+                    found = _check_sums(file, archive, wanted)
+                except DataError as error:
+                    raise DataError(f"{file} {error}; remove it and try again") from None
+            else:
+                found = _fetch(archive, addresses, file, wanted, timeout, echo)
+            kept = Path(f"{file}.sha256")
+            if wanted is None:
+                _compare_with_first(file, found, kept)
+            with working(f"unpacking {file.name}"):
+                unpack(file, archive.folder, destination)
     except OSError as error:
         raise resource_error(error, destination, "write to") from error
     if wanted is None:
-        found = sha256_file(file)
-        atomic_write_text(Path(f"{file}.sha256"), f"{found}  {file.name}\n")
+        atomic_write_text(kept, f"{found}  {file.name}\n")
         echo(f"the publisher states no checksum; the SHA-256 of the downloaded file is {found}")
     file.unlink()
     return folder
+
+
+def _check_sums(file: Path, archive: RemoteArchive, wanted: str | None) -> str:
+    """Compare a file with its known checksums, and return its SHA-256."""
+    found = sha256_file(file)
+    if wanted is not None and found != wanted:
+        raise DataError(f"has the SHA-256 {found}, not {wanted}")
+    # A SHA-256 that the user gives may belong to another edition of the archive.
+    if wanted is None and archive.md5 is not None:
+        digest = hashlib.md5(usedforsecurity=False)
+        with file.open("rb") as content:
+            while block := content.read(_BLOCK):
+                digest.update(block)
+        if digest.hexdigest() != archive.md5:
+            raise DataError(f"has the MD5 {digest.hexdigest()}, not {archive.md5}: it is damaged")
+    return found
+
+
+def _compare_with_first(file: Path, found: str, kept: Path) -> None:
+    """Refuse an archive with another SHA-256 than the one downloaded first."""
+    if not kept.is_file():
+        return
+    first = kept.read_text(encoding="utf-8", errors="replace").partition(" ")[0].strip()
+    if first != found:
+        raise DataError(
+            f"{file} has the SHA-256 {found}, but the one downloaded first had "
+            f"{excerpt(first, 80)} ({kept.name}); if you trust the new one, remove {kept}"
+        )
 
 
 def _check_address(address: str, wanted: str | None) -> None:
@@ -181,25 +229,33 @@ def _fetch(
     wanted: str | None,
     timeout: float,
     echo: Callable[[str], object],
-) -> None:
+) -> str:
+    """Fetch the archive to ``file``, and return its SHA-256."""
     partial = Path(f"{file}.partial")
     reasons = []
     for address in addresses:
         try:
-            _fetch_from(address, partial, timeout)
-            found = sha256_file(partial)
-            if wanted is not None and found != wanted:
+            _fetch_from(address, partial, wanted, timeout)
+            try:
+                found = _check_sums(partial, archive, wanted)
+                if not zipfile.is_zipfile(partial):
+                    raise DataError("is not a zip archive")
+            except DataError as error:
                 partial.unlink()
-                raise DataError(f"it sent a file with the SHA-256 {found}, not {wanted}")
-            if not zipfile.is_zipfile(partial):
-                partial.unlink()
-                raise DataError("what it sent is not a zip archive")
-        except (DataError, urllib.error.URLError, http.client.HTTPException, ssl.SSLError) as error:
-            reasons.append(f"{address}: {getattr(error, 'reason', None) or error}")
+                raise DataError(f"what it sent {error}") from None
+        # ValueError: a malformed header or address
+        except (
+            DataError,
+            urllib.error.URLError,
+            http.client.HTTPException,
+            ssl.SSLError,
+            ValueError,
+        ) as error:
+            reasons.append(f"{address}: {excerpt(getattr(error, 'reason', None) or error)}")
             echo(f"mirror failed: {reasons[-1]}")
             continue
         partial.replace(file)
-        return
+        return found
     listed = "\n  ".join(reasons) or "none are known"
     raise DataError(
         f"no mirror gave {archive.file_name}:\n  {listed}\nTry again later (the part received so "
@@ -211,13 +267,13 @@ class _CutOffError(Exception):
     """The connection ended before the whole file was received."""
 
 
-def _fetch_from(address: str, partial: Path, timeout: float) -> None:
+def _fetch_from(address: str, partial: Path, wanted: str | None, timeout: float) -> None:
     """Complete ``partial`` from one address."""
     stuck = 0
     while True:
         before = partial.stat().st_size if partial.exists() else 0
         try:
-            _fetch_once(address, partial, before, timeout)
+            _fetch_once(address, partial, before, wanted, timeout)
             return
         except _CutOffError as error:
             after = partial.stat().st_size if partial.exists() else 0
@@ -226,7 +282,9 @@ def _fetch_from(address: str, partial: Path, timeout: float) -> None:
                 raise DataError(f"the connection keeps ending early ({error})") from None
 
 
-def _fetch_once(address: str, partial: Path, start: int, timeout: float) -> None:
+def _fetch_once(
+    address: str, partial: Path, start: int, wanted: str | None, timeout: float
+) -> None:
     headers = {"User-Agent": "csgnn-dgl", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
@@ -246,10 +304,11 @@ def _fetch_once(address: str, partial: Path, start: int, timeout: float) -> None
     except (TimeoutError, ConnectionError) as error:
         raise _CutOffError(str(error)) from error
     with reply:
+        _check_address(reply.url, wanted)  # it may have been redirected
         resumed = reply.status == 206 and _starts_at(reply.headers.get("Content-Range"), start)
         offset = start if resumed else 0  # a server that ignores ranges sends the whole file
-        length = reply.headers.get("Content-Length")
-        total = None if length is None else offset + int(length)
+        length = parse_integer(reply.headers.get("Content-Length") or "")
+        total = None if length is None else offset + length
         with (
             partial.open("ab" if resumed else "wb") as file,
             working(partial.stem, total, unit="B", done=offset, scale=True) as done,
@@ -264,8 +323,10 @@ def _fetch_once(address: str, partial: Path, start: int, timeout: float) -> None
                     raise _CutOffError(f"after {got} bytes: {error!r}") from error
                 if not block:
                     break
-                file.write(block)
                 got += len(block)
+                if got > _LARGEST:
+                    raise DataError(f"it sends more than {_LARGEST >> 30} GiB")
+                file.write(block)
                 done(len(block))
         if total is not None and got < total:
             raise _CutOffError(f"after {got} of {total} bytes")
@@ -277,26 +338,3 @@ def _context(address: str) -> ssl.SSLContext | None:
 
 def _starts_at(content_range: str | None, start: int) -> bool:
     return (content_range or "").startswith(f"bytes {start}-")
-
-
-def _unpack(file: Path, folder: str, destination: Path) -> None:
-    """Unpack into a temporary folder and rename it, so that the folder is complete or absent."""
-    aside = Path(tempfile.mkdtemp(prefix=".tmp-", dir=destination))
-    try:
-        try:
-            with zipfile.ZipFile(file) as content:
-                for name in content.namelist():
-                    path = PurePosixPath(name)
-                    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
-                        raise DataError(
-                            f"{file} holds {name!r}, which would be written outside its folder; "
-                            f"it was not unpacked"
-                        )
-                content.extractall(aside)
-        except (zipfile.BadZipFile, EOFError, ValueError) as error:
-            raise DataError(f"{file} is damaged ({error}); remove it and try again") from error
-        if not (aside / folder).is_dir():
-            raise DataError(f"{file} holds no folder {folder}; remove it and try another mirror")
-        (aside / folder).rename(destination / folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)

@@ -9,7 +9,16 @@ from typing import Any, Literal, get_args
 
 from csgnn_dgl.errors import ConfigError, suggest
 
-__all__ = ["Kind", "Reader", "find_reader", "readers", "register", "unregister"]
+__all__ = [
+    "Kind",
+    "Reader",
+    "find_reader",
+    "readers",
+    "register",
+    "registered",
+    "replace_registered",
+    "unregister",
+]
 
 #: Folders of shapes and of structures with densities of states; single files of either.
 Kind = Literal["shapes", "dos", "shape file", "structure file"]
@@ -103,6 +112,16 @@ def unregister(reader: Reader) -> None:
     if reader not in _registered:
         raise ConfigError(f"reader {reader.name!r} is not registered")
     _registered.remove(reader)
+
+
+def registered() -> tuple[Reader, ...]:
+    """All readers that were registered, the latest first."""
+    return tuple(_registered)
+
+
+def replace_registered(others: Sequence[Reader]) -> None:
+    """Register ``others`` in place of all that were registered, in another process."""
+    _registered[:] = others
 
 
 def readers(kind: Kind, built_in: Sequence[Reader]) -> tuple[Reader, ...]:

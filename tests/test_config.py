@@ -8,7 +8,16 @@ from typing import Any, Literal
 import pytest
 from pydantic import model_validator
 
-from csgnn_dgl.config import CommandConfig, Options, Preset, option, preset_of, read_yaml, validated
+from csgnn_dgl.config import (
+    CommandConfig,
+    Options,
+    Preset,
+    option,
+    parse_yaml,
+    preset_of,
+    read_yaml,
+    validated,
+)
 from csgnn_dgl.errors import ConfigError
 
 
@@ -111,7 +120,7 @@ def test_mistakes_say_where_they_stand(tmp_path: Path) -> None:
         (b"- 1\n- 2\n", "must hold 'key: value' lines, but it holds a list"),
         (b"just words\n", "but it holds a str"),
         (b"count: 1\ncount: 2\n", "the key 'count' is given twice"),
-        (b"\xff\xfe\x00", "cannot read the configuration file|is not YAML"),
+        (b"\xff\xfe\x00", "cannot be read: 'utf-8' codec"),
         (b"count: !!python/object/apply:os.getcwd []\n", "is not YAML"),
     ],
     ids=str,
@@ -123,10 +132,58 @@ def test_files_that_are_no_options(content: bytes, message: str, tmp_path: Path)
         Config.resolve(yaml_path=path)
 
 
+BOMB = "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (BOMB, "has more than 10,000 values"),
+        ("count: &a [*a]\n", "nested too deeply|is not YAML"),
+        ("count: " + "[" * 30 + "]" * 30, "nested too deeply"),
+        ("count: " + "[" * 5000 + "]" * 5000, "nested too deeply"),
+        ("count: " + "{a: " * 2000, "nested too deeply"),
+        ("count: " + "9" * 5000, "a value that cannot be read"),
+        ("count: 2001-13-45\n", "a value that cannot be read"),
+        ("count: !!timestamp x\n", "a value that cannot be read"),
+        ("count: !!int abc\n", "a value that cannot be read"),
+        ("count: !!float abc\n", "a value that cannot be read"),
+        ("count: !!bool maybe\n", "a value that cannot be read"),
+        ("count: !!int ''\n", "a value that cannot be read"),
+        ("count: !!map [1]\n", "is not YAML|a value that cannot be read"),
+        ("count: !!mine x\n", "is not YAML"),
+        ("? [1, 2]\n: 3\n", "is not YAML"),
+        ("count: 2001-12-14\n", "count = datetime.date"),
+        (f"count: {2**63}\n", "the number is beyond 64 bits"),
+        ("count: !!binary aGVsbG8=\n", "count = b'hello'"),
+        ("count: '" + "x" * 3000 + "'\n", "count = 'xxx"),
+        ("x" * 900 + ": 1\n", "unknown key 'xxx"),
+        ('"\\e[2J": 1\n', r"unknown key '\\x1b\[2J'"),
+        ("a: 1\n" * 300_000, "larger than 1 MB"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_values_that_no_configuration_has(content: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "options.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=message) as caught:
+        Config.resolve(yaml_path=path)
+    assert len(str(caught.value)) < 800
+    assert str(caught.value).isprintable()
+
+
+def test_yaml_that_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is a device, a pipe or a socket"):
+        read_yaml(Path("/dev/zero"))
+    assert parse_yaml("{a: &x 1, b: *x}", "here") == {"a": 1, "b": 1}
+
+
 def test_files_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no configuration file"):
         read_yaml(tmp_path / "nothing.yaml")
-    with pytest.raises(ConfigError, match="cannot read the configuration file"):
+    with pytest.raises(ConfigError, match="is a folder, not a file"):
         read_yaml(tmp_path)
     assert read_yaml(written(tmp_path, "")) == {}
     assert Config.resolve(yaml_path=tmp_path / "options.yaml") == Config()

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from csgnn_dgl.datasets.shapes import load_shape
-from csgnn_dgl.errors import CheckpointError, ConfigError, DataError
+from csgnn_dgl.errors import CheckpointError, ConfigError, DataError, DataWarning
 from csgnn_dgl.models import Hypers, ShapeModel
 from csgnn_dgl.shapes import ShapeClassifier, train_classifier
 from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
@@ -45,6 +45,14 @@ class Spread(ShapeModel):
     def forward(self, points: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = self.linear(points.std(dim=1))
         return out
+
+
+def absurd(coordinate: float) -> np.ndarray:
+    """A cloud with one coordinate of this value, if it is not zero."""
+    cloud = np.random.default_rng(0).normal(size=(64, 3))
+    if coordinate:
+        cloud[5, 1] = coordinate
+    return cloud
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +115,11 @@ def test_a_class_of_ones_own(clouds: Path, tmp_path: Path) -> None:
         (np.ones((64, 3)), "all 64 points are equal"),
         (np.full((64, 3), np.nan), "NaN or infinite"),
         (np.eye(3), "cloud 0 has 3 points, but 64 are asked for"),
+        (absurd(1e155), "cloud 0: 1 of 64 points lie more than 1000 times as far"),
+        (absurd(1e30), "cloud 0: 1 of 64 points lie more than 1000 times as far"),
+        (absurd(0).astype(complex), "type complex128"),
+        (np.full((64, 3), "1"), "type <U1"),
+        ((absurd(0) + 2e7).astype(np.float32), "away from the origin"),
     ],
 )
 def test_unusable_clouds(points: np.ndarray, message: str, classifier: ShapeClassifier) -> None:
@@ -114,10 +127,32 @@ def test_unusable_clouds(points: np.ndarray, message: str, classifier: ShapeClas
         classifier.probabilities(points)
 
 
+def test_clouds_of_any_size(classifier: ShapeClassifier) -> None:
+    expected = classifier.probabilities(absurd(0))
+    for scale in (2.0**-900, 2.0**900):
+        np.testing.assert_array_equal(classifier.probabilities(absurd(0) * scale), expected)
+
+
+def test_an_outlier_is_a_warning(classifier: ShapeClassifier, tmp_path: Path) -> None:
+    with pytest.warns(DataWarning, match="cloud 1: 1 of 64 points lie more than 10 times"):
+        classifier.probabilities(np.stack([absurd(0), absurd(90)]))
+    np.save(tmp_path / "sound.npy", absurd(0))
+    np.save(tmp_path / "doubtful.npy", absurd(90))
+    files = [tmp_path / "sound.npy", tmp_path / "doubtful.npy"]
+    sound, doubtful = classifier.predict(files)
+    assert sound.warnings == ()
+    assert "doubtful.npy: 1 of 64 points lie more than 10 times" in doubtful.warnings[0]
+    assert doubtful.classes
+
+
 def test_unusable_options(classifier: ShapeClassifier, clouds: Path) -> None:
     with pytest.raises(ConfigError, match="unknown key 'epoch'"):
         train_classifier(clouds, epoch=3)
     with pytest.raises(ConfigError, match="votes = 0"):
         classifier.evaluate(votes=0)
+    for name, value in (("device", "cpu"), ("model", "csgnn")):
+        for call in (lambda **options: classifier.predict([], **options), classifier.evaluate):
+            with pytest.raises(ConfigError, match=f"{name} is chosen when the classifier is"):
+                call(**{name: value})
     with pytest.raises(CheckpointError, match="there is no run nowhere"):
         ShapeClassifier("nowhere")

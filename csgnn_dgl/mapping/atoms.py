@@ -2,6 +2,7 @@ r"""Map the neighbourhood of each atom to grid sites."""
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
 import torch
@@ -47,7 +48,7 @@ class AtomMapping(nn.Module):
     Raises
     ------
     ConfigError
-        A size is less than 1, the radii are not ascending, or the assignment is unknown.
+        A size is less than 1, the radii are not ascending and finite, or the assignment is unknown.
 
     Examples
     --------
@@ -72,10 +73,10 @@ class AtomMapping(nn.Module):
             raise ConfigError(
                 f"n_spheres is {n_spheres} and channels is {channels}, but both must be at least 1"
             )
-        if not 0 <= r_min < cutoff:
+        if not 0 <= r_min < cutoff < math.inf:
             raise ConfigError(
                 f"there are no shells between r_min = {r_min} Å and cutoff = {cutoff} Å; r_min "
-                f"must be at least 0 and less than the cutoff"
+                f"must be at least 0 and less than the cutoff, which must be finite"
             )
         if assignment not in get_args(AtomAssignment):
             raise ConfigError(
@@ -111,7 +112,7 @@ class AtomMapping(nn.Module):
         Raises
         ------
         DataError
-            The shapes do not fit, or a neighbour is at distance zero.
+            The shapes do not fit, or a neighbour is at distance zero or at no finite distance.
         """
         self._check(displacements, centres, features)
         distance = displacements.norm(dim=1)
@@ -120,6 +121,9 @@ class AtomMapping(nn.Module):
         # get the weight 0 there, instead of being left out.
         traced = torch.compiler.is_compiling()
         if not traced and not bool(within.all()):
+            # NaN is not within the cutoff either.
+            if not bool(distance.isfinite().all()):
+                raise DataError("a displacement is NaN, infinite, or too large for its type")
             displacements, centres, distance = (
                 t[within] for t in (displacements, centres, distance)
             )

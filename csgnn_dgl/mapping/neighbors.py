@@ -10,14 +10,16 @@ import numpy.typing as npt
 import torch
 from ase import Atoms
 from torch import Tensor
-from vesin import NeighborList
 
+from csgnn_dgl._pairs import find_pairs, structure_problem
 from csgnn_dgl.errors import ConfigError, DataError, StructureError
 
 __all__ = ["Neighbors", "find_neighbors"]
 
 # Distance below which two atoms are considered a mistake [Å].
 _TOUCHING = 0.05
+# Largest number of pairs of one structure, which take about 40 GB.
+_MOST_PAIRS = 5e8
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,9 +202,10 @@ def find_neighbors(
     """Find all neighbours within ``cutoff`` of every atom.
 
     vesin does the search. Of the libraries that were tried it is the fastest, and the only one
-    besides ASE that supports every combination of periodic directions and skewed, tiny or absent
-    cells. An atom is a neighbour once for each of its periodic images within the cutoff. This
-    includes images of the central atom.
+    besides ASE that supports every combination of periodic directions and tiny or absent cells.
+    :mod:`csgnn_dgl._pairs` keeps it from skewed cells and extreme distances. An atom is a
+    neighbour once for each of its periodic images within the cutoff. This includes images of the
+    central atom.
 
     Parameters
     ----------
@@ -222,11 +225,11 @@ def find_neighbors(
     Raises
     ------
     ConfigError
-        The cutoff is not positive.
+        The cutoff is not positive and finite.
     StructureError
-        A structure has no atoms, positions or a cell that are not finite, a cell that is singular
-        in a periodic direction, or two atoms at one place. The message names the structure and the
-        atoms.
+        A structure has no atoms, positions or a cell that are not finite or larger than 1 cm, a
+        cell that is singular in a periodic direction, more neighbours than fit into memory, or two
+        atoms at one place. The message names the structure and the atoms.
 
     Examples
     --------
@@ -237,15 +240,19 @@ def find_neighbors(
     >>> found.neighbors.tolist()
     [1, 1, 1, 1, 0, 0, 0, 0]
     """
-    if not cutoff > 0:
-        raise ConfigError(f"the cutoff is {cutoff} Å, but it must be positive")
+    if not 0 < cutoff < np.inf:
+        raise ConfigError(f"the cutoff is {cutoff} Å, but it must be positive and finite")
     wanted = [None] * len(structures) if centres is None else list(centres)
     displacements, middles, others, numbers, chosen = [], [], [], [], []
     offset = 0
     for index, atoms in enumerate(structures):
         own = wanted[index]
-        _refuse(index, atoms, _problem(atoms) or _outside(own, atoms))
-        i, j, d = _search(atoms, cutoff)
+        _refuse(
+            index,
+            atoms,
+            structure_problem(atoms) or _outside(own, atoms) or _too_many(atoms, cutoff),
+        )
+        i, j, d = find_pairs(atoms.positions, atoms.cell.array, atoms.pbc, cutoff)
         _refuse(index, atoms, _touching(i, j, d))
         kept = np.arange(len(atoms)) if own is None else np.unique(_flat(own))
         # vesin sorts pairs by cells, but chunks() needs them sorted by centre.
@@ -290,20 +297,21 @@ def _integers(parts: list[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.concatenate([empty, *parts]).astype(np.int64))
 
 
-def _search(atoms: Atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    found = NeighborList(cutoff=cutoff, full_list=True).compute(
-        points=np.ascontiguousarray(atoms.positions, dtype=np.float64),
-        box=np.ascontiguousarray(atoms.cell.array, dtype=np.float64),
-        periodic=[bool(flag) for flag in atoms.pbc],
-        quantities="ijD",
-    )
-    i, j, d = (np.array(part) for part in found)
-    return i.astype(np.int64), j.astype(np.int64), d.reshape(-1, 3)
-
-
 def _refuse(index: int, atoms: Atoms, problem: str | None) -> None:
     if problem is not None:
         raise StructureError(index, problem, atoms.get_chemical_formula())
+
+
+def _too_many(atoms: Atoms, cutoff: float) -> str | None:
+    """Describe the problem if a crystal has too many neighbours within the cutoff."""
+    if not atoms.pbc.all():
+        return None
+    expected = len(atoms) ** 2 / atoms.cell.volume * 4 / 3 * np.pi * cutoff**3
+    if expected < _MOST_PAIRS:
+        return None
+    return (
+        f"it has about {expected:.1g} pairs of neighbours within {cutoff:g} Å; use a smaller cutoff"
+    )
 
 
 def _touching(i: np.ndarray, j: np.ndarray, d: np.ndarray) -> str | None:
@@ -315,30 +323,3 @@ def _touching(i: np.ndarray, j: np.ndarray, d: np.ndarray) -> str | None:
         f"atoms {i[pair]} and {j[pair]} are {np.linalg.norm(d[pair]):.3f} Å apart, at one place; "
         f"remove one of them"
     )
-
-
-def _problem(atoms: Atoms) -> str | None:
-    """Describe the problem if neighbours cannot be found for a structure."""
-    if len(atoms) == 0:
-        return "it has no atoms"
-    if not np.isfinite(atoms.positions).all():
-        bad = int((~np.isfinite(atoms.positions)).any(axis=1).argmax())
-        return f"the position of atom {bad} is NaN or infinite"
-    if not np.isfinite(atoms.cell.array).all():
-        return "the cell is NaN or infinite"
-    periodic = atoms.cell.array[atoms.pbc]
-    lengths = np.linalg.norm(periodic, axis=1)
-    # The volume spanned by the periodic directions, each scaled to length one.
-    if len(periodic) and (
-        lengths.min() == 0 or np.linalg.svd(periodic / lengths[:, None])[1].min() < 1e-3
-    ):
-        return (
-            f"the cell {atoms.cell.array.round(4).tolist()} is singular in a periodic direction; "
-            f"set pbc to False there, or give a cell"
-        )
-    if len(periodic) and lengths.min() < 0.5:
-        return (
-            f"a periodic cell vector is {lengths.min():.3f} Å long, which is too short for a "
-            f"crystal; check that the units are Å"
-        )
-    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import ModuleType
 from typing import Literal, get_args
 
@@ -64,8 +65,9 @@ class PointMapping(nn.Module):
     bandwidth, threshold
         Formula and target value ``T`` of :func:`~csgnn_dgl.mapping.shell_bandwidths`.
     validate
-        Check for NaN, infinity, empty clouds and wrong cloud indices. On CUDA, the check waits for
-        the device at each call. Without it, a NaN silently spreads to its cloud's features.
+        Check for NaN, infinity, numbers too large to be squared, empty clouds and wrong cloud
+        indices. On CUDA, the check waits for the device at each call. Without it, a NaN silently
+        spreads to its cloud's features.
 
     Shapes
     ------
@@ -149,8 +151,9 @@ class PointMapping(nn.Module):
         Raises
         ------
         DataError
-            The shape or type is wrong; with ``validate`` also if coordinates are NaN or infinite,
-            a cloud has no points, or an index is outside ``0 … B - 1``.
+            The shape or type is wrong; with ``validate`` also if coordinates are NaN, infinite or
+            so large that their squares overflow, a cloud has no points, or an index is outside
+            ``0 … B - 1``.
         """
         flat, cloud, n_clouds = _as_flat(points, batch, batch_size)
         if self.validate:
@@ -279,7 +282,7 @@ def _as_flat(
 
 
 def _check_values(points: Tensor, cloud: Tensor, n_clouds: int, per_cloud: int | None) -> None:
-    """Check that coordinates are finite; for flat clouds also that indices and sizes are valid."""
+    """Check that coordinates can be used; for flat clouds also that indices and sizes are valid."""
     if per_cloud is None:
         if bool(((cloud < 0) | (cloud >= n_clouds)).any()):
             raise DataError(
@@ -289,11 +292,19 @@ def _check_values(points: Tensor, cloud: Tensor, n_clouds: int, per_cloud: int |
         counts = torch.bincount(cloud, minlength=n_clouds)
         if bool((counts == 0).any()):
             raise DataError(f"cloud {int((counts == 0).nonzero()[0])} has no points")
-    finite = points.isfinite()
-    if not bool(finite.all()):
-        bad = int((~finite.all(dim=1)).nonzero()[0])
+    # The squares of larger coordinates would overflow. NaN and infinity do not lie within, either.
+    wide = torch.finfo(torch.promote_types(points.dtype, torch.float32))
+    limit = min(math.sqrt(wide.max) / 2, torch.finfo(points.dtype).max)
+    within = points.abs() <= limit
+    if not bool(within.all()):
+        bad = int((~within.all(dim=1)).nonzero()[0])
         index = int(cloud[bad])
         # Index of the point within its own cloud.
         place = bad % per_cloud if per_cloud else int((cloud[:bad] == index).sum())
         values = ", ".join(f"{value:g}" for value in points[bad].tolist())
+        if bool(points[bad].isfinite().all()):
+            raise DataError(
+                f"point {place} of cloud {index} is too far from the origin: ({values}); scale "
+                f"clouds to the unit ball (normalize_clouds)"
+            )
         raise DataError(f"point {place} of cloud {index} is not finite: ({values})")

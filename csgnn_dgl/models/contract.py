@@ -39,6 +39,9 @@ class ShapeModel(nn.Module, ABC):
     ----------
     features
         Length of a feature vector.
+    export_any_size
+        Whether an exported program takes clouds of any size; otherwise it takes those of the size
+        in training.
 
     Examples
     --------
@@ -59,6 +62,7 @@ class ShapeModel(nn.Module, ABC):
     """
 
     Hypers: ClassVar[type[Hypers]]
+    export_any_size: ClassVar[bool] = True
     features: int
 
     def __init__(self, hypers: Any) -> None:

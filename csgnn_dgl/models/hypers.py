@@ -40,7 +40,7 @@ class Hypers(Options):
 
 
 class _CSGNNHypers(Hypers):
-    level: int = option(4, "Icosahedral level L of the finest spheres.", "Network", ge=0)
+    level: int = option(4, "Icosahedral level L of the finest spheres.", "Network", ge=0, le=50)
     n_spheres: int = option(
         16, "Spheres of the grid, along which radial convolutions run, R.", "Network", ge=1
     )
@@ -182,7 +182,7 @@ class AtomCSGNNHypers(_CSGNNHypers):
         "paper": Preset("the paper's network and training (level 3): needs a GPU", {}),
     }
 
-    level: int = option(3, "Icosahedral level L of the finest spheres.", "Network", ge=0)
+    level: int = option(3, "Icosahedral level L of the finest spheres.", "Network", ge=0, le=50)
     n_spheres: int = option(
         1, "Spheres of the grid, along which radial convolutions run, R.", "Network", ge=1
     )

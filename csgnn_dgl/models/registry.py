@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from csgnn_dgl._foreign import excerpt, quoted
 from csgnn_dgl.errors import CheckpointError, ConfigError, suggest
 from csgnn_dgl.models.hypers import Hypers
 
@@ -62,6 +63,38 @@ MODELS: Mapping[Domain, Mapping[str, Entry]] = {
             f"{_HYPERS}:ShapeCSGNNHypers",
         ),
         "pointnet": Entry("csgnn_dgl.models.shapes.pointnet:PointNet", "PointNet (Qi et al. 2017)"),
+        "dgcnn": Entry(
+            "csgnn_dgl.models.shapes.dgcnn:DGCNN",
+            "edge convolutions in feature space (Wang et al. 2019)",
+        ),
+        "shellnet": Entry(
+            "csgnn_dgl.models.shapes.shellnet:ShellNet",
+            "convolutions over shells of neighbours (Zhang et al. 2019)",
+        ),
+        "rigcn": Entry(
+            "csgnn_dgl.models.shapes.rigcn:RIGCN",
+            "descriptors in local frames (Kim et al. 2020; reconstructed)",
+        ),
+        "sfcnn": Entry(
+            "csgnn_dgl.models.shapes.sfcnn:SFCNN",
+            "symmetric convolutions on an icosphere (Rao et al. 2019; reconstructed)",
+        ),
+        "prin": Entry(
+            "csgnn_dgl.models.shapes.prin:PRIN",
+            "convolutions on the sphere and on SO(3) (You et al. 2020)",
+        ),
+        "riconv": Entry(
+            "csgnn_dgl.models.shapes.riconv:RIConv",
+            "rotation-invariant features of neighbours (Zhang et al. 2019)",
+        ),
+        "kpconv": Entry(
+            "csgnn_dgl.models.shapes.kpconv:KPConv",
+            "rigid kernel points in space (Thomas et al. 2019)",
+        ),
+        "sphnet": Entry(
+            "csgnn_dgl.models.shapes.sphnet:SPHNet",
+            "powers of spherical harmonics (Poulenard et al. 2019)",
+        ),
     },
     "atoms": {
         "csgnn": Entry(
@@ -71,6 +104,10 @@ MODELS: Mapping[Domain, Mapping[str, Entry]] = {
         ),
         "agni": Entry(
             "csgnn_dgl.models.atoms.agni:AGNI", "AGNI-type invariant sums (Botu et al. 2017)"
+        ),
+        "schnet": Entry(
+            "csgnn_dgl.models.atoms.schnet:SchNet",
+            "continuous-filter convolutions between atoms (Schütt et al. 2018)",
         ),
     },
 }
@@ -98,7 +135,7 @@ def name_of(model: Any) -> str:
     if isinstance(model, str):
         return model
     if not inspect.isclass(model):
-        raise ConfigError(f"the model is {model!r}, but it must be a name or a class")
+        raise ConfigError(f"the model is {quoted(model)}, but it must be a name or a class")
     place = f"{model.__module__}:{model.__qualname__}"
     for entries in MODELS.values():
         for name, entry in entries.items():
@@ -133,21 +170,22 @@ def permitted_name(name: str, domain: Domain, named: Any, source: str) -> str:
         the user named another model.
     """
     said = None if named is None else name_of(named)
+    shown = excerpt(name)
     if said is not None and said != name:
         moved = is_users_own(name) and is_users_own(said)
         raise CheckpointError(
-            f"{source} holds the model {name!r}, but {said!r} was named; name {name!r} instead"
+            f"{source} holds the model {shown!r}, but {said!r} was named; name {shown!r} instead"
             + moved * ". If the class was moved or renamed, keep its old name as an alias"
         )
     if is_users_own(name):
         if said is None:
             raise CheckpointError(
-                f"{source} needs the model {name}, which is not part of csgnn-dgl. A module is "
-                f"imported only if you name it: give --model {name} (in Python, model=...)"
+                f"{source} needs the model {shown}, which is not part of csgnn-dgl. A module is "
+                f"imported only if you name it: give --model {shown} (in Python, model=...)"
             )
     elif name not in MODELS[domain]:
         raise CheckpointError(
-            f"{source} needs the model {name!r}, which this version of csgnn-dgl does not have; "
+            f"{source} needs the model {shown!r}, which this version of csgnn-dgl does not have; "
             f"upgrade csgnn-dgl. {suggest(name, MODELS[domain])}"
         )
     return name
@@ -199,9 +237,9 @@ def find_class(domain: Domain, model: Any) -> Any:
     if entry is None and not is_users_own(model):
         others = [d for d, entries in MODELS.items() if d != domain and model in entries]
         what = (
-            f"{model!r} is a model of {others[0]}, not of {domain}"
+            f"{quoted(model)} is a model of {others[0]}, not of {domain}"
             if others
-            else (f"unknown model {model!r}")
+            else (f"unknown model {quoted(model)}")
         )
         raise ConfigError(f"{what}: {suggest(model, MODELS[domain])}; or module:Class of your own")
     return check_class(load_named(model if entry is None else entry.path), domain, model)
@@ -217,7 +255,7 @@ def load_named(path: str) -> Any:
     """
     module_name, _, attribute = path.partition(":")
     if not module_name or not attribute or ":" in attribute:
-        raise ConfigError(f"the model is {path!r}, but your own must be named module:Class")
+        raise ConfigError(f"the model is {quoted(path)}, but your own must be named module:Class")
     try:
         found = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -233,7 +271,7 @@ def load_named(path: str) -> Any:
             if near
             else "install it, or put its folder on PYTHONPATH"
         )
-        raise ConfigError(f"there is no module {module_name!r}: {hint}") from error
+        raise ConfigError(f"there is no module {quoted(module_name)}: {hint}") from error
     # A user's module may raise anything when it is imported; a script may call sys.exit.
     except (Exception, SystemExit) as error:
         raise ConfigError(

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from scipy.linalg import eigh
-from vesin import NeighborList
 
+from csgnn_dgl._pairs import find_pairs
 from csgnn_dgl.errors import DataError
 
 __all__ = ["CUTOFF", "VALENCE_ELECTRONS", "CarbonTightBinding", "Spectrum", "solve"]
@@ -138,7 +138,7 @@ def solve(atoms: Atoms) -> Spectrum:
     (240,)
     """
     _check(atoms)
-    i, j, d = _pairs(atoms)
+    i, j, d = find_pairs(atoms.positions, atoms.cell.array, atoms.pbc, CUTOFF)
     r = np.linalg.norm(d, axis=1)
     if len(r) and r.min() < 0.1:
         pair = int(r.argmin())
@@ -177,18 +177,6 @@ def solve(atoms: Atoms) -> Spectrum:
     )
 
 
-def _pairs(atoms: Atoms) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]:
-    """Pairs of atoms within the cutoff, in both directions, and the vectors between them."""
-    found = NeighborList(cutoff=CUTOFF, full_list=True).compute(
-        points=np.ascontiguousarray(atoms.positions, dtype=np.float64),
-        box=np.ascontiguousarray(atoms.cell.array, dtype=np.float64),
-        periodic=[bool(flag) for flag in atoms.pbc],
-        quantities="ijD",
-    )
-    i, j, d = (np.array(part) for part in found)
-    return i.astype(np.int64), j.astype(np.int64), d.reshape(-1, 3)
-
-
 def _check(atoms: Atoms) -> None:
     if len(atoms) == 0:
         raise DataError("the structure has no atoms")
@@ -197,8 +185,6 @@ def _check(atoms: Atoms) -> None:
         raise DataError(
             f"the structure has {', '.join(others)}, but this tight-binding model knows carbon only"
         )
-    if not np.isfinite(atoms.positions).all():
-        raise DataError("positions are NaN or infinite")
 
 
 def _blocks(r: Floats, d: Floats) -> tuple[Floats, Floats]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from csgnn_dgl._progress import working
 from csgnn_dgl.tasks.training_task import TrainingTask
+from csgnn_dgl.tasks.weights import infinite
 
 __all__ = ["Averaging", "KeepWeights", "ShowProgress"]
 
@@ -74,10 +75,14 @@ class KeepWeights(Callback):
         score = pl_module.validation_score(trainer.callback_metrics)
         if self.select == "best" and self.best is not None and not score > self.best:
             return
+        averaged = self.averaging and self.averaging.weights()
+        weights = averaged or pl_module.model.state_dict()
+        # The last step of an epoch may have spoilt them. Good ones stay.
+        if infinite(weights):
+            return
         self.best, self.epoch = score, trainer.current_epoch + 1
         if trainer.is_global_zero:
-            averaged = self.averaging and self.averaging.weights()
-            self.save(averaged or pl_module.model.state_dict())
+            self.save(weights)
 
     def state_dict(self) -> dict[str, Any]:
         best = list(self.best) if self.best else None

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import SerializeAsAny, model_validator
 from typing_extensions import Self
 
+from csgnn_dgl._foreign import quoted
 from csgnn_dgl.config import CommandConfig, Source, option, preset_of, validated
 from csgnn_dgl.errors import ConfigError, nearest_name
 from csgnn_dgl.models.hypers import Hypers
@@ -27,10 +28,15 @@ __all__ = ["DEFAULT_MODEL", "Precision", "TrainingConfig", "model_option"]
 Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true"]
 DEFAULT_MODEL = "csgnn"
 
-# Options that have an effect with one schedule only.
-_OF_SCHEDULE = {
-    "plateau": ("plateau_patience", "plateau_threshold", "min_learning_rate"),
-    "one-cycle": ("warmup",),
+# Schedules with which an option has an effect; with all others it has none.
+_OF_SCHEDULES = {
+    "plateau_patience": ("plateau",),
+    "plateau_threshold": ("plateau",),
+    "min_learning_rate": ("plateau",),
+    "warmup": ("one-cycle",),
+    "step_epochs": ("step",),
+    "step_factor": ("step",),
+    "final_learning_rate": ("cosine", "step"),
 }
 
 
@@ -72,9 +78,27 @@ class TrainingConfig(CommandConfig):
     epochs: int = option(60, "Largest number of epochs.", "Optimisation", ge=1)
     batch_size: int = option(32, "Samples per step and process.", "Optimisation", ge=2)
     learning_rate: float = option(2.2e-4, "Learning rate, or its peak.", "Optimisation", gt=0)
-    weight_decay: float = option(0.0, "Weight decay of Adam.", "Optimisation", ge=0)
-    schedule: Literal["plateau", "one-cycle", "cosine", "constant"] = option(
+    optimizer: Literal["adam", "sgd"] = option("adam", "Optimiser.", "Optimisation")
+    momentum: float = option(0.9, "Momentum of SGD.", "Optimisation", ge=0, lt=1)
+    weight_decay: float = option(0.0, "Weight decay, added to the gradient.", "Optimisation", ge=0)
+    schedule: Literal["plateau", "one-cycle", "cosine", "step", "constant"] = option(
         "plateau", "Course of the learning rate.", "Optimisation"
+    )
+    step_epochs: int = option(
+        20, "Epochs between two steps of the schedule step.", "Optimisation", ge=1
+    )
+    step_factor: float = option(
+        0.7,
+        "Factor of the learning rate at each step of that schedule.",
+        "Optimisation",
+        gt=0,
+        le=1,
+    )
+    final_learning_rate: float = option(
+        0.0,
+        "Learning rate at the end of a cosine, or below which steps do not go.",
+        "Optimisation",
+        ge=0,
     )
     plateau_patience: int = option(
         4, "Epochs without improvement before the rate falls to a tenth.", "Optimisation", ge=0
@@ -182,9 +206,10 @@ class TrainingConfig(CommandConfig):
             Only the file names a user's own model.
         """
         config = cls._resolved(*cls._written(preset, yaml_path, flags), model)
-        for schedule, names in _OF_SCHEDULE.items():
-            if config.schedule != schedule:
-                config.refuse_unused(names, f"the schedule is {config.schedule}")
+        unused = [name for name, used in _OF_SCHEDULES.items() if config.schedule not in used]
+        config.refuse_unused(unused, f"the schedule is {config.schedule}")
+        if config.optimizer != "sgd":
+            config.refuse_unused(("momentum",), f"the optimizer is {config.optimizer}")
         return config
 
     @classmethod
@@ -204,6 +229,8 @@ class TrainingConfig(CommandConfig):
             As :meth:`resolve`.
         """
         preset, (file, flags) = cls._written(None, path, None)
+        if not file.values:
+            raise ConfigError(f"{path} holds no options, so it is not known what was trained")
         file = replace(file, values=upgrade_config(dict(file.values), cls.domain))
         return cls._resolved(preset, [file, flags], model)
 
@@ -251,10 +278,21 @@ class TrainingConfig(CommandConfig):
             return name_of(DEFAULT_MODEL if model is None else model)
         if not isinstance(from_file, str):
             raise ConfigError(
-                f"model = {from_file!r} (from {sources[0].place}) is not a name; give the name of "
-                f"a model"
+                f"model = {quoted(from_file)} (from {sources[0].place}) is not a name; give "
+                f"the name of a model"
             )
         return permitted_name(from_file, cls.domain, model, sources[0].place)
+
+    @classmethod
+    def preset_values(cls, name: str, model: Any) -> Mapping[str, Any]:
+        """Options that a preset of a model sets, those of the training among them.
+
+        Raises
+        ------
+        ConfigError
+            There is no such model, or it has no such preset.
+        """
+        return cls._preset(name, name_of(model), find_hypers(cls.domain, model))
 
     @classmethod
     def _preset(cls, name: Any, model: str, hypers: type[Hypers]) -> Mapping[str, Any]:
@@ -267,8 +305,8 @@ class TrainingConfig(CommandConfig):
             if owners:
                 known = ", ".join(hypers.presets) or "none"
                 raise ConfigError(
-                    f"{name!r} is a preset of {', '.join(owners)}, not of {model}, whose presets "
-                    f"are: {known}"
+                    f"{quoted(name)} is a preset of {', '.join(owners)}, not of {model}, whose "
+                    f"presets are: {known}"
                 )
         values = preset_of(hypers.presets, name).values
         return {**cls.recipes.get(name, {}), **values}
@@ -291,7 +329,7 @@ class TrainingConfig(CommandConfig):
             )
         nearest = nearest_name(key, known)
         hint = f"did you mean {nearest!r}?" if nearest else f"known keys: {', '.join(known)}"
-        raise ConfigError(f"unknown key {key!r} in {place}: {hint}")
+        raise ConfigError(f"unknown key {quoted(key)} in {place}: {hint}")
 
 
 def _hyper_origin(source: Source, key: str) -> str:
@@ -313,7 +351,7 @@ def _of_the_model(
     nested = source.values.get("hypers") or {}
     if not isinstance(nested, Mapping):
         raise ConfigError(
-            f"hypers (from {source.place}) must be 'key: value' lines, not {nested!r}"
+            f"hypers (from {source.place}) must be 'key: value' lines, not {quoted(nested)}"
         )
     own = {str(key): value for key, value in nested.items()}
     for key in [key for key in rest if key in hypers.model_fields and key not in training]:

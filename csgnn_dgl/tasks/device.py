@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from csgnn_dgl._foreign import quoted
 from csgnn_dgl.errors import ConfigError
 
 __all__ = ["choose_device"]
@@ -25,7 +26,7 @@ def choose_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"device {name!r} cannot be used here ({reason}); use 'auto' or 'cpu', or see "
+            f"device {quoted(name)} cannot be used here ({reason}); use 'auto' or 'cpu', or see "
             f"csgnn-dgl doctor for the devices there are"
         ) from error
     return device

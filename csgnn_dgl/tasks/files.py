@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from csgnn_dgl._foreign import excerpt
 from csgnn_dgl._progress import each
+from csgnn_dgl.datasets.isolation import read_each
 from csgnn_dgl.errors import ConfigError, DataError
 
 __all__ = ["FileResult", "work_on_files"]
@@ -41,6 +44,13 @@ class FileResult(Generic[Item, Value]):
     error: str | None = None
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python or torch could not get memory."""
+    # Parts of PyTorch's messages: on CPUs it raises a RuntimeError.
+    texts = ("can't allocate memory", "out of memory")
+    return isinstance(error, MemoryError) or any(text in str(error) for text in texts)
+
+
 def work_on_files(
     files: Sequence[Path],
     read: Callable[[Path], Sequence[Item]],
@@ -59,9 +69,11 @@ def work_on_files(
     files
         The files.
     read
-        Returns the items of a file.
+        Returns the items of a file. Any exception is an error of this file. Worker processes call
+        it if :func:`~csgnn_dgl.datasets.isolation.isolation` says so.
     work
-        Returns one value for each item. If it raises a DataError, one of the items caused it.
+        Returns one value for each item. If it raises a DataError or lacks memory, one of the items
+        caused it.
     size, enough
         Items are collected into one batch until their sizes add up to ``enough``.
     message
@@ -89,19 +101,21 @@ def work_on_files(
         waiting.clear()
 
     total = 0
-    for file in each(files, "reading", unit="file"):
-        try:
-            found = tuple(read(file))
-            waiting.append(FileResult(file, found))
-        except DataError as error:
-            if strict:
-                raise
-            waiting.append(FileResult(file, error=str(error)))
-            found = ()
-        total += sum(size(item) for item in found)
-        if total >= enough or len(waiting) >= _FILES:
-            yield from finish()
-            total = 0
+    # Closed at once if anything stops this loop, so that no worker process stays.
+    with contextlib.closing(read_each(read, files)) as contents:
+        named = each(files, "reading", unit="file")
+        for file, content in zip(named, contents, strict=True):
+            if isinstance(content, DataError):
+                if strict:
+                    raise content
+                waiting.append(FileResult(file, error=str(content)))
+                content = ()
+            else:
+                waiting.append(FileResult(file, tuple(content)))
+            total += sum(size(item) for item in content)
+            if total >= enough or len(waiting) >= _FILES:
+                yield from finish()
+                total = 0
     yield from finish()
 
 
@@ -113,7 +127,7 @@ def _together(
 ) -> Iterator[FileResult[Item, Value]]:
     items = [item for entry in waiting for item in entry.items]
     try:
-        values = iter(work(items) if items else ())
+        values = iter(_worked(work, items) if items else ())
     except DataError:
         # One item caused the error. Work on each file by itself to find out which.
         for entry in waiting:
@@ -122,6 +136,18 @@ def _together(
     for entry in waiting:
         own = tuple(next(values) for _ in entry.items)
         yield FileResult(entry.file, entry.items, own, entry.error)
+
+
+def _worked(
+    work: Callable[[Sequence[Item]], Sequence[Value]], items: list[Item]
+) -> Sequence[Value]:
+    """Call ``work``; lack of memory becomes an error of the items."""
+    try:
+        return work(items)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DataError(f"it needs more memory than there is ({excerpt(error)})") from error
 
 
 def _alone(
@@ -133,7 +159,7 @@ def _alone(
     values: list[Value] = []
     for item in entry.items:
         try:
-            values += work([item])
+            values += _worked(work, [item])
         except DataError as error:
             text = message(item, error)
             if strict:

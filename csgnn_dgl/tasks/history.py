@@ -34,6 +34,8 @@ class History(Callback):
         self.path, self.echo = path, echo
         self.rows: list[dict[str, float]] = []
         self._started = 0.0
+        #: Whether an epoch has begun in this process.
+        self.begun = False
 
     @property
     def table(self) -> pd.DataFrame:
@@ -41,7 +43,7 @@ class History(Callback):
         return pd.DataFrame(self.rows)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._started = time.perf_counter()
+        self._started, self.begun = time.perf_counter(), True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         row = {

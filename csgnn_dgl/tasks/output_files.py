@@ -11,16 +11,16 @@ from pathlib import Path
 from csgnn_dgl._files import resource_error
 from csgnn_dgl.errors import ConfigError, MissingDependencyError, suggest
 
-__all__ = ["check_output"]
+__all__ = ["check_output", "refuse_inputs"]
 
 
-def check_output(path: Path, endings: Sequence[str]) -> None:
+def check_output(path: Path, endings: Sequence[str], inputs: Sequence[Path] = ()) -> None:
     """Refuse a path that could not be written to, before its content is computed.
 
     Raises
     ------
     ConfigError
-        The ending is not one of ``endings``.
+        The ending is not one of ``endings``, or the path is one of ``inputs``.
     MissingDependencyError
         The file is Parquet, and pyarrow is not installed.
     ResourceError
@@ -36,6 +36,7 @@ def check_output(path: Path, endings: Sequence[str]) -> None:
             f"writing {path} needs pyarrow, which is not installed: pip install "
             f"'csgnn-dgl[parquet]', or write .csv or .npz"
         )
+    refuse_inputs(path, inputs)
     code = None
     if path.is_dir():
         code = errno.EISDIR
@@ -47,3 +48,29 @@ def check_output(path: Path, endings: Sequence[str]) -> None:
         code = errno.EACCES
     if code is not None:
         raise resource_error(OSError(code, os.strerror(code)), path, "write")
+
+
+def refuse_inputs(path: Path, inputs: Sequence[Path]) -> None:
+    """Refuse to write to a file that is read, whatever it is called.
+
+    Raises
+    ------
+    ConfigError
+        The path is one of ``inputs``, directly or through a link.
+
+    Examples
+    --------
+    >>> refuse_inputs(Path("out.npz"), [Path("a.cif")])
+    """
+    if any(_same(path, file) for file in inputs):
+        raise ConfigError(
+            f"{path} is also an input, and would be overwritten; nothing was changed. Choose "
+            f"another --output"
+        )
+
+
+def _same(path: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    except (OSError, ValueError):  # one of them does not exist
+        return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from csgnn_dgl._files import (
     remove_leftovers,
     resource_error,
 )
+from csgnn_dgl._foreign import check_file, excerpt, reading
 from csgnn_dgl.errors import CheckpointError, CSGNNError, ResourceError
 
 if TYPE_CHECKING:
@@ -142,10 +144,12 @@ class RunDirectory:
         Raises
         ------
         CheckpointError
-            There is no run at the path; the message names runs nearby.
+            There is no run at the path (the message names runs nearby), or one of its files is a
+            device or a pipe.
         """
         run = cls(path)
         if run.config.is_file():
+            run._refuse_pipes()
             return run
         if not path.exists():
             found = f"there is no run {path}"
@@ -160,24 +164,43 @@ class RunDirectory:
         advice = f"existing runs: {listed}" if nearby else "make one: csgnn-dgl train modelnet"
         raise CheckpointError(f"{found}; {advice}")
 
+    def _refuse_pipes(self) -> None:
+        """Refuse what would block for ever when it is read or written."""
+        files = (self.metrics, self.model, self.last_checkpoint, self.summary)
+        for file in (*files, self._lock, self._owner):
+            if file.exists() and not file.is_file() and not file.is_dir():
+                raise CheckpointError(
+                    f"{file} is a device, a pipe or a socket, not a file; remove it"
+                )
+
     def figure(self, name: str) -> Path:
         """Path of the plot ``name``."""
         return self.path / f"{name}.png"
 
     def read_summary(self) -> dict[str, Any]:
-        """Content of ``summary.json``; empty if there is none yet."""
-        try:
-            content = json.loads(self.summary.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        """Content of ``summary.json``; empty if there is none yet.
+
+        Raises
+        ------
+        CheckpointError
+            The file is damaged, or its evaluations are not a list of objects.
+        """
+        if not self.summary.exists():
             return {}
-        except (OSError, ValueError) as error:
-            raise CheckpointError(
-                f"{self.summary} cannot be read ({error}); move it away and run the command again"
-            ) from error
+        check_file(self.summary, CheckpointError)
+        advice = "move it away and run the command again"
+        with reading(self.summary, CheckpointError, advice):
+            content = json.loads(
+                self.summary.read_text(encoding="utf-8"),
+                parse_float=_finite,
+                parse_constant=_finite,
+            )
         if not isinstance(content, dict):
+            raise CheckpointError(f"{self.summary} does not hold a JSON object; {advice}")
+        found = content.get("evaluation", [])
+        if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
             raise CheckpointError(
-                f"{self.summary} does not hold a JSON object; move it away and run the command "
-                f"again"
+                f"{self.summary} has no list of evaluations under 'evaluation'; {advice}"
             )
         return content
 
@@ -249,9 +272,18 @@ class RunDirectory:
 
     def _read_owner(self) -> str:
         try:
-            return self._owner.read_text(encoding="utf-8", errors="replace").strip() or "unknown"
+            text = self._owner.read_text(encoding="utf-8", errors="replace")
+            return excerpt(text, 20) or "unknown"
         except OSError:  # the other process has the lock, but has not written its id yet
             return "unknown"
+
+
+def _finite(text: str) -> float:
+    """Read a number of JSON, which has neither NaN nor infinity."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{excerpt(text)} is no number of JSON")
+    return number
 
 
 def _claim(path: Path) -> Path:

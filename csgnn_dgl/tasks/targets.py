@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from csgnn_dgl._foreign import quoted
 from csgnn_dgl.errors import CheckpointError
 from csgnn_dgl.models.registry import Domain
 from csgnn_dgl.tasks.run_directory import RunDirectory
@@ -139,7 +140,7 @@ def target_of(weights: Path) -> Target:
     kind = read_kind(file)
     if kind not in TARGETS:
         raise CheckpointError(
-            f"{file} holds a model of the kind {kind!r}, and this version of csgnn-dgl knows "
+            f"{file} holds a model of the kind {quoted(kind)}, and this version of csgnn-dgl knows "
             f"{', '.join(map(repr, TARGETS))}; upgrade csgnn-dgl"
         )
     return TARGETS[kind]

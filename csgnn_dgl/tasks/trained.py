@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from csgnn_dgl._foreign import excerpt, quoted
 from csgnn_dgl.errors import CheckpointError, CSGNNError
 from csgnn_dgl.models.registry import Domain, find_class, permitted_name
 from csgnn_dgl.tasks.shipped import find_weights, weights_file
@@ -18,6 +19,8 @@ from csgnn_dgl.tasks.weights import Header, load_into, load_weights
 __all__ = ["Trained", "load_network"]
 
 Network = TypeVar("Network", bound=nn.Module)
+# Options of a model that are not sizes, such as seeds, may be this large in any file.
+_LARGEST = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -88,20 +91,38 @@ def load_network(
     header, state = load_weights(file, kind)
     name = header.model.get("name")
     if not isinstance(name, str):
-        raise CheckpointError(f"the header of {file} has {name!r} in place of a model's name")
+        raise CheckpointError(f"the header of {file} has {quoted(name)} in place of a model's name")
     name = permitted_name(name, domain, model, str(file))
     found = find_class(domain, name if model is None or isinstance(model, str) else model)
+    _check_sizes(file, header, state)
     try:
         network = build(found, found.Hypers(**header.model["hypers"]), header)
-    except (KeyError, TypeError, ValueError) as error:
-        reason = str(error) if isinstance(error, CSGNNError) else _short(error)
+    # A network that cannot be built may raise anything, such as torch's error for lack of memory.
+    except Exception as error:
+        reason = error if isinstance(error, CSGNNError) else f"{type(error).__name__}: {error}"
         raise CheckpointError(
-            f"the header of {file} does not describe a {kind} with the model {name}: {reason}"
+            f"the header of {file} does not describe a {kind} with the model {name}: "
+            f"{excerpt(reason, 300)}"
         ) from error
     load_into(network, state, file)
     return network.eval().to(device), header, file
 
 
-def _short(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:300]}{' …' if len(text) > 300 else ''}"
+def _check_sizes(file: Path, header: Header, state: Mapping[str, Tensor]) -> None:
+    """Refuse sizes that the weights do not bear out, before a network of these sizes is made."""
+    largest = max(_LARGEST, sum(tensor.numel() for tensor in state.values()))
+    for part in (header.model, header.head):
+        if (size := _largest_number(part)) > largest:
+            raise CheckpointError(
+                f"the header of {file} names a size of {size}, but its tensors hold "
+                f"{sum(tensor.numel() for tensor in state.values())} numbers; restore the file or "
+                f"train again"
+            )
+
+
+def _largest_number(value: Any) -> int:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return max(map(_largest_number, value), default=0)
+    return abs(value) if isinstance(value, int) else 0

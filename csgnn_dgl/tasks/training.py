@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from csgnn_dgl._foreign import excerpt, parse_integer, quoted, reading
 from csgnn_dgl.errors import (
     CheckpointError,
     ConfigError,
@@ -170,7 +171,7 @@ def fit(
     go_on = f"resume with: csgnn-dgl train {command} --resume {run.path}"
     try:
         with run.locked() if first else nullcontext():
-            _run(trainer, task, loaders, run.last_checkpoint)
+            _run(trainer, task, loaders, run.last_checkpoint, history)
     except ResourceError as error:
         raise ResourceError(f"{error}. All complete epochs are saved; then {go_on}") from error
     except SystemExit as stop:
@@ -205,7 +206,8 @@ class _Logger(TensorBoardLogger):
 
 
 def _devices(text: str) -> str | int:
-    return int(text) if text.lstrip("-").isdigit() else text
+    number = parse_integer(text)
+    return text if number is None else number
 
 
 def _trainer(run: RunDirectory, config: TrainingConfig, callbacks: list[Callback]) -> Trainer:
@@ -244,12 +246,15 @@ def _trainer(run: RunDirectory, config: TrainingConfig, callbacks: list[Callback
     # Lightning raises all of these for devices that cannot be used.
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
         raise ConfigError(
-            f"Lightning cannot use accelerator {config.accelerator!r} with devices "
-            f"{config.devices!r}: {error}; csgnn-dgl doctor lists the devices of this machine"
+            f"Lightning cannot use accelerator {quoted(config.accelerator)} with devices "
+            f"{quoted(config.devices)}: {excerpt(error)}; csgnn-dgl doctor lists the devices of "
+            f"this machine"
         ) from error
 
 
-def _run(trainer: Trainer, task: Task, loaders: tuple[Any, Any], last: Path) -> None:
+def _run(
+    trainer: Trainer, task: Task, loaders: tuple[Any, Any], last: Path, history: History
+) -> None:
     with warnings.catch_warnings():
         # The data are in memory already: worker processes would only copy them.
         warnings.filterwarnings("ignore", message=".*does not have many workers")
@@ -260,5 +265,14 @@ def _run(trainer: Trainer, task: Task, loaders: tuple[Any, Any], last: Path) -> 
         # Lightning itself uses this deprecated part of torch.
         warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
         training, validation = loaders
-        checkpoint = last if last.is_file() else None
-        trainer.fit(task, training, validation, ckpt_path=checkpoint, weights_only=True)
+        checkpoint = last if last.exists() else None
+        try:
+            trainer.fit(task, training, validation, ckpt_path=checkpoint, weights_only=True)
+        except Exception:
+            if checkpoint is None or history.begun:
+                raise
+            # Lightning and torch raise anything if an entry is not what they expect.
+            with reading(
+                checkpoint, CheckpointError, "remove it to start the run from the beginning"
+            ):
+                raise

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim import Adam
+from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import (
     ConstantLR,
     CosineAnnealingLR,
+    LambdaLR,
     LRScheduler,
     OneCycleLR,
     ReduceLROnPlateau,
@@ -23,10 +25,25 @@ from csgnn_dgl.errors import CheckpointError, CSGNNError
 from csgnn_dgl.tasks.config import TrainingConfig
 from csgnn_dgl.tasks.weights import differences
 
-__all__ = ["TrainingTask"]
+__all__ = ["TrainingTask", "stepped"]
 
 Model = TypeVar("Model", bound=nn.Module)
 Config = TypeVar("Config", bound=TrainingConfig)
+
+
+def stepped(config: TrainingConfig, steps_per_epoch: float, step: int) -> float:
+    """Share of the learning rate that the schedule ``step`` leaves in an optimiser's step.
+
+    Examples
+    --------
+    >>> config = TrainingConfig.model_construct(
+    ...     learning_rate=0.1, step_epochs=2, step_factor=0.5, final_learning_rate=0.03
+    ... )
+    >>> [stepped(config, 10, step) for step in (0, 19, 20, 40)]
+    [1.0, 1.0, 0.5, 0.3]
+    """
+    falls = int(step / steps_per_epoch) // config.step_epochs
+    return max(config.step_factor**falls, config.final_learning_rate / config.learning_rate)
 
 
 class TrainingTask(LightningModule, Generic[Model, Config]):
@@ -49,6 +66,7 @@ class TrainingTask(LightningModule, Generic[Model, Config]):
         self.model: Model = model
         self._plateau: ReduceLROnPlateau | None = None
         self._resumed_plateau: dict[str, Any] | None = None
+        self._resumed_schedules: list[dict[str, Any]] = []
 
     @abstractmethod
     def validation_score(self, metrics: Mapping[str, Tensor]) -> tuple[float, ...]:
@@ -88,17 +106,39 @@ class TrainingTask(LightningModule, Generic[Model, Config]):
                 f"the run's last.ckpt belongs to another model: {wrong}; put back the run's own, "
                 f"or remove it to start the run from the beginning"
             )
+        if checkpoint["epoch"] >= self.config.epochs:
+            raise CheckpointError(
+                f"the run has finished {checkpoint['epoch'] + 1} epochs, and its config.yaml gives "
+                f"{self.config.epochs}; put back its number of epochs"
+            )
         self._resumed_plateau = checkpoint.get("plateau")
+        self._resumed_schedules = checkpoint.get("lr_schedulers", [])
+
+    def _check_course(self, steps: int) -> None:
+        """Refuse to resume a schedule that was planned for another number of steps."""
+        for state in self._resumed_schedules:
+            planned = state.get("total_steps", state.get("T_max"))
+            if planned not in (None, steps):
+                raise CheckpointError(
+                    f"the run was begun with {planned} steps, and its config.yaml now gives "
+                    f"{steps}. The schedule {self.config.schedule} is planned for all steps of a "
+                    f"run: put back the number of epochs and the batch size, or start a new run"
+                )
 
     def on_fit_start(self) -> None:
         if self._plateau is not None and self._resumed_plateau is not None:
             self._plateau.load_state_dict(self._resumed_plateau)
 
+    def _optimizer(self) -> Optimizer:
+        config = self.config
+        common: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+        if config.optimizer == "sgd":
+            return SGD(self.model.parameters(), momentum=config.momentum, **common)
+        return Adam(self.model.parameters(), **common)
+
     def configure_optimizers(self) -> Any:
         config = self.config
-        optimizer = Adam(
-            self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+        optimizer = self._optimizer()
         if config.schedule == "plateau":
             # Stepped in on_train_epoch_end: Lightning would step it only after writing the
             # checkpoint, and would skip that step after resuming.
@@ -112,11 +152,13 @@ class TrainingTask(LightningModule, Generic[Model, Config]):
             )
             return optimizer
         steps = int(self.trainer.estimated_stepping_batches)
+        self._check_course(steps)
         schedules: dict[str, Callable[[], LRScheduler]] = {
             "one-cycle": lambda: OneCycleLR(
                 optimizer, config.learning_rate, total_steps=steps, pct_start=config.warmup
             ),
-            "cosine": lambda: CosineAnnealingLR(optimizer, steps),
+            "cosine": lambda: CosineAnnealingLR(optimizer, steps, config.final_learning_rate),
+            "step": lambda: LambdaLR(optimizer, partial(stepped, config, steps / config.epochs)),
             "constant": lambda: ConstantLR(optimizer, factor=1.0, total_iters=0),
         }
         return [optimizer], [{"scheduler": schedules[config.schedule](), "interval": "step"}]

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from typing_extensions import Self
 
 from csgnn_dgl.config import CommandConfig, option
+from csgnn_dgl.datasets.isolation import MANY
 from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.models.registry import is_users_own
 from csgnn_dgl.tasks.config import model_option
@@ -58,6 +59,16 @@ def _occupancy_option(group: str) -> Any:
     )
 
 
+def isolate_option() -> Any:
+    """The option whether files are read in worker processes."""
+    return option(
+        None,
+        "Read files in worker processes, so that no file can end or halt the command. Default: "
+        f"from {MANY} files on.",
+        "Run",
+    )
+
+
 def _strict_option(group: str) -> Any:
     return option(False, "Stop at the first file that cannot be used.", group)
 
@@ -65,13 +76,14 @@ def _strict_option(group: str) -> Any:
 class EvaluateConfig(_UseConfig):
     """Options of ``csgnn-dgl evaluate``."""
 
-    votes: int = option(1, "Random orientations to average over.", "Protocol", ge=1)
+    votes: int = option(1, "Random orientations to average over.", "Protocol", ge=1, le=10_000)
     seed: int = _seed_option()
     data: Path | None = option(
         None, "Path of the data. Default: the path at which the run was trained on them.", "Data"
     )
     rotation: Rotation = option("so3", "Rotations of the test shapes.", "Classes of shapes")
     batch_size: int = option(64, "Clouds per step.", "Classes of shapes", ge=1)
+    isolate: bool | None = isolate_option()
 
 
 class PredictConfig(_UseConfig):
@@ -82,9 +94,11 @@ class PredictConfig(_UseConfig):
         "Orientations to average over: the first as given, the others random.",
         "Protocol",
         ge=1,
+        le=10_000,
     )
     seed: int = _seed_option()
     strict: bool = _strict_option("Run")
+    isolate: bool | None = isolate_option()
     top: int = option(1, "Classes to list per file.", "Classes of shapes", ge=1)
     electrons: float | None = option(
         None,
@@ -112,6 +126,7 @@ class DescribeConfig(_UseConfig):
     )
     occupancy: OccupancyChoice = _occupancy_option("Structures")
     strict: bool = _strict_option("Structures")
+    isolate: bool | None = isolate_option()
     output: Path | None = option(
         None,
         "Write descriptors to this .npz, .csv, .extxyz or .parquet.",

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from csgnn_dgl.errors import ConfigError, CSGNNError
+from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.mapping import RotationProtocol, UpAxis, random_rotations
 from csgnn_dgl.tasks.seeds import generator
 
@@ -93,7 +93,7 @@ def average_over_votes(
 
     Raises
     ------
-    CSGNNError
+    DataError
         A prediction is NaN or infinite.
     """
     # NumPy arrays and tensors have no type in common, hence Any.
@@ -102,8 +102,8 @@ def average_over_votes(
         total = [a + b for a, b in zip(total, answer(rotation), strict=True)]
     mean = [value / len(rotations) for value in total]
     if not all(math.isfinite(value.sum()) for value in mean):
-        raise CSGNNError(
-            "the model's answer is not a finite number (NaN or infinity): its weights are of a "
-            "training that diverged, or the model is at fault"
+        raise DataError(
+            "the model's answer is not a finite number (NaN or infinity): the numbers in the file "
+            "are too large for it, or the model is at fault"
         )
     return mean

@@ -214,7 +214,8 @@ class ShapeModelSuite(RunSuite):
 
     def check_program(self, program: Path, trained: Any) -> float:
         """Scores of other clouds than it was traced with."""
-        clouds = 7 * random_clouds(5, self.points + 9).float() + 1
+        size = self.points + 9 * self.model_class.export_any_size
+        clouds = 7 * random_clouds(5, size).float() + 1
         (scores,), header = run_alone(program, (clouds,))
         assert tuple(header["class_names"]) == trained.class_names
         expected = trained.model(normalize_clouds(clouds))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from ase import Atoms
 
+from csgnn_dgl._foreign import check_expansion, check_file, reading
 from csgnn_dgl.errors import DataError
 
 __all__ = ["AtomArrays"]
@@ -49,12 +48,11 @@ class AtomArrays:
     def __init__(self, file: Path, wanted: Iterable[str], n_atoms: int) -> None:
         self.file = file
         read = {*wanted, *_CHECKS}
-        try:
-            with file.open("rb") as opened, np.load(opened, allow_pickle=False) as content:
-                self.names: tuple[str, ...] = tuple(content)
-                self._arrays = {name: content[name] for name in content if name in read}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise DataError(f"{file.name} cannot be read by numpy ({error})") from error
+        check_file(file)
+        check_expansion(file)
+        with reading(file.name), np.load(file, allow_pickle=False) as content:
+            self.names: tuple[str, ...] = tuple(content)
+            self._arrays = {name: content[name] for name in content if name in read}
         for name, array in self._arrays.items():
             rows = len(array) if array.ndim else 0
             if rows != n_atoms:

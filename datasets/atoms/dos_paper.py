@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from csgnn_dgl.datasets.atoms.gathering import Entry, Gathering, Split
 from csgnn_dgl.datasets.atoms.grid_file import GridFile
 from csgnn_dgl.datasets.atoms.numbers_in_text import parse_numbers
 from csgnn_dgl.datasets.atoms.structures import read_structures
+from csgnn_dgl.datasets.isolation import read_each
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.physics import EnergyGrid
 
@@ -83,11 +86,15 @@ def load_paper_folder(path: Path) -> DOSDataset:
     gathering = Gathering(DOSLabels(GridFile(PAPER_GRID, "electronic", "states/eV/atom")))
     found = []
     places = {p.parent for pattern in (_CURVE, _STRUCTURE) for p in path.rglob(pattern)}
-    for place in each(sorted(places), "reading", unit="structure"):
-        try:
-            found.append(_read(path, place, gathering))
-        except DataError as error:
-            gathering.reject(str(place.relative_to(path)), error)
+    with contextlib.closing(read_each(partial(_read, root=path), sorted(places))) as contents:
+        named = each(sorted(places), "reading", unit="structure")
+        for place, content in zip(named, contents, strict=True):
+            if isinstance(content, DataError):
+                gathering.reject(str(place.relative_to(path)), content)
+            else:
+                snapshot, columns = content
+                gathering.columns.add(_CURVE, _meanings(columns))
+                found.append(snapshot)
     per_structure = _per_structure(path, found, gathering)
     for snapshot in each(found, "checking", unit="structure"):
         atoms = snapshot.atoms
@@ -109,19 +116,20 @@ def load_paper_folder(path: Path) -> DOSDataset:
     return dataset
 
 
-def _read(root: Path, place: Path, gathering: Gathering[DOSRecord]) -> _Snapshot:
+def _read(place: Path, root: Path) -> tuple[_Snapshot, int]:
+    """Read a folder; returns the snapshot, and the number of columns of its curve."""
     parts = place.relative_to(root).parts
     splits = [_SPLITS[part.lower()] for part in parts if part.lower() in _SPLITS]
     names = [part for part in parts if part.lower() not in _SPLITS]
     curve, columns = _read_curve(place / _CURVE)
-    gathering.columns.add(_CURVE, _meanings(columns))
-    return _Snapshot(
+    snapshot = _Snapshot(
         name=str(place.relative_to(root)),
         split=splits[0] if splits else "train",
         group=names[0] if names else "all",
         atoms=read_structures(place / _STRUCTURE)[0].atoms,
         curve=curve,
     )
+    return snapshot, columns
 
 
 def _meanings(columns: int) -> dict[str, str | None]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ase import Atoms
 
+from csgnn_dgl._foreign import open_text, reading
 from csgnn_dgl._progress import each
 from csgnn_dgl.datasets.atoms.atom_arrays import AtomArrays
 from csgnn_dgl.datasets.atoms.gathering import Entry, Gathering, Split
+from csgnn_dgl.datasets.atoms.xyz import column_names, read_frame, xyz_frames
 from csgnn_dgl.errors import DataError
 
 __all__ = ["extxyz_files", "gather_extxyz", "has_extxyz"]
@@ -28,7 +27,6 @@ _STRUCTURE = "the structure"
 _COLUMNS = dict.fromkeys(("species", "Z", "pos"), _STRUCTURE)
 # ASE's name of a column, and its name in the file.
 _RENAMED = {"charges": "charge"}
-_PROPERTIES = re.compile(r'\bProperties\s*=\s*"?([^"\s]+)')
 
 
 def has_extxyz(path: Path) -> bool:
@@ -107,18 +105,18 @@ def gather_extxyz(path: Path, gathering: Gathering[Any]) -> None:
 def _gather_file(file: Path, split: Split, gathering: Gathering[Any]) -> None:
     arrays = _arrays_beside(file, gathering)
     first = 0
-    for place, count, text in each(_frames(file), f"reading {file.name}", unit="frame"):
+    for place, count, body in each(_frames(file), f"reading {file.name}", unit="frame"):
         before, first = first, first + count
-        if isinstance(text, DataError):
-            gathering.reject(place, text)
+        if isinstance(body, DataError):
+            gathering.reject(place, body)
             continue
         try:
-            entry = _entry(place, text)
+            entry = _entry(place, count, body)
         except DataError as error:
             gathering.reject(place, error)
             continue
         gathering.note_columns(f"{file.name} header", _header_columns(entry), of_atoms=False)
-        columns = {name: _COLUMNS.get(name) for name in _column_names(text)}
+        columns = {name: _COLUMNS.get(name) for name in column_names(body[0])}
         gathering.note_columns(f"{file.name} atoms", columns, of_atoms=True)
         gathering.take(split, _with_arrays(entry, arrays, before, gathering))
 
@@ -164,60 +162,23 @@ def _with_arrays(
     return Entry(entry.name, entry.atoms, entry.values, {**found, **entry.atom_values})
 
 
-def _frames(file: Path) -> Iterator[tuple[str, int, str | DataError]]:
-    """Yield name, number of atoms and text of each frame, or an error in place of the text."""
-    index, number = 0, 0
-    try:
-        with file.open(encoding="utf-8") as lines:
-            for line in lines:
-                number += 1
-                if not line.strip():
-                    continue
-                place = f"{file.name}[{index}]"
-                if not line.strip().isdigit():
-                    yield (
-                        place,
-                        0,
-                        DataError(
-                            f"line {number} should be a number of atoms, but is "
-                            f"{line.strip()[:40]!r}; the rest of the file was not read"
-                        ),
-                    )
-                    return
-                count = int(line)
-                body = [text for _, text in zip(range(count + 1), lines, strict=False)]
-                if len(body) < count + 1:
-                    there = max(len(body) - 1, 0)
-                    yield place, there, DataError(f"the file ends after {there} of {count} atoms")
-                    return
-                number += count + 1
-                yield place, count, line + "".join(body)
-                index += 1
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file} cannot be read ({error})") from error
+def _frames(file: Path) -> Iterator[tuple[str, int, list[str] | DataError]]:
+    """Yield name, number of atoms and lines of each frame, or an error in place of the lines."""
+    with reading(file.name), open_text(file) as lines:
+        for index, (_, count, body) in enumerate(xyz_frames(lines)):
+            place = f"{file.name}[{index}]"
+            if isinstance(body, DataError):
+                rest = "; the rest of the file was not read" if "should be" in str(body) else ""
+                yield place, count, DataError(f"{body}{rest}")
+                return
+            yield place, count, body
 
 
-def _column_names(frame: str) -> list[str]:
-    """Names of the columns of atoms in the header of a frame."""
-    found = _PROPERTIES.search(frame.split("\n", 2)[1])
-    return found[1].split(":")[::3] if found else ["species", "pos"]
-
-
-def _entry(place: str, text: str) -> Entry:
-    import ase.io  # takes half a second, and readers of other formats do not need it
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            read = ase.io.read(io.StringIO(text), format="extxyz")
-    # ASE's reader may raise any exception.
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"it is not an extxyz frame: {reason}") from error
-    assert isinstance(read, Atoms)
+def _entry(place: str, count: int, body: list[str]) -> Entry:
+    read = read_frame(count, body)
     values = dict(read.info)
     arrays = {k: v for k, v in read.arrays.items() if k not in ("numbers", "positions")}
-    columns = _column_names(text)
+    columns = column_names(body[0])
     # ASE stores results of calculators separately: energy, forces, charges and so on.
     for name, value in ({} if read.calc is None else read.calc.results).items():
         own = _RENAMED.get(name, name)

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import numpy.typing as npt
 
+from csgnn_dgl._foreign import excerpt
 from csgnn_dgl.errors import DataError
 
 __all__ = ["parse_numbers"]
@@ -51,5 +52,7 @@ def _number(word: str) -> float:
     except ValueError:
         pass
     if "*" in word:
-        raise DataError(f"{word!r} is not a number: Fortran prints it for one that is too large")
-    raise DataError(f"{word!r} is not a number")
+        raise DataError(
+            f"{excerpt(word, 60)!r} is not a number: Fortran prints it for one that is too large"
+        )
+    raise DataError(f"{excerpt(word, 60)!r} is not a number")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from ase.data import atomic_numbers
+
+from csgnn_dgl._foreign import excerpt, parse_integer, read_text
 from csgnn_dgl.errors import DataError
 
 __all__ = ["check_poscar", "is_poscar"]
 
+_ELEMENTS = re.compile(r"[A-Z][a-z]?")
+_DELIMITERS = re.compile(r"[-_,.=0-9^]")
 _FLAGS = 3  # columns of selective dynamics after the three coordinates
 
 
@@ -22,21 +28,25 @@ def is_poscar(path: Path) -> bool:
         return False
 
 
-def check_poscar(path: Path) -> None:
+def check_poscar(path: Path) -> list[str]:
     """Compare the counts of a POSCAR, plain or compressed, with its symbols and its rows.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    list of str
+        Warnings.
 
     Raises
     ------
     DataError
         The counts disagree or are missing, or a row of selective dynamics is too short.
     """
-    from ase.io.formats import open_with_compression  # slow to import
-
-    try:
-        with open_with_compression(str(path), "r") as file:
-            lines = file.read().splitlines()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+    lines = read_text(path).split("\n")
     number = 5
     symbols: list[str] | None = None
     if len(lines) > number and not _integers(lines[number]):
@@ -49,9 +59,11 @@ def check_poscar(path: Path) -> None:
         )
     if symbols is not None and len(symbols) != len(counts):
         raise DataError(
-            f"{path}: line {number} names {len(symbols)} elements ({' '.join(symbols)}), but line "
-            f"{number + 1} has {len(counts)} counts ({' '.join(map(str, counts))})"
+            f"{path}: line {number} names {len(symbols)} elements "
+            f"({excerpt(' '.join(symbols), 60)}), but line "
+            f"{number + 1} has {len(counts)} counts ({_text(counts)})"
         )
+    notes = _elements_of_title(path, lines[0], counts) if symbols is None else []
     first = number + 1
     selective = len(lines) > first and lines[first].strip()[:1].lower() == "s"
     first += 2 if selective else 1  # Selective dynamics; Direct or Cartesian
@@ -69,14 +81,42 @@ def check_poscar(path: Path) -> None:
         rows += 1
     if rows != sum(counts):
         raise DataError(
-            f"{path}: line {number + 1} counts {sum(counts)} atoms ({' '.join(map(str, counts))}), "
+            f"{path}: line {number + 1} counts {sum(counts)} atoms ({_text(counts)}), "
             f"but {rows} rows of positions follow; correct the counts or the rows"
         )
+    return notes
+
+
+def _elements_of_title(path: Path, title: str, counts: list[int]) -> list[str]:
+    """Check that the title of a POSCAR of VASP 4, which has no line of elements, names them.
+
+    ASE takes the first elements that it finds in the title, however many they are, and otherwise
+    those of a POTCAR or OUTCAR beside the file.
+    """
+    symbols: list[str] = []
+    for word in title.split():
+        found = _ELEMENTS.findall(_DELIMITERS.sub("", word))
+        if "".join(found) == _DELIMITERS.sub("", word) and all(s in atomic_numbers for s in found):
+            symbols += found
+    if len(symbols) > len(counts):
+        raise DataError(
+            f"{path} has no line of elements, and its title ({excerpt(title.strip(), 60)!r}) names "
+            f"{len(symbols)}, but there are {len(counts)} counts ({_text(counts)}); add a line "
+            f"of elements before the counts"
+        )
+    source = "its title" if len(symbols) == len(counts) else "the POTCAR or OUTCAR beside it"
+    return [f"the file has no line of elements; they were taken from {source}"]
 
 
 def _integers(line: str) -> list[int]:
     words = line.split("!")[0].split()
-    return [int(word) for word in words] if words and all(w.isdigit() for w in words) else []
+    numbers = [parse_integer(word) for word in words]
+    counts = [number for number in numbers if number is not None and number >= 0]
+    return counts if len(counts) == len(words) else []
+
+
+def _text(counts: list[int]) -> str:
+    return excerpt(" ".join(map(str, counts)), 60)
 
 
 def _is_position(line: str) -> bool:

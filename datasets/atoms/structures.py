@@ -1,19 +1,24 @@
-"""Read structure files: CIF with gemmi (ASE where gemmi is too strict), others with ASE."""
+"""Read structure files: CIF with gemmi, others with ASE."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 from ase import Atoms
-from vesin import NeighborList
+from ase.data import covalent_radii
 
+from csgnn_dgl._foreign import check_expansion, check_file, reading
+from csgnn_dgl._pairs import find_pairs, structure_problem
 from csgnn_dgl.datasets.atoms.cif import read_cif
+from csgnn_dgl.datasets.atoms.other_formats import check_other
 from csgnn_dgl.datasets.atoms.poscar import check_poscar, is_poscar
 from csgnn_dgl.datasets.atoms.structure import Occupancy, Structure
+from csgnn_dgl.datasets.atoms.xyz import is_xyz, read_xyz
 from csgnn_dgl.datasets.readers import Reader, find_reader, readers
 from csgnn_dgl.errors import ConfigError, DataError, suggest
 
@@ -21,6 +26,14 @@ __all__ = ["STRUCTURE_READERS", "Occupancy", "Structure", "is_cif", "read_struct
 
 # Distance below which two atoms are considered a mistake [Å].
 _TOUCHING = 0.05
+# Smallest volume of an atom; hydrogen at 500 GPa has three times as much [Å³].
+_DENSEST = 0.4
+# Structures are rarely as long as this [Å].
+_LONG = 1e4
+# Share of the sum of two covalent radii that no bond is shorter than.
+_SHORT_BOND = 0.6
+# Largest distance of the nearest atom in matter [Å].
+_LONG_BOND = 6.0
 
 
 def read_structures(path: Path, *, occupancy: Occupancy = "refuse") -> list[Structure]:
@@ -39,9 +52,10 @@ def read_structures(path: Path, *, occupancy: Occupancy = "refuse") -> list[Stru
     Raises
     ------
     DataError
-        The file is missing or unreadable; it has no sites, an unknown space group, partial or
-        unknown occupancies, a singular cell, positions that are not finite, or two atoms at one
-        place; or the counts of a POSCAR disagree with its lines. The message says which.
+        The file is missing, unreadable, a device or a pipe, or expands to far more than data do; it
+        has no sites, an unknown space group or operation of symmetry, partial or unknown
+        occupancies, a singular cell, positions that are not finite, or two atoms at one place; or
+        what it declares disagrees with its lines. The message says which.
     ConfigError
         ``occupancy`` is unknown.
     """
@@ -49,21 +63,17 @@ def read_structures(path: Path, *, occupancy: Occupancy = "refuse") -> list[Stru
         raise ConfigError(
             f"unknown occupancy {occupancy!r}: {suggest(occupancy, get_args(Occupancy))}"
         )
-    if not path.is_file():
-        raise DataError(
-            f"{path} is a folder, not a file" if path.is_dir() else f"{path} does not exist"
-        )
-    if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty (0 bytes)")
-    reader = find_reader(path, readers("structure file", STRUCTURE_READERS))
-    assert reader is not None, "the last reader takes any file"
-    found: list[Structure] = reader.load(path, occupancy)
-    for structure in found:
-        _check(structure)
-    return found
+    check_file(path)
+    with reading(path):
+        check_expansion(path)
+        reader = find_reader(path, readers("structure file", STRUCTURE_READERS))
+        assert reader is not None, "the last reader takes any file"
+        found: list[Structure] = reader.load(path, occupancy)
+        return [_checked(structure) for structure in found]
 
 
-def _check(structure: Structure) -> None:
+def _checked(structure: Structure) -> Structure:
+    """Refuse a structure that cannot be used, and add warnings on what looks wrong."""
     atoms, where = structure.atoms, structure.source
     if len(atoms) == 0:
         raise DataError(f"{where} holds no atoms")
@@ -78,27 +88,50 @@ def _check(structure: Structure) -> None:
     if (atoms.numbers < 1).any():
         bad = int((atoms.numbers < 1).argmax())
         raise DataError(f"{where}: atom {bad} is of no known element")
-    if atoms.pbc.all() and abs(atoms.cell.volume) < 1e-3 * len(atoms):
+    problem = structure_problem(atoms)
+    if problem is not None:
+        raise DataError(f"{where}: {problem}")
+    if atoms.pbc.all() and abs(atoms.cell.volume) < _DENSEST * len(atoms):
         raise DataError(
-            f"{where}: the cell has a volume of {abs(atoms.cell.volume):.3g} Å³: it is singular, "
-            f"or not in Å"
+            f"{where}: the cell has a volume of {abs(atoms.cell.volume):.3g} Å³ for {len(atoms)} "
+            f"atoms: it is singular, or not in Å"
         )
-    _check_places(structure)
+    notes = _about_distances(structure)
+    size = max(np.abs(atoms.positions).max(), np.abs(atoms.cell.array[atoms.pbc]).max(initial=0))
+    if size > _LONG:
+        notes.append(f"the structure reaches over {size:.3g} Å; check the units")
+    if atoms.cell.rank and not atoms.pbc.any():
+        notes.append("the file gives a cell, but no periodic direction; the cell is not used")
+    return replace(structure, warnings=(*structure.warnings, *notes))
 
 
-def _check_places(structure: Structure) -> None:
+def _about_distances(structure: Structure) -> list[str]:
+    """Refuse atoms at one place, and note distances that matter does not have."""
     atoms = structure.atoms
-    i, j = NeighborList(cutoff=_TOUCHING, full_list=True).compute(
-        points=np.ascontiguousarray(atoms.positions),
-        box=np.ascontiguousarray(atoms.cell.array),
-        periodic=[bool(flag) for flag in atoms.pbc],
-        quantities="ij",
-    )
-    if len(i):
-        pair = sorted((int(i[0]), int(j[0])))
+    radii = covalent_radii[np.minimum(atoms.numbers, len(covalent_radii) - 1)]
+    cutoff = max(2 * _SHORT_BOND * float(radii.max()), _LONG_BOND if len(atoms) < 200 else 0.0)
+    i, j, d = find_pairs(atoms.positions, atoms.cell.array, atoms.pbc, cutoff)
+    distances = np.linalg.norm(d, axis=1)
+    if len(i) == 0:
+        far = atoms.pbc.all() and len(atoms) < 200
+        return [f"no atom has a neighbour within {_LONG_BOND:g} Å; check the units"] if far else []
+    at_one_place = np.flatnonzero(distances < _TOUCHING)
+    if len(at_one_place):
+        pair = sorted((int(i[at_one_place[0]]), int(j[at_one_place[0]])))
         raise DataError(
             f"{structure.source}: atoms {pair[0]} and {pair[1]} are at one place; remove one"
         )
+    share = distances / (radii[i] + radii[j])
+    least = int(share.argmin())
+    if share[least] >= _SHORT_BOND:
+        return []
+    short = np.flatnonzero(share < _SHORT_BOND)
+    symbols = atoms.get_chemical_symbols()
+    names = [f"{symbols[k]} {k}" for k in sorted((int(i[least]), int(j[least])))]
+    return [
+        f"atoms {names[0]} and {names[1]} are {distances[least]:.2f} Å apart, closer than any bond"
+        f"{f', and {len(short) // 2 - 1} more pairs' if len(short) > 3 else ''}"
+    ]
 
 
 def is_cif(path: Path) -> bool:
@@ -109,50 +142,52 @@ def is_cif(path: Path) -> bool:
     >>> is_cif(Path("a.cif.gz")), is_cif(Path("POSCAR"))
     (True, False)
     """
-    return path.name.lower().removesuffix(".gz").endswith((".cif", ".mcif"))
-
-
-def _load_cif(path: Path, occupancy: Occupancy) -> list[Structure]:
-    return read_cif(path, occupancy, lambda file: _read_by_ase(file, format="cif"))
+    name = path.name.lower()
+    for suffix in (".gz", ".bz2", ".xz"):
+        name = name.removesuffix(suffix)
+    return name.endswith((".cif", ".mcif"))
 
 
 def _load_poscar(path: Path, occupancy: Occupancy) -> list[Structure]:
-    check_poscar(path)
-    return _load_by_ase(path, occupancy)
+    return _by_ase(path, notes=check_poscar(path))
 
 
-def _load_by_ase(path: Path, occupancy: Occupancy) -> list[Structure]:
-    found = _read_by_ase(path)
+def _load_xyz(path: Path, occupancy: Occupancy) -> list[Structure]:
+    return _named(read_xyz(path), path)
+
+
+def _load_other(path: Path, occupancy: Occupancy) -> list[Structure]:
+    return _by_ase(path, notes=check_other(path))
+
+
+def _by_ase(path: Path, *, notes: Sequence[str] = ()) -> list[Structure]:
+    import ase.io  # takes half a second, and CIFs do not need it
+    from ase.io.formats import UnknownFileTypeError
+
+    with warnings.catch_warnings():
+        # ASE warns about settings of space groups and other details.
+        warnings.simplefilter("ignore")
+        try:
+            read = ase.io.read(path, index=":", do_not_split_by_at_sign=True)
+        except UnknownFileTypeError as error:
+            raise DataError(f"{path} cannot be read: it is in no format that ASE knows") from error
+    return _named([read] if isinstance(read, Atoms) else read, path, notes)
+
+
+def _named(found: Sequence[Atoms], path: Path, notes: Sequence[str] = ()) -> list[Structure]:
+    if not found:
+        raise DataError(f"{path} holds no structure")
     several = len(found) > 1
     return [
-        Structure(atoms, f"{path}[{index}]" if several else str(path), "ASE")
+        Structure(atoms, f"{path}[{index}]" if several else str(path), "ASE", tuple(notes))
         for index, atoms in enumerate(found)
     ]
 
 
-def _read_by_ase(path: Path, format: str | None = None) -> Sequence[Atoms]:
-    import ase.io  # takes half a second, and CIFs do not need it
-
-    try:
-        with warnings.catch_warnings():
-            # ASE warns about settings of space groups and other details.
-            warnings.simplefilter("ignore")
-            found = ase.io.read(path, index=":", format=format)
-    # ASE's readers may raise any exception.
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        if isinstance(error, KeyError):
-            reason = f"{reason} is not known"
-        elif not reason or isinstance(error, IndexError):
-            reason = "it ends too early, or its lines do not follow its format"
-        short = reason if len(reason) <= 200 else f"{reason[:200]} …"
-        raise DataError(f"{path} cannot be read: {short}") from error
-    return [found] if isinstance(found, Atoms) else list(found)
-
-
 #: Formats of structure files, in the order in which they are tried.
 STRUCTURE_READERS = (
-    Reader("structure file", "CIF", ".cif .mcif, by gemmi", is_cif, _load_cif),
+    Reader("structure file", "CIF", ".cif .mcif, by gemmi", is_cif, read_cif),
     Reader("structure file", "POSCAR", "POSCAR CONTCAR .vasp, by ASE", is_poscar, _load_poscar),
-    Reader("structure file", "others", "formats of ASE", lambda path: True, _load_by_ase),
+    Reader("structure file", "xyz", ".xyz .extxyz, by ASE", is_xyz, _load_xyz),
+    Reader("structure file", "others", "formats of ASE", lambda path: True, _load_other),
 )

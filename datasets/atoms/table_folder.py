@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,12 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from csgnn_dgl._foreign import excerpt
 from csgnn_dgl._progress import each
 from csgnn_dgl.datasets.atoms.atom_arrays import AtomArrays
 from csgnn_dgl.datasets.atoms.gathering import Entry, Gathering, Split
 from csgnn_dgl.datasets.atoms.numbers_in_text import parse_numbers
 from csgnn_dgl.datasets.atoms.structure import Structure
 from csgnn_dgl.datasets.atoms.structures import is_cif, read_structures
+from csgnn_dgl.datasets.isolation import read_each
 from csgnn_dgl.errors import DataError
 
 __all__ = ["gather_table", "has_training_table", "table_files"]
@@ -88,9 +91,24 @@ def gather_table(path: Path, gathering: Gathering[Any]) -> None:
 
 
 def _gather_file(path: Path, file: Path, split: Split, gathering: Gathering[Any]) -> None:
+    rows = [(number, words, _find_structure(path, words[0])) for number, words in _rows(file)]
+    places = [place for *_, place in rows if place is not None]
+    with contextlib.closing(read_each(read_structures, places)) as contents:
+        _gather_rows(path, file, split, gathering, rows, contents)
+
+
+def _gather_rows(
+    path: Path,
+    file: Path,
+    split: Split,
+    gathering: Gathering[Any],
+    rows: list[tuple[int, list[str], Path | None]],
+    contents: Iterator[list[Structure] | DataError],
+) -> None:
     seen: set[str] = set()
     layout: _Layout | None = None
-    for number, words in each(_rows(file), f"reading {file.name}", unit="row"):
+    for number, words, place in each(rows, f"reading {file.name}", unit="row"):
+        content = None if place is None else next(contents)
         if layout is None:
             layout = _layout(words, gathering)
             gathering.note_columns(file.name, layout.columns, of_atoms=False)
@@ -103,7 +121,7 @@ def _gather_file(path: Path, file: Path, split: Split, gathering: Gathering[Any]
                 raise DataError("the file was named in a row before")
             seen.add(name)
             values = layout.values(words)
-            structure, place = _structure(path, name)
+            place, structure = _structure(path, name, place, content)
             arrays = _arrays(structure, place, where, gathering)
         except DataError as error:
             gathering.reject(where, error)
@@ -212,17 +230,26 @@ def _curve(words: list[str]) -> npt.NDArray[np.float64]:
     return parse_numbers(words)
 
 
-def _structure(folder: Path, name: str) -> tuple[Structure, Path]:
+def _find_structure(folder: Path, name: str) -> Path | None:
+    """The structure file that a row names; None if there is none."""
+    candidates = [folder / f"{name}{ending}" for ending in _ENDINGS] if name else []
+    with contextlib.suppress(OSError, ValueError):  # a name that no file can have
+        return next((candidate for candidate in candidates if candidate.is_file()), None)
+    return None
+
+
+def _structure(
+    folder: Path, name: str, file: Path | None, found: list[Structure] | DataError | None
+) -> tuple[Path, Structure]:
     if not name:
         raise DataError("the row names no file")
-    candidates = [folder / f"{name}{ending}" for ending in _ENDINGS]
-    file = next((candidate for candidate in candidates if candidate.is_file()), None)
-    if file is None:
-        raise DataError(f"there is no file {name}, nor {name}.cif, in {folder}")
-    found = read_structures(file)
+    if file is None or found is None:
+        raise DataError(f"there is no file {excerpt(name)}, nor {excerpt(name)}.cif, in {folder}")
+    if isinstance(found, DataError):
+        raise found
     if len(found) != 1:
         raise DataError(f"{file.name} holds {len(found)} structures; one is needed")
-    return found[0], file
+    return file, found[0]
 
 
 def _arrays(

@@ -7,6 +7,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -18,6 +19,7 @@ from csgnn_dgl._files import resource_error
 from csgnn_dgl.datasets.atoms.base import Rejected
 from csgnn_dgl.datasets.atoms.grid_file import GRID_FILE, GridFile, write_grid_file
 from csgnn_dgl.datasets.atoms.vasp import VaspRun, find_runs, read_run
+from csgnn_dgl.datasets.isolation import read_each
 from csgnn_dgl.errors import ConfigError, DataError, suggest
 from csgnn_dgl.physics import EnergyGrid
 
@@ -139,16 +141,18 @@ def import_vasp(
     _check_absent(destination)
     runs: dict[str, VaspRun] = {}
     rejected: list[Rejected] = []
-    for name, file in _listed(paths, rejected):
-        try:
-            if isinstance(file, DataError):
-                raise file
-            runs[name] = _with_zero(read_run(file), zero)
-        except DataError as error:
-            if strict:
-                raise DataError(f"{name}: {error}") from error
-            rejected.append(Rejected(name, str(error)))
-        progress(name)
+    listed = _listed(paths, rejected)
+    files = [file for _, file in listed if isinstance(file, Path)]
+    with contextlib.closing(read_each(partial(_read_with_zero, zero=zero), files)) as contents:
+        for name, file in listed:
+            found = next(contents) if isinstance(file, Path) else file
+            if isinstance(found, VaspRun):
+                runs[name] = found
+            elif strict:
+                raise DataError(f"{name}: {found}") from found
+            else:
+                rejected.append(Rejected(name, str(found)))
+            progress(name)
     if not runs:
         first = "; ".join(f"{entry.name}: {entry.reason}" for entry in rejected[:3])
         raise DataError(f"none of the {len(rejected)} calculations can be used. {first}")
@@ -194,7 +198,8 @@ def _listed(paths: Sequence[Path], rejected: list[Rejected]) -> list[tuple[str, 
     return found
 
 
-def _with_zero(run: VaspRun, zero: Zero) -> VaspRun:
+def _read_with_zero(file: Path, zero: Zero) -> VaspRun:
+    run = read_run(file)
     if zero == "as-given":
         return replace(run, grid=run.grid.shifted(0.0, _ZEROS[zero]))
     return replace(run, grid=run.grid.shifted(-run.fermi_level, _ZEROS[zero]), fermi_level=0.0)

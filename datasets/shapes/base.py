@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from csgnn_dgl._foreign import excerpt
 from csgnn_dgl.datasets.columns import Column, column_lines
+from csgnn_dgl.datasets.shapes.checks import cloud_notes
 from csgnn_dgl.datasets.splits import check_fraction, hold_out
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.mapping import UpAxis
@@ -20,12 +23,12 @@ __all__ = [
     "ShapeDataset",
     "ShapeSplit",
     "as_split",
-    "check_points",
-    "overlap_warnings",
+    "split_warnings",
 ]
 
 
 _VALIDATION = 0x5611
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +108,15 @@ class ShapeDataset:
     columns: tuple[Column, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in self.class_names:
+            if not name.isprintable() or len(name) > _LONGEST_NAME:
+                raise DataError(
+                    f"{self.source}: a class is called {excerpt(name, 80)!r}; names need at most "
+                    f"{_LONGEST_NAME} characters that can be printed: rename it"
+                )
+        twice = [name for name, count in Counter(self.class_names).items() if count > 1]
+        if twice:
+            raise DataError(f"{self.source}: two classes are called {twice[0]!r}; rename one")
         for which, split in (("training", self.train), ("test", self.test)):
             wrong = (split.labels < 0) | (split.labels >= len(self.class_names))
             if wrong.any():
@@ -180,42 +192,54 @@ class ShapeDataset:
         return "\n".join(lines)
 
 
-def overlap_warnings(train: ShapeSplit, test: ShapeSplit) -> list[str]:
-    """Warn if test shapes have exactly the points of training shapes."""
-
-    def digests(split: ShapeSplit) -> list[bytes]:
-        return [hashlib.sha256(cloud.numpy().tobytes()).digest() for cloud in split.points]
-
-    known = set(digests(train))
-    same = [name for name, digest in zip(test.names, digests(test), strict=True) if digest in known]
-    if not same:
-        return []
-    return [
-        f"{len(same)} test shapes are identical to training shapes ({', '.join(same[:3])}"
-        f"{', …' if len(same) > 3 else ''}), so the test accuracy will be too high"
-    ]
-
-
-def check_points(points: np.ndarray, where: str) -> None:
-    """Refuse clouds that no model can use: NaN, infinite, or all points equal.
+def split_warnings(train: ShapeSplit, test: ShapeSplit, class_names: Sequence[str]) -> list[str]:
+    """Warn of shapes that occur twice, and of outliers.
 
     Parameters
     ----------
-    points
-        Shape ``(..., N, 3)``.
-    where
-        Origin of the points, for the message.
+    train, test
+        The splits.
+    class_names
+        Name of each class.
 
-    Raises
-    ------
-    DataError
-        Points are NaN or infinite, or all are equal.
+    Returns
+    -------
+    list of str
+        Warnings, in sentences: test shapes that are also training shapes; one shape in several
+        classes; clouds that outliers squeeze.
     """
-    if not np.isfinite(points).all():
-        bad = int((~np.isfinite(points)).any(axis=-1).sum())
-        raise DataError(f"{where}: {bad} points have NaN or infinite coordinates; repair the file")
-    if points.ndim == 2 and np.ptp(points, axis=0).max() == 0:
-        raise DataError(f"{where}: all {len(points)} points are equal, so they show no shape")
+    known = dict(enumerate(class_names))  # a label without a name is refused elsewhere
+    first: dict[bytes, tuple[str, int]] = {}
+    mixed: list[str] = []
+    repeated: list[str] = []
+    for split in (train, test):
+        labels = split.labels.tolist()
+        # Only shapes that were seen in the training split count as seen for the test split.
+        seen = dict(first)
+        for cloud, label, name in zip(split.points, labels, split.names, strict=True):
+            digest = hashlib.sha256(cloud.numpy().tobytes()).digest()
+            other, its_label = first.setdefault(digest, (name, label))
+            if its_label != label:
+                mixed.append(f"{other} ({known.get(its_label)}) and {name} ({known.get(label)})")
+            if digest in seen:
+                repeated.append(name)
+    warnings = []
+    if repeated:
+        warnings.append(
+            f"{len(repeated)} test shapes are identical to training shapes ({_listed(repeated)}), "
+            f"so the test accuracy will be too high"
+        )
+    if mixed:
+        warnings.append(
+            f"{len(mixed)} shapes have the points of a shape of another class ({_listed(mixed)})"
+        )
+    for split in (train, test):
+        warnings += cloud_notes(split.points.numpy(), split.names)
+    return warnings
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def as_split(

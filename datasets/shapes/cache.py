@@ -14,9 +14,10 @@ from csgnn_dgl.errors import ResourceError
 
 __all__ = ["PointCache", "default_cache_dir"]
 
-# Part of every key. Increase it when the sampling changes.
-_VERSION = "1"
+# Part of every key. Increase it when the sampling changes, or when fewer files are accepted.
+_VERSION = "2"
 _DIGEST_BYTES = 32
+_LARGEST = 1 << 30
 
 
 def default_cache_dir() -> Path:
@@ -53,8 +54,12 @@ class PointCache:
 
     def read(self, key: str) -> np.ndarray | None:
         """Read the points ``(P, 3)``, float32; None if they are absent or damaged."""
+        path = self.path(key)
         try:
-            content = self.path(key).read_bytes()
+            # Whatever else lies there (a pipe, a huge file) is not read.
+            if not path.is_file() or path.stat().st_size > _LARGEST:
+                return None
+            content = path.read_bytes()
         except OSError:
             return None
         digest, data = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]

@@ -7,11 +7,14 @@ import re
 import zipfile
 from pathlib import Path
 
-import numpy as np
+from csgnn_dgl._foreign import excerpt
+from csgnn_dgl.datasets.shapes.arrays import npy_shape
+from csgnn_dgl.datasets.shapes.tables import table_rows
 
 __all__ = ["file_columns"]
 
 _POINTS, _SURFACE = "points", "surface"
+_NAME = 60  # longest name of a column that is shown
 
 
 def file_columns(file: Path, content: bytes) -> dict[str, str | None]:
@@ -22,14 +25,21 @@ def file_columns(file: Path, content: bytes) -> dict[str, str | None]:
     file
         The file; its suffix determines the format.
     content
-        Its bytes. If they are damaged, the readable part is listed.
+        Its bytes. Nothing is listed if they do not follow the format, such as those of a reader of
+        your own.
 
     Examples
     --------
     >>> file_columns(Path("a.xyz"), b"0 0 0 255 255 255\\n")
     {'columns 1 to 3': 'points', 'columns 4 to 6': None}
     """
-    suffix = file.suffix.lower()
+    try:
+        return _columns(file.suffix.lower(), content)
+    except Exception:  # the points come from elsewhere; this list is for information only
+        return {}
+
+
+def _columns(suffix: str, content: bytes) -> dict[str, str | None]:
     if suffix == ".npz":
         return _npz(content)
     if suffix == ".npy":
@@ -49,35 +59,20 @@ def file_columns(file: Path, content: bytes) -> dict[str, str | None]:
 
 
 def _npz(content: bytes) -> dict[str, str | None]:
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
-    except zipfile.BadZipFile:
-        return {}
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        names = [excerpt(name.removesuffix(".npy"), _NAME) for name in archive.namelist()]
     return {n: _POINTS if n == "points" or len(names) == 1 else None for n in names}
 
 
 def _npy_columns(content: bytes) -> int:
-    stream = io.BytesIO(content)
-    try:
-        version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0
-        shape, _, _ = (read if version == (1, 0) else np.lib.format.read_array_header_2_0)(stream)
-    except ValueError:
-        return 0
-    return int(shape[1]) if len(shape) == 2 else 0
+    shape, _ = npy_shape(io.BytesIO(content))
+    return shape[1] if len(shape) == 2 else 0
 
 
 def _table_columns(content: bytes) -> int:
-    """Count the columns of the second row that is not empty; the first row may be a count."""
-    rows = []
-    for line in io.BytesIO(content[: 1 << 16]):
-        words = line.replace(b",", b" ").split()
-        if words and not words[0].startswith((b"#", b"//")):
-            rows.append(len(words))
-        if len(rows) == 2:
-            break
-    return rows[-1] if rows else 0
+    """Count the columns of the second row; the first row may be a count."""
+    rows = table_rows(content[: 1 << 16].decode("latin-1"))[:2]
+    return len(rows[-1].replace(",", " ").split()) if rows else 0
 
 
 def _numbered(count: int) -> dict[str, str | None]:
@@ -101,5 +96,5 @@ def _ply(content: bytes) -> dict[str, str | None]:
                 ("x", "y", "z") if element == "vertex" else ("vertex_indices", "vertex_index")
             )
             meaning = _POINTS if element == "vertex" else _SURFACE
-            found[f"{element} {words[-1]}"] = meaning if used else None
+            found[excerpt(f"{element} {words[-1]}", _NAME)] = meaning if used else None
     return found

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from csgnn_dgl._foreign import check_file, reading
 from csgnn_dgl._progress import working
 from csgnn_dgl.datasets.columns import Column, ColumnCount
+from csgnn_dgl.datasets.isolation import read_each
 from csgnn_dgl.datasets.shapes.base import (
     ShapeDataset,
     ShapeSplit,
     as_split,
-    overlap_warnings,
+    split_warnings,
 )
 from csgnn_dgl.datasets.shapes.cache import PointCache
 from csgnn_dgl.datasets.shapes.file_columns import file_columns
@@ -94,16 +99,20 @@ def load_shape_folder(
     columns = ColumnCount()
     loaded = _load(splits, pool, seed, cache, columns)
     missing = [c.name for i, c in enumerate(classes) if i not in splits["test"].labels]
-    warnings = overlap_warnings(loaded["train"], loaded["test"])
+    class_names = tuple(folder.name for folder in classes)
+    warnings = split_warnings(loaded["train"], loaded["test"], class_names)
     others = _other_files(classes)
     if others:
-        warnings.append(f"{len(others)} files of other kinds were left out ({others[0]}, …)")
+        warnings.append(
+            f"{len(others)} files of other kinds (or folders in folders) were left out "
+            f"({others[0]}, …)"
+        )
     if missing:
         warnings.append(f"these classes have no test shapes: {', '.join(missing)}")
     return ShapeDataset(
         name=path.resolve().name,
         source=str(path),
-        class_names=tuple(folder.name for folder in classes),
+        class_names=class_names,
         up_axis=up_axis or "z",
         train=loaded["train"],
         test=loaded["test"],
@@ -143,15 +152,23 @@ def _shape_files(folder: Path) -> list[Path]:
 
 
 def _visible_files(folder: Path) -> list[Path]:
-    # Systems make hidden files, such as .DS_Store, and ._chair.off beside chair.off.
-    return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    # Systems make hidden files, such as .DS_Store, and ._chair.off beside chair.off. Pipes and
+    # links that lead nowhere are listed, too: whoever reads them says what is wrong.
+    return sorted(p for p in folder.iterdir() if not p.is_dir() and not p.name.startswith("."))
 
 
 def _other_files(classes: list[Path]) -> list[Path]:
-    """Files of kinds that are not read."""
+    """Files of kinds that are not read, and folders that are not looked into."""
     folders = [f for c in classes for f in (c, *(c / which for which in _SPLITS)) if f.is_dir()]
+    inner = [
+        path
+        for folder in folders
+        for path in sorted(folder.iterdir())
+        if path.is_dir() and not path.name.startswith(".") and path not in folders
+    ]
     return [
-        file for folder in folders for file in _visible_files(folder) if not is_shape_file(file)
+        *(file for folder in folders for file in _visible_files(folder) if not is_shape_file(file)),
+        *inner,
     ]
 
 
@@ -201,17 +218,23 @@ def split_by_seed(
 def _load(
     splits: dict[str, _Files], pool: int, seed: int, cache: PointCache, columns: ColumnCount
 ) -> dict[str, ShapeSplit]:
-    total = sum(len(files.paths) for files in splits.values())
+    everything = [file for files in splits.values() for file in files.paths]
+    total = len(everything)
     problems: list[str] = []
     loaded = {}
-    with working("reading shapes", total, unit="file") as done:
+    read = partial(_pool_of, pool=pool, seed=seed, cache=cache)
+    with (
+        working("reading shapes", total, unit="file") as done,
+        contextlib.closing(read_each(read, everything)) as contents,
+    ):
         for which, files in splits.items():
             clouds = []
-            for file in files.paths:
-                try:
-                    clouds.append(_pool_of(file, pool, seed, cache, columns))
-                except DataError as error:
-                    problems.append(str(error))
+            for file, content in zip(files.paths, contents, strict=False):
+                if isinstance(content, DataError):
+                    problems.append(str(content))
+                else:
+                    columns.add(f"*{file.suffix.lower()}", content.columns)
+                    clouds.append(content.points)
                 done(1)
             if not problems:
                 names = [str(file) for file in files.paths]
@@ -225,18 +248,21 @@ def _load(
     return loaded
 
 
-def _pool_of(
-    file: Path, pool: int, seed: int, cache: PointCache, columns: ColumnCount
-) -> np.ndarray:
-    try:
+class _Content(NamedTuple):
+    """Points of a file, and the uses of its columns."""
+
+    points: np.ndarray
+    columns: dict[str, str | None]
+
+
+def _pool_of(file: Path, *, pool: int, seed: int, cache: PointCache) -> _Content:
+    check_file(file)
+    with reading(file):
         content = file.read_bytes()
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror or error}") from error
-    columns.add(f"*{file.suffix.lower()}", file_columns(file, content))
     # The suffix decides how the bytes are read, so it is part of the key.
     key = cache.key(content, suffix=file.suffix.lower(), pool=pool, seed=seed)
     points = cache.read(key)
     if points is None or len(points) != pool:
         points = shape_points(file, read_shape(file), pool, seed)
         cache.write(key, points)
-    return points
+    return _Content(points, file_columns(file, content))

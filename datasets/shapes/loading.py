@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from csgnn_dgl._foreign import excerpt
 from csgnn_dgl.datasets.readers import Reader, find_reader, readers
 from csgnn_dgl.datasets.shapes.base import ShapeDataset
 from csgnn_dgl.datasets.shapes.folder import load_shape_folder
@@ -126,4 +127,8 @@ def load_dataset(
     except PermissionError as error:
         raise DataError(
             f"there is no permission to read {error.filename or path}; change its permissions"
+        ) from error
+    except OSError as error:
+        raise DataError(
+            f"{excerpt(error.filename or path)} cannot be read: {error.strerror or error}"
         ) from error

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from csgnn_dgl._foreign import check_file, excerpt, reading
 from csgnn_dgl._progress import each
 from csgnn_dgl.datasets.columns import Column, ColumnCount
+from csgnn_dgl.datasets.shapes.arrays import check_unpacked
 from csgnn_dgl.datasets.shapes.base import (
     ShapeDataset,
     ShapeSplit,
     as_split,
-    check_points,
-    overlap_warnings,
+    split_warnings,
 )
+from csgnn_dgl.datasets.shapes.checks import check_points
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.mapping import UpAxis
+
+if TYPE_CHECKING:
+    import h5py
 
 __all__ = ["is_modelnet_hdf5", "load_modelnet_hdf5"]
 
@@ -53,7 +59,8 @@ def load_modelnet_hdf5(
     Raises
     ------
     DataError
-        A file is missing or unreadable, has no ``data`` or too few points, has NaN, or has labels
+        A file is missing or unreadable, has no ``data`` or too few points, has NaN or absurd
+        outliers, declares more than it holds, takes its arrays from other files, or has labels
         without a class name.
     """
     names_file = path / _NAMES
@@ -72,6 +79,12 @@ def load_modelnet_hdf5(
         )
     if not class_names:
         highest = max(int(s.labels.max()) for s in splits.values() if len(s))
+        total = sum(len(s) for s in splits.values())
+        if highest >= total:
+            raise DataError(
+                f"{path}: a shape has the label {highest}, but there are only {total} shapes; name "
+                f"the classes in {_NAMES}, or repair the labels"
+            )
         class_names = tuple(str(label) for label in range(highest + 1))
     return ShapeDataset(
         name=path.resolve().name,
@@ -80,7 +93,10 @@ def load_modelnet_hdf5(
         up_axis=up_axis or "y",
         train=splits["train"],
         test=splits["test"],
-        warnings=tuple(overlap_warnings(splits["train"], splits["test"])),
+        warnings=(
+            *split_warnings(splits["train"], splits["test"], class_names),
+            *_off_centre(splits["train"]),
+        ),
         columns=(*_files(path), *arrays.columns()),
     )
 
@@ -94,8 +110,23 @@ def _files(path: Path) -> list[Column]:
     return [Column("files", name, meanings.get(name)) for name in there]
 
 
+def _off_centre(split: ShapeSplit) -> list[str]:
+    """Warn if clouds lie on one side of the origin, from which directions are measured."""
+    points = split.points
+    centre = points.mean(dim=1)
+    radius = (points - centre[:, None]).norm(dim=2).amax(dim=1)
+    aside = (centre.norm(dim=1) > radius).tolist()
+    if not any(aside):
+        return []
+    return [
+        f"{sum(aside)} training clouds ({split.names[aside.index(True)]}, …) do not surround the "
+        f"origin; clouds in HDF5 are used without centring, so centre them before"
+    ]
+
+
 def _lines(file: Path) -> list[str]:
     """Lines of a text file, stripped, without empty ones."""
+    check_file(file)
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -111,9 +142,12 @@ def _read_split(folder: Path, list_file: Path, pool: int, arrays: ColumnCount) -
     names: list[str] = []
     for line in each(_lines(list_file), "reading shapes", unit="file"):
         file = folder / Path(line).name
-        if not file.is_file():
-            raise DataError(f"{list_file} names {file.name}, but {folder} has no such file")
-        data, label = _read_file(file, pool, arrays)
+        with reading(file, advice="it may be damaged or truncated: get it again"):
+            if not file.exists():
+                name = excerpt(file.name)
+                raise DataError(f"{list_file} names {name}, but {folder} has no such file")
+            check_file(file)
+            data, label = _read_file(file, pool, arrays)
         clouds += list(data)
         labels += label.tolist()
         names += [f"{file.name}[{index}]" for index in range(len(data))]
@@ -124,38 +158,68 @@ def _read_file(path: Path, pool: int, arrays: ColumnCount) -> tuple[np.ndarray, 
     import h5py  # slow to import, and not needed for other layouts
 
     try:
-        with h5py.File(path, "r") as file:
-            for key in ("data", "label"):
-                if not isinstance(file.get(key), h5py.Dataset):
-                    raise DataError(
-                        f"{path} has no array {key!r}; it holds: {', '.join(file) or 'nothing'}"
-                    )
-            shape = file["data"].shape
-            dtype = file["data"].dtype
-            if len(shape) != 3 or shape[-1] != 3 or dtype.kind not in "fiu":
-                raise DataError(
-                    f"{path}: 'data' is {dtype} of shape {shape}, but numbers of shape "
-                    f"(n, P, 3) are needed"
-                )
-            if shape[1] < pool:
-                raise DataError(
-                    f"{path}: clouds have {shape[1]} points, but {pool} are asked for; lower "
-                    f"--points (or --pool) to at most {shape[1]}"
-                )
-            data = np.asarray(file["data"][:, :pool], dtype=np.float32)
-            label = np.asarray(file["label"][()])
-            arrays.add("HDF5 arrays", {name: _ARRAYS.get(name) for name in file})
+        file = h5py.File(path, "r")
     except OSError as error:
         raise DataError(
-            f"{path} cannot be read as HDF5 ({error}); it may be damaged or truncated: get it again"
+            f"{path} cannot be read as HDF5 ({excerpt(error)}); it may be damaged or truncated: "
+            f"get it again"
         ) from error
-    if label.size != len(data) or not np.issubdtype(label.dtype, np.integer):
-        raise DataError(
-            f"{path}: 'label' is {label.dtype} of shape {label.shape}, but {len(data)} integers "
-            f"are needed"
-        )
+    with file:
+        points, classes = (_dataset(path, file, key) for key in ("data", "label"))
+        shape = points.shape
+        if points.dtype.kind not in "fiu" or len(shape) != 3 or shape[-1] != 3:
+            raise DataError(
+                f"{path}: 'data' is {excerpt(points.dtype, 60)} of shape {shape}, but numbers of "
+                f"shape (n, P, 3) are needed"
+            )
+        if shape[1] < pool:
+            raise DataError(
+                f"{path}: clouds have {shape[1]} points, but {pool} are asked for; lower "
+                f"--points (or --pool) to at most {shape[1]}"
+            )
+        if classes.dtype.kind not in "iu" or classes.shape not in ((shape[0],), (shape[0], 1)):
+            raise DataError(
+                f"{path}: 'label' is {excerpt(classes.dtype, 60)} of shape {classes.shape}, but "
+                f"{shape[0]} integers are needed"
+            )
+        _check_stored(path, points)
+        _check_stored(path, classes)
+        data = np.asarray(points[:, :pool])
+        label = np.asarray(classes[()]).reshape(-1)
+        arrays.add("HDF5 arrays", {excerpt(name, 60): _ARRAYS.get(name) for name in file})
     check_points(data, str(path))
-    flat = np.ptp(data, axis=1).max(axis=1) == 0 if len(data) else np.zeros(0, dtype=bool)
-    if flat.any():
-        raise DataError(f"{path}: all points of cloud {int(flat.argmax())} are equal; remove it")
-    return data, label.reshape(-1).astype(np.int64)
+    if len(label) and label.max() > np.iinfo(np.int64).max:
+        raise DataError(f"{path}: a shape has the label {label.max()}; repair the labels")
+    return data.astype(np.float32), label.astype(np.int64)
+
+
+def _dataset(path: Path, file: h5py.File, key: str) -> h5py.Dataset:
+    """An array of the file itself: an external link could lead to any other file."""
+    import h5py
+
+    link = file.get(key, getlink=True)
+    if isinstance(link, h5py.HardLink):
+        found = file.get(key)
+        if isinstance(found, h5py.Dataset) and found.shape is not None:
+            if found.external or found.is_virtual:
+                raise DataError(f"{path}: {key!r} is stored in other files, which are not read")
+            return found
+    elif link is not None:
+        raise DataError(f"{path}: {key!r} is a link, which is not followed; store the array itself")
+    listed = excerpt(", ".join(file)) or "nothing"
+    raise DataError(f"{path} has no array {key!r}; it holds: {listed}")
+
+
+def _check_stored(path: Path, array: h5py.Dataset) -> None:
+    """Refuse arrays of which the file holds no values, or far fewer than it declares.
+
+    HDF5 fills chunks that were never written with zeros.
+    """
+    stored = array.id.get_storage_size()
+    if array.size and stored == 0:
+        raise DataError(f"{path}: {array.name!r} declares {array.shape} but holds no values")
+    if array.chunks is None and stored < array.nbytes:
+        raise DataError(
+            f"{path}: {array.name!r} declares {array.nbytes} bytes but holds {stored}: truncated"
+        )
+    check_unpacked(array.nbytes, stored, f"{path}: {array.name!r}")

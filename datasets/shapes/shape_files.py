@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import warnings
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,36 +11,54 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from csgnn_dgl._foreign import check_file, reading
 from csgnn_dgl.datasets.readers import Reader, find_reader, readers
-from csgnn_dgl.datasets.shapes.base import check_points
+from csgnn_dgl.datasets.shapes.arrays import NUMPY_SUFFIXES, read_numpy
+from csgnn_dgl.datasets.shapes.checks import check_digits, check_points, cloud_notes, scale_exponent
 from csgnn_dgl.datasets.shapes.meshes import MESH_SUFFIXES, Mesh, read_mesh, sample_surface
-from csgnn_dgl.errors import DataError
+from csgnn_dgl.datasets.shapes.tables import TABLE_SUFFIXES, read_table
+from csgnn_dgl.errors import DataError, DataWarning
 
 __all__ = [
     "SHAPE_FILE_READERS",
     "center_and_scale",
     "is_shape_file",
     "known_shape_files",
+    "load_cloud",
     "load_shape",
     "read_shape",
     "shape_points",
 ]
 
-_NUMPY_SUFFIXES = (".npy", ".npz")
-_TABLE_SUFFIXES = (".xyz", ".pts", ".txt")
 
-
-def center_and_scale(points: np.ndarray) -> np.ndarray:
+def center_and_scale(points: np.ndarray, where: str = "the cloud") -> np.ndarray:
     """Move the mean of a cloud ``(N, 3)`` to the origin and its farthest point to distance 1.
 
     Both steps commute with rotations about the origin.
+
+    Parameters
+    ----------
+    points
+        Shape ``(N, 3)``, any unit.
+    where
+        Origin of the points, for messages.
+
+    Raises
+    ------
+    DataError
+        The points are NaN, infinite or all equal, or a few are so far out that all others would
+        become one point (:func:`~csgnn_dgl.datasets.shapes.checks.check_points`).
 
     Examples
     --------
     >>> center_and_scale(np.array([[1.0, 0.0, 0.0], [5.0, 0.0, 0.0]]))[:, 0].tolist()
     [-1.0, 1.0]
     """
-    centred = points - points.mean(axis=0)
+    check_points(points, where)
+    # Powers of two change no digit. With them, squares neither overflow nor vanish.
+    scaled = np.ldexp(points, -scale_exponent(points))
+    centred = scaled - scaled.mean(axis=0)
+    centred = np.ldexp(centred, -scale_exponent(centred))
     return np.asarray(centred / np.linalg.norm(centred, axis=1).max())
 
 
@@ -74,7 +89,25 @@ def load_shape(path: Path, *, points: int, seed: int = 0, pool: int | None = Non
     Raises
     ------
     DataError
-        The file is missing, unreadable, empty, has NaN, no area, or too few points.
+        The file is missing, unreadable, empty, has NaN, no area, absurd outliers, or too few
+        points.
+
+    Warns
+    -----
+    DataWarning
+        A few points lie so far out that they squeeze the others to a small part of the ball.
+    """
+    cloud = load_cloud(path, points=points, seed=seed, pool=pool)
+    for note in cloud_notes(cloud.numpy()[None], (str(path),)):
+        warnings.warn(note, DataWarning, stacklevel=2)
+    return cloud
+
+
+def load_cloud(path: Path, *, points: int, seed: int = 0, pool: int | None = None) -> Tensor:
+    """Like :func:`load_shape`, without its warning.
+
+    Callers that report warnings with their results use
+    :func:`~csgnn_dgl.datasets.shapes.checks.cloud_notes`.
     """
     shape = read_shape(path)
     count = max(points, pool or points)
@@ -97,21 +130,15 @@ def read_shape(path: Path) -> Mesh | np.ndarray:
     DataError
         The file is missing, of an unknown kind, unreadable or empty.
     """
-    if not path.is_file():
-        what = "is a folder, not a file" if path.is_dir() else "does not exist"
-        raise DataError(f"{path} {what}")
+    check_file(path)
     reader = _reader(path)
     if reader is None:
         raise DataError(
             f"{path} is not a mesh or cloud file that can be read; suffixes: {known_shape_files()}"
         )
-    if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty (0 bytes); get it again")
-    try:
+    with reading(path, advice="it may be damaged"):
         shape: Mesh | np.ndarray = reader.load(path)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    return shape if isinstance(shape, Mesh) else _checked_cloud(path, shape)
+        return shape if isinstance(shape, Mesh) else _checked_cloud(path, shape)
 
 
 def is_shape_file(path: Path) -> bool:
@@ -149,76 +176,45 @@ def shape_points(path: Path, shape: Mesh | np.ndarray, count: int, seed: int) ->
     DataError
         As in :func:`load_shape`.
     """
+    if not isinstance(shape, Mesh):
+        check_digits(shape, str(path))
+        shape = shape.astype(np.float64)
     arrays = (shape.vertices, shape.faces) if isinstance(shape, Mesh) else (shape,)
     digest = hashlib.sha256(str(seed).encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
     seed = int.from_bytes(digest.digest()[:4], "little")
     if isinstance(shape, Mesh):
-        return center_and_scale(sample_surface(shape, count, seed, str(path))).astype(np.float32)
+        with reading(path):  # a mesh may need more memory than there is
+            points = sample_surface(shape, count, seed, str(path))
+        return center_and_scale(points, str(path)).astype(np.float32)
     if len(shape) < count:
         raise DataError(
             f"{path} has {len(shape)} points, but {count} are asked for; lower --points (or --pool)"
             f" to at most {len(shape)}"
         )
-    check_points(shape, str(path))
+    where = str(path)
     if len(shape) > count:
+        check_points(shape, where)
+        where = f"{path} (a random part)"
         shape = shape[np.random.default_rng(seed).permutation(len(shape))[:count]]
-        check_points(shape, f"{path} (a random part)")
-    return center_and_scale(shape).astype(np.float32)
+    return center_and_scale(shape, where).astype(np.float32)
 
 
 def _checked_cloud(path: Path, array: np.ndarray) -> np.ndarray:
-    if array.ndim != 2 or array.shape[1] < 3 or not np.issubdtype(array.dtype, np.number):
+    if array.dtype.kind not in "fiu" or array.ndim != 2 or array.shape[1] < 3:
         raise DataError(
             f"{path} holds {array.dtype} of shape {array.shape}, but numbers of shape (N, 3) are "
             f"needed"
         )
     if len(array) == 0:
         raise DataError(f"{path} holds no points; it may be truncated")
+    if len(array) == 3 and array.shape[1] > 16:
+        raise DataError(f"{path} holds an array of shape {array.shape}; transpose it to (N, 3)")
     # Further columns are normals or colours, which are not used.
-    return np.ascontiguousarray(array[:, :3], dtype=np.float64)
-
-
-def _read_numpy(path: Path) -> np.ndarray:
-    try:
-        # Opened here, because numpy does not close a file that turns out not to be an archive.
-        with path.open("rb") as file:
-            content = np.load(file, allow_pickle=False)
-            if isinstance(content, np.ndarray):
-                return content
-            names = list(content)
-            name = "points" if "points" in names else names[0] if len(names) == 1 else None
-            if name is not None:
-                return np.asarray(content[name])
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} cannot be read by numpy ({error}); it may be damaged") from error
-    raise DataError(
-        f"{path} holds the arrays {', '.join(names) or '(none)'}; name one of them 'points'"
-    )
-
-
-def _read_table(path: Path) -> np.ndarray:
-    """Read rows of numbers, separated by blanks or commas; a first line with a count is skipped."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not text: {error}") from error
-    lines = [line for line in text.replace(",", " ").splitlines() if line.strip()]
-    count: int | None = None
-    if lines and len(lines[0].split()) == 1 and lines[0].strip().isdigit():
-        count, lines = int(lines[0]), lines[1:]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # numpy warns about an empty file
-            table = np.loadtxt(io.StringIO("\n".join(lines)), ndmin=2, comments=("#", "//"))
-    except ValueError as error:
-        raise DataError(f"{path} is not a table of numbers ({error})") from error
-    if count is not None and count != len(table):
-        raise DataError(
-            f"{path} announces {count} points and holds {len(table)}; it may be truncated"
-        )
-    return table if table.size else np.zeros((0, 3))
+    check_digits(array[:, :3], str(path))
+    with np.errstate(over="ignore"):  # infinite coordinates are reported later
+        return np.ascontiguousarray(array[:, :3], dtype=np.float64)
 
 
 def _by_suffix(
@@ -236,6 +232,6 @@ def _by_suffix(
 #: Formats of meshes and clouds, in the order in which they are tried.
 SHAPE_FILE_READERS = (
     _by_suffix("mesh", MESH_SUFFIXES, read_mesh),
-    _by_suffix("NumPy", _NUMPY_SUFFIXES, _read_numpy),
-    _by_suffix("table", _TABLE_SUFFIXES, _read_table),
+    _by_suffix("NumPy", NUMPY_SUFFIXES, read_numpy),
+    _by_suffix("table", TABLE_SUFFIXES, read_table),
 )

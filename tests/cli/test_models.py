@@ -15,6 +15,8 @@ from csgnn_dgl.models.registry import MODELS, find_hypers
 from csgnn_dgl.tasks.shipped import shipped_models
 
 OWN = """
+from pathlib import Path
+from pydantic import BaseModel
 from csgnn_dgl.config import Preset, option
 from csgnn_dgl.models import AtomModel, Hypers, ShapeModel
 
@@ -26,6 +28,21 @@ class Options(Hypers):
 
 class Shapes(ShapeModel):
     Hypers = Options
+
+    def forward(self, points):
+        return points
+
+class Part(BaseModel):
+    sizes: tuple[int, ...] = (1, 2)
+    where: Path = Path("a/b")
+
+class Nested(Hypers):
+    layers: list[list[int]] = [[1, 2], [3]]
+    part: Part = Part()
+    kinds: frozenset[str] = frozenset({"a"})
+
+class Deep(ShapeModel):
+    Hypers = Nested
 
     def forward(self, points):
         return points
@@ -163,3 +180,15 @@ def test_shipped_weights_are_listed_with_their_size(run: Run) -> None:
     for model in shipped_models().values():
         assert isinstance(model.path, Path)
         assert f"{model.path.stat().st_size / 1e6:.1f} MB" in run("models").out
+
+
+def test_nested_defaults_as_json(run: Run) -> None:
+    result = run("models", "listed_models:Deep", "--json")
+    assert result.status == 0, result.err
+    (entry,) = json.loads(result.out)
+    defaults = {option["name"]: option["default"] for option in entry["options"]}
+    assert defaults == {
+        "layers": [[1, 2], [3]],
+        "part": {"sizes": [1, 2], "where": "a/b"},
+        "kinds": ["a"],
+    }

@@ -113,6 +113,29 @@ def test_predict_goes_on_after_a_bad_file(
     assert "gone.off does not exist" in result.err
 
 
+def test_predict_says_what_is_doubtful(run: Run, trained: Path, tmp_path: Path) -> None:
+    points = np.random.default_rng(0).normal(size=(96, 3))
+    points[:3] = 70
+    np.save(tmp_path / "a.npy", points)
+    table = run("predict", trained, tmp_path / "a.npy")
+    assert table.status == 0
+    assert "  warning: a.npy: " in table.out
+    (entry,) = json.loads(run("predict", trained, tmp_path / "a.npy", "--json").out)
+    assert "more than 10 times as far from the middle" in entry["warnings"][0]
+
+
+def test_predict_survives_every_kind_of_path(
+    run: Run, trained: Path, clouds: Path, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe.off")
+    (tmp_path / "zero.npy").symlink_to("/dev/zero")
+    bad = [tmp_path / "pipe.off", tmp_path / "zero.npy", tmp_path, tmp_path / ("a" * 5000 + ".off")]
+    result = run("predict", trained, *bad, clouds / "rod" / "test" / "rod0.npy", "--json")
+    assert result.status == 1
+    assert [bool(entry["classes"]) for entry in json.loads(result.out)] == [False] * 4 + [True]
+    assert "4 of 5 files cannot be used" in result.err
+
+
 def corrupt_schema(run_path: Path) -> None:
     weights = run_path / "model.safetensors"
     content = weights.read_bytes()

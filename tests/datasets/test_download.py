@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import ssl
+import stat
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -41,6 +42,8 @@ class Server:
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     sent: int = 0
     address: str = ""
+    length: str = ""  # a header to send instead of the length
+    redirects: dict[str, str] = field(default_factory=dict)
 
 
 @pytest.fixture
@@ -51,6 +54,11 @@ def server() -> Iterator[Server]:
         def do_GET(self) -> None:
             wanted = self.headers.get("Range")
             state.asked.append((self.path, wanted))
+            if self.path in state.redirects:
+                self.send_response(302)
+                self.send_header("Location", state.redirects[self.path])
+                self.end_headers()
+                return
             if self.path not in state.files:
                 self.send_error(404)
                 return
@@ -68,7 +76,7 @@ def server() -> Iterator[Server]:
             else:
                 self.send_response(200)
             rest = body[start:]
-            self.send_header("Content-Length", str(len(rest)))
+            self.send_header("Content-Length", state.length or str(len(rest)))
             self.end_headers()
             if state.cuts:
                 rest = rest[: state.cuts.pop(0)]
@@ -85,9 +93,11 @@ def server() -> Iterator[Server]:
         httpd.shutdown()
 
 
-def remote(server: Server, *paths: str, sha256: str | None = GOOD_SUM) -> RemoteArchive:
+def remote(
+    server: Server, *paths: str, sha256: str | None = GOOD_SUM, md5: str | None = None
+) -> RemoteArchive:
     mirrors = tuple(server.address + path for path in paths or ("/good.zip",))
-    return RemoteArchive("set", "set.zip", "set", mirrors, sha256, "a test")
+    return RemoteArchive("set", "set.zip", "set", mirrors, sha256, "a test", md5)
 
 
 def left(folder: Path) -> list[str]:
@@ -148,7 +158,7 @@ def test_the_next_mirror_is_tried(server: Server, tmp_path: Path) -> None:
     archive = remote(server, "/gone.zip", "/bad.zip", "/good.zip")
     assert download(archive, tmp_path, echo=said.append).is_dir()
     assert "HTTP status 404" in said[0]
-    assert "it sent a file with the SHA-256" in said[1]
+    assert "what it sent has the SHA-256" in said[1]
 
 
 def test_all_mirrors_failing_lists_them(server: Server, tmp_path: Path) -> None:
@@ -170,7 +180,7 @@ def test_a_server_that_always_cuts_is_given_up(server: Server, tmp_path: Path) -
 
 
 def test_a_wrong_sum_leaves_nothing(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="it sent a file with the SHA-256"):
+    with pytest.raises(DataError, match="what it sent has the SHA-256"):
         download(remote(server, sha256=None), tmp_path, sha256="0" * 64)
     assert left(tmp_path) == []
 
@@ -216,6 +226,131 @@ def test_an_archive_without_the_folder(server: Server, tmp_path: Path) -> None:
     server.files["/good.zip"] = archive_bytes(("other/a.txt",))
     with pytest.raises(DataError, match="holds no folder set"):
         download(remote(server, sha256=None), tmp_path)
+
+
+GOOD_MD5 = hashlib.md5(GOOD).hexdigest()
+
+
+def test_the_md5_protects_against_damage(server: Server, tmp_path: Path) -> None:
+    damaged = GOOD[:5000] + b"?" + GOOD[5001:]
+    server.files["/bad.zip"] = damaged
+    said: list[str] = []
+    archive = remote(server, "/bad.zip", "/good.zip", sha256=None, md5=GOOD_MD5)
+    assert download(archive, tmp_path, echo=said.append).is_dir()
+    assert f"what it sent has the MD5 {hashlib.md5(damaged).hexdigest()}, not {GOOD_MD5}" in said[0]
+    # It says nothing about origin, so the SHA-256 is told and kept as before.
+    assert GOOD_SUM in said[-1]
+    assert (tmp_path / "set.zip.sha256").read_text() == f"{GOOD_SUM}  set.zip\n"
+
+
+def test_the_md5_of_an_archive_fetched_by_hand(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "set.zip").write_bytes(archive_bytes(("set/other.txt",)))
+    with pytest.raises(DataError, match=r"set\.zip has the MD5 \w+, not \w+: it is damaged; remov"):
+        download(remote(server, sha256=None, md5=GOOD_MD5), tmp_path)
+    # Whoever gives a SHA-256 may mean another edition.
+    content = (tmp_path / "set.zip").read_bytes()
+    chosen = hashlib.sha256(content).hexdigest()
+    archive = remote(server, sha256=None, md5=GOOD_MD5)
+    assert download(archive, tmp_path, sha256=chosen.upper()).is_dir()
+
+
+def test_another_archive_than_the_first_is_refused(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "set.zip.sha256").write_text(f"{'1' * 64}  set.zip\n")
+    with pytest.raises(DataError, match="but the one downloaded first had 1111"):
+        download(remote(server, sha256=None), tmp_path)
+    assert not (tmp_path / "set").exists()
+    (tmp_path / "set.zip.sha256").write_text(f"{GOOD_SUM}  set.zip\n")
+    assert download(remote(server, sha256=None), tmp_path).is_dir()
+
+
+def test_modelnet_has_a_known_sum() -> None:
+    assert find_archive("modelnet40").md5 == "c9ab8e6dfb16f67afdab25e155c79e59"
+
+
+def test_a_sum_that_is_none_is_refused(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'123' is no SHA-256"):
+        download(remote(server), tmp_path, sha256="123")
+
+
+@pytest.mark.parametrize("length", ["many", "²", "9" * 5000])
+def test_a_server_with_an_odd_length(length: str, server: Server, tmp_path: Path) -> None:
+    server.length = length
+    # The checksum tells whether the file is whole.
+    assert (download(remote(server), tmp_path) / "a.txt").stat().st_size == 256 * 400
+
+
+def test_a_redirect_is_checked_like_an_address(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = server.address.rpartition(":")[2]
+    server.redirects["/here.zip"] = f"http://localhost:{port}/good.zip"
+    archive = remote(server, "/here.zip", sha256=None)
+    assert download(archive, tmp_path / "a").is_dir()
+    monkeypatch.setattr(module, "_LOCAL", ("127.0.0.1",))
+    with pytest.raises(DataError, match=r"http://localhost:\d+/good\.zip is not fetched"):
+        download(archive, tmp_path / "b")
+
+
+def test_what_never_ends_is_given_up(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LARGEST", 1000)
+    with pytest.raises(DataError, match="it sends more than"):
+        download(remote(server), tmp_path)
+    assert not (tmp_path / "set").exists()
+
+
+def with_link() -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        file.writestr("set/a.txt", b"a")
+        link = zipfile.ZipInfo("set/link")
+        link.create_system = 3
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        file.writestr(link, "/etc/passwd")
+    return content.getvalue()
+
+
+def encrypted() -> bytes:
+    content = bytearray(archive_bytes())
+    content[6] |= 1
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    return bytes(content)
+
+
+def bomb() -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("set/a.txt", bytes(10_000_000))
+    return content.getvalue()
+
+
+def unknown_method() -> bytes:
+    content = bytearray(archive_bytes())
+    content[8] = 99
+    content[content.index(b"PK\x01\x02") + 10] = 99
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (with_link(), "holds the link 'set/link'"),
+        (encrypted(), "is encrypted"),
+        (bomb(), "would unpack .* bytes to 10000000"),
+        (unknown_method(), "compression method is not supported"),
+        (GOOD[:-40] + bytes(40), "is not a zip archive"),
+        (archive_bytes(("set/a\nb/../../c", "set/x")), "would be written outside its folder"),
+    ],
+)
+def test_bad_archives_leave_nothing(
+    content: bytes, message: str, server: Server, tmp_path: Path
+) -> None:
+    server.files["/good.zip"] = content
+    with pytest.raises(DataError, match=message):
+        download(remote(server, sha256=None), tmp_path / "in")
+    assert set(left(tmp_path / "in")) <= {"set.zip"}
+    assert left(tmp_path) == ["in"]
 
 
 def test_a_place_that_cannot_be_written(server: Server, tmp_path: Path) -> None:

@@ -152,3 +152,13 @@ def test_unusable_inputs_are_named() -> None:
         mapping(torch.ones(4, 3), torch.zeros(4, dtype=torch.int64), 1, torch.ones(3, 1))
     with pytest.raises(DataError, match="distance zero"):
         mapping(torch.zeros(1, 3), torch.zeros(1, dtype=torch.int64), 1)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
+def test_displacements_that_are_not_finite_are_refused(value: float) -> None:
+    mapping = AtomMapping(1, 1, 4, r_min=1.0, cutoff=5.0)
+    with pytest.raises(DataError, match="is NaN, infinite, or too large"):
+        mapping(torch.tensor([[0, 0, 2.5], [value, 0, 0]]), torch.tensor([0, 0]), 1)
+    # One that is merely far away is left out.
+    far = mapping(torch.tensor([[0, 0, 2.5], [1e9, 0, 0]]), torch.tensor([0, 0]), 1)
+    assert torch.equal(far, mapping(torch.tensor([[0, 0, 2.5]]), torch.tensor([0]), 1))

@@ -15,6 +15,7 @@ from torch._subclasses import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from csgnn_dgl.errors import ConfigError, DataError, StructureError
+from csgnn_dgl.mapping.atoms import AtomMapping
 from csgnn_dgl.mapping.neighbors import Neighbors, find_neighbors
 
 RNG = np.random.default_rng(0)
@@ -100,6 +101,8 @@ def test_isolated_atoms_and_empty_batches() -> None:
         (Atoms("C", [(0, 0, 0)], cell=[3, 3, 0], pbc=True), "singular in a periodic direction"),
         (Atoms("C", [(0, 0, 0)], cell=[[3, 0, 0], [6, 0, 0], [0, 0, 3]], pbc=True), "singular"),
         (Atoms("C", [(0, 0, 0)], cell=[0.3, 0.3, 0.3], pbc=True), "check that the units are Å"),
+        (Atoms("C", [(1e300, 0, 0)], cell=[3, 3, 3], pbc=True), "1e+300 Å from the origin"),
+        (Atoms("C", [(0, 0, 0)], cell=[3, 3, 3e12], pbc=True), "vector is 3e+12 Å long"),
         (Atoms("CC", [(0, 0, 0), (0, 0, 0.01)]), "atoms 0 and 1 are 0.010 Å apart, at one place"),
     ],
 )
@@ -113,15 +116,39 @@ def test_unusable_structures_are_named(atoms: Atoms, message: str) -> None:
     assert (str(again), again.index) == (str(caught.value), 1)
 
 
-def test_a_cutoff_must_be_positive() -> None:
-    with pytest.raises(ConfigError, match="must be positive"):
-        find_neighbors([bulk("Cu")], 0.0)
+@pytest.mark.parametrize("cutoff", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_cutoff_must_be_positive_and_finite(cutoff: float) -> None:
+    with pytest.raises(ConfigError, match="must be positive and finite"):
+        find_neighbors([bulk("Cu")], cutoff)
+
+
+def test_more_pairs_than_memory_holds_are_refused() -> None:
+    with pytest.raises(StructureError, match=r"it has about 4e\+11 pairs of neighbours"):
+        find_neighbors([bulk("Cu")], 10_000.0)
 
 
 @pytest.mark.parametrize("index", [-1, 3])
 def test_centres_that_are_not_there_are_named(index: int) -> None:
     with pytest.raises(StructureError, match=f"it has atoms 0 to 2, but not {index}"):
         find_neighbors([molecule("H2O")], 3.0, centres=[np.array([0, index])])
+
+
+@pytest.mark.parametrize("skew", [1, 40, 10**3, 10**5, 10**7])
+def test_skewed_cells_have_the_descriptors_of_their_reduced_cells(skew: int) -> None:
+    ordinary = bulk("NaCl", "rocksalt", 5.64, cubic=True)
+    ordinary.rattle(0.1, seed=0)
+    skewed = ordinary.copy()
+    skewed.cell[0] = ordinary.cell[0] + skew * ordinary.cell[1]
+    skewed.cell[2] = ordinary.cell[2] - 3 * ordinary.cell[1]
+    sheared = skewed.copy()  # another lattice
+    sheared.cell[0] += 0.1 * ordinary.cell[1]
+    mapping = AtomMapping(1, 1, 8, r_min=1.0, cutoff=6.0, assignment="smooth").double()
+    features = []
+    for atoms in (ordinary, skewed, sheared):
+        found = find_neighbors([atoms], 6.0)
+        features.append(mapping(found.displacements, found.centres, found.n_atoms))
+    np.testing.assert_allclose(features[1], features[0], rtol=0, atol=1e-6)
+    assert float((features[2] - features[0]).abs().max()) > 0.01
 
 
 # Which atoms the neighbours are.

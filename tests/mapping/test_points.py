@@ -293,6 +293,24 @@ def test_bad_values(name: str, form: str) -> None:
     assert features[:, 1 if "cloud 0" in message else 0].isfinite().all()
 
 
+@pytest.mark.parametrize(
+    ("dtype", "far", "sound"),
+    [
+        (torch.float32, 1e19, 9e18),
+        (torch.float64, 1e155, 1e150),
+        (torch.float16, float("inf"), 6e4),
+        (torch.bfloat16, 1e19, 1e18),
+    ],
+)
+def test_squares_that_would_overflow(dtype: torch.dtype, far: float, sound: float) -> None:
+    mapping, points = PointMapping(1, 2, 1), clouds(2, 5).to(dtype)
+    points[1, 3, 1] = sound
+    assert mapping(points).isfinite().all()
+    points[1, 3, 1] = far
+    with pytest.raises(DataError, match=r"point 3 of cloud 1 is (not finite|too far from the or)"):
+        mapping(points)
+
+
 BAD_INPUT = {
     "no points": ((torch.zeros(2, 0, 3),), "a cloud is empty"),
     "no clouds": ((torch.zeros(0, 5, 3),), "no cloud"),

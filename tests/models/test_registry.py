@@ -107,7 +107,7 @@ def inside() -> type[ShapeModel]:
     ("model", "message"),
     [
         ("pointnt", "unknown model 'pointnt': did you mean 'pointnet'"),
-        ("nonsense", "unknown model 'nonsense': Known: csgnn, pointnet; or module:Class"),
+        ("nonsense", "unknown model 'nonsense': Known: csgnn, dgcnn, .*; or module:Class"),
         ("agni", "'agni' is a model of atoms, not of shapes"),
         ("good_models:Maen", "good_models has no class 'Maen': did you mean 'Mean'"),
         ("good_models:Outer.Iner", "good_models has no class 'Outer.Iner'"),

@@ -122,3 +122,43 @@ def test_bad_files_alone() -> None:
     assert all(result.error and not result.values for result in found)
     assert reader.together == []
     assert sum(reader.done) == 2
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")],
+    ids=str,
+)
+def test_lack_of_memory_belongs_to_its_file(problem: Exception) -> None:
+    def read(file: Path) -> list[int]:
+        if file.name == "1":
+            raise problem
+        return [int(file.name)]
+
+    def work(items: Sequence[int]) -> list[int]:
+        if 3 in items:
+            raise problem
+        return [10 * item for item in items]
+
+    found = list(work_on_files([Path(str(n)) for n in range(5)], read, work))
+    assert [result.values for result in found] == [(0,), (), (20,), (), (40,)]
+    for index in (1, 3):
+        assert "memory" in (found[index].error or "")
+
+    def wrong(items: Sequence[int]) -> list[int]:
+        raise RuntimeError("a mistake in the program")
+
+    with pytest.raises(RuntimeError, match="a mistake in the program"):
+        list(work_on_files([Path("0")], read, wrong))
+
+
+def test_whatever_a_reader_raises_belongs_to_its_file() -> None:
+    def read(file: Path) -> list[int]:
+        if file.name == "1":
+            raise KeyError("a\x1b[2J")
+        return [int(file.name)]
+
+    found = list(work_on_files([Path(str(n)) for n in range(3)], read, lambda items: items))
+    assert [result.values for result in found] == [(0,), (), (2,)]
+    assert found[1].error is not None
+    assert found[1].error.isprintable()

@@ -20,6 +20,14 @@ TRAININGS: dict[str, type[TrainingConfig]] = {
     "modelnet": TrainModelNetConfig,
     "dos": TrainDOSConfig,
 }
+# Options that came later: their defaults do what version 0.1 did.
+LATER = {
+    "optimizer": "adam",
+    "momentum": 0.9,
+    "step_epochs": 20,
+    "step_factor": 0.7,
+    "final_learning_rate": 0.0,
+}
 
 
 def flat(config: TrainingConfig) -> dict[str, Any]:
@@ -28,6 +36,7 @@ def flat(config: TrainingConfig) -> dict[str, Any]:
     hypers = content.pop("hypers")
     # These had no option before: they follow from base_width, as now by default.
     assert {hypers.pop(name, None) for name in ("intra_widths", "radial_widths")} == {None}
+    assert {name: content.pop(name) for name in LATER} == LATER
     return {**content, **hypers}
 
 

@@ -12,7 +12,7 @@ from csgnn_dgl.config import Preset, option
 from csgnn_dgl.models.contract import ShapeModel
 from csgnn_dgl.models.hypers import Hypers
 
-__all__ = ["PointNet", "PointNetHypers"]
+__all__ = ["Alignment", "PointNet", "PointNetHypers"]
 
 
 class PointNetHypers(Hypers):
@@ -24,8 +24,17 @@ class PointNetHypers(Hypers):
             {"width_factor": 0.33, "hidden": [256, 128], "learning_rate": 2e-3},
         ),
         "paper": Preset(
-            "the paper's network, and its training as far as this package has the options",
-            {"hidden": [512, 256], "dropout": 0.3, "learning_rate": 1e-3, "epochs": 250},
+            "the paper's network and training",
+            {
+                "hidden": [512, 256],
+                "dropout": 0.3,
+                "learning_rate": 1e-3,
+                "schedule": "step",
+                "step_epochs": 20,
+                "step_factor": 0.7,
+                "final_learning_rate": 1e-5,
+                "epochs": 250,
+            },
         ),
     }
 
@@ -49,8 +58,16 @@ def _per_point(perceptron: nn.Module, feat: Tensor) -> Tensor:
     return out.view(*feat.shape[:2], -1)
 
 
-class _Alignment(nn.Module):
-    """Network that learns a matrix ``(B, size, size)`` for each cloud, initially the identity."""
+class Alignment(nn.Module):
+    """Network that learns a matrix ``(B, size, size)`` for each cloud, initially the identity.
+
+    Parameters
+    ----------
+    size
+        Channels of the points, ``C``.
+    widths, hidden
+        Widths of the layers for each point, and of those after the maximum over all points.
+    """
 
     def __init__(self, size: int, widths: Sequence[int], hidden: Sequence[int]) -> None:
         super().__init__()
@@ -100,9 +117,9 @@ class PointNet(ShapeModel):
             max(1, round(width * hypers.width_factor)) for width in (64, 128, 1024, 512, 256)
         )
         widths, hidden = (small, middle, large), (half, quarter)
-        self.align_points = _Alignment(3, widths, hidden) if hypers.align_points else None
+        self.align_points = Alignment(3, widths, hidden) if hypers.align_points else None
         self.first = _shared((3, small, small))
-        self.align_features = _Alignment(small, widths, hidden) if hypers.align_features else None
+        self.align_features = Alignment(small, widths, hidden) if hypers.align_features else None
         self.second = _shared((small, small, middle, large))
         self.features = large
 

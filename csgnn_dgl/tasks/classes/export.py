@@ -33,8 +33,8 @@ def export(weights: str | Path, path: Path, *, model: Any = None) -> None:
     """Write a classifier as a ``.pt2`` file.
 
     The program takes clouds ``(B, N, 3)``, float32, in any unit, and returns scores before the
-    softmax, ``(B, classes)``; ``B`` and ``N`` may vary. Clouds must be centred in the same way as
-    the training data. The file also holds the header with the class names.
+    softmax, ``(B, classes)``. ``B`` may vary, and ``N`` with most models. Clouds must be centred in
+    the same way as the training data. The file also holds the header with the class names.
 
     Parameters
     ----------
@@ -63,5 +63,7 @@ def export(weights: str | Path, path: Path, *, model: Any = None) -> None:
     trained = load_classifier(weights, model=model)
     module = _Scores(copy.deepcopy(trained.model).float())
     points = torch.rand(2, trained.points, 3) - 0.5
-    dynamic = {"points": {0: Dim("clouds"), 1: Dim("points_per_cloud")}}
+    # Some models need a number of points at least, which the program then checks.
+    size = Dim.DYNAMIC if trained.model.model.export_any_size else Dim.STATIC
+    dynamic = {"points": {0: Dim.DYNAMIC, 1: size}}
     write_program(module, (points,), dynamic, trained.header, path)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from csgnn_dgl.datasets.shapes import load_shape
+from csgnn_dgl.datasets.isolation import isolation
+from csgnn_dgl.datasets.shapes.checks import cloud_notes
+from csgnn_dgl.datasets.shapes.shape_files import load_cloud
 from csgnn_dgl.tasks.classes.trained import TrainedClassifier, load_classifier
 from csgnn_dgl.tasks.classes.vote import vote
 from csgnn_dgl.tasks.device import choose_device
@@ -33,11 +38,14 @@ class Prediction:
         cannot be used.
     error
         Why the file cannot be used; None if it can.
+    warnings
+        What is doubtful about the file, in sentences.
     """
 
     file: Path
     classes: tuple[tuple[str, float], ...] = ()
     error: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def predict_points(
@@ -114,9 +122,17 @@ def predict(
     if trained is None:
         trained = load_classifier(weights, choose_device(config.device), model=config.model)
     return [
-        Prediction(result.file, result.values[0] if result.values else (), result.error)
+        Prediction(
+            result.file, result.values[0] if result.values else (), result.error, _notes(result)
+        )
         for result in _results(trained, files, config, done)
     ]
+
+
+def _notes(result: FileResult[Tensor, Any]) -> tuple[str, ...]:
+    """What is doubtful about a file's cloud."""
+    clouds = [cloud.numpy() for cloud in result.items]
+    return tuple(cloud_notes(np.stack(clouds), (result.file.name,))) if clouds else ()
 
 
 def _results(
@@ -125,10 +141,8 @@ def _results(
     config: PredictConfig,
     done: Callable[[int], object] | None,
 ) -> list[FileResult[Tensor, tuple[tuple[str, float], ...]]]:
-    def read(file: Path) -> Sequence[Tensor]:
-        # The same points of the file as in evaluation.
-        sizes = {"points": trained.points, "pool": trained.pool}
-        return (load_shape(file, **sizes, seed=config.seed),)
+    # The same points of the file as in evaluation.
+    read = partial(_read, points=trained.points, pool=trained.pool, seed=config.seed)
 
     def work(clouds: Sequence[Tensor]) -> list[tuple[tuple[str, float], ...]]:
         found = predict_points(
@@ -140,7 +154,12 @@ def _results(
             for classes, shares in zip(best.indices.tolist(), best.values.tolist(), strict=True)
         ]
 
-    return list(work_on_files(files, read, work, enough=64, strict=config.strict, done=done))
+    with isolation(config.isolate):
+        return list(work_on_files(files, read, work, enough=64, strict=config.strict, done=done))
+
+
+def _read(file: Path, *, points: int, pool: int, seed: int) -> tuple[Tensor]:
+    return (load_cloud(file, points=points, pool=pool, seed=seed),)
 
 
 def predict_outcome(
@@ -153,16 +172,17 @@ def predict_outcome(
     """Like :func:`predict`, with results for the command line."""
     results = predict(weights, files, config, done=done)
     width = max(len(str(result.file)) for result in results)
-    lines = [
-        f"{result.file!s:<{width}}  "
-        + ("   ".join(f"{name} {100 * p:.1f} %" for name, p in result.classes) or "cannot be used")
-        for result in results
-    ]
+    lines = []
+    for result in results:
+        text = "   ".join(f"{name} {100 * p:.1f} %" for name, p in result.classes)
+        lines.append(f"{result.file!s:<{width}}  {text or 'cannot be used'}")
+        lines += [f"  warning: {note}" for note in result.warnings]
     content = [
         {
             "file": str(result.file),
             "classes": [{"class": name, "probability": p} for name, p in result.classes],
             "error": result.error,
+            "warnings": list(result.warnings),
         }
         for result in results
     ]

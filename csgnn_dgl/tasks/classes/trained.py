@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import torch
 
+from csgnn_dgl._foreign import quoted
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.mapping import UpAxis
 from csgnn_dgl.models import Classifier, Hypers, ShapeModel
@@ -24,6 +25,8 @@ __all__ = [
 ]
 
 KIND = "classifier"
+# Memory for this many points is there on any machine.
+_MOST_POINTS = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,11 @@ def load_classifier(
 
     def build(found: type[ShapeModel], hypers: Hypers, header: Header) -> Classifier:
         points, up_axis = int(header.data["points"]), header.data["up_axis"]
-        if points < 1 or up_axis not in get_args(UpAxis):
-            raise ValueError(f"its data have {points} points and the up axis {up_axis!r}")
+        pool = int(header.data.get("pool", points))
+        if not 1 <= points <= pool <= _MOST_POINTS or up_axis not in get_args(UpAxis):
+            raise ValueError(
+                f"its data have {points} of {pool} points and the up axis {quoted(up_axis)}"
+            )
         return classifier_network(found, hypers, len(header.class_names), header.head)
 
     return TrainedClassifier(*load_network(path, KIND, "shapes", build, device=device, model=model))

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from csgnn_dgl.datasets.atoms.structure import Structure
+from csgnn_dgl.datasets.isolation import isolation
 from csgnn_dgl.errors import StructureError
 from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.dos.atom_files import write_atoms
@@ -73,7 +74,7 @@ def describe_files(
         The output cannot be written.
     """
     if config.output is not None:
-        check_output(config.output, (".npz", ".csv", ".extxyz", ".parquet"))
+        check_output(config.output, (".npz", ".csv", ".extxyz", ".parquet"), files)
     trained = load_dos_model(config.weights, choose_device(config.device), model=config.model)
     unseen = UnseenElements(trained.elements, config.weights)
 
@@ -85,14 +86,20 @@ def describe_files(
             if problem and len(trained.elements) > 1:
                 raise StructureError(index, problem)
         found = trained.describe([structure.atoms for structure in structures])
+        for index, features in enumerate(found):
+            if not np.isfinite(features).all():
+                raise StructureError(index, "its descriptors are NaN or infinite")
         return [
             Description(features.astype(np.float32), tuple(unseen.notes(structure.atoms)))
             for features, structure in zip(found, structures, strict=True)
         ]
 
-    results = list(
-        work_on_structures(files, work, occupancy=config.occupancy, strict=config.strict, done=done)
-    )
+    with isolation(config.isolate):
+        results = list(
+            work_on_structures(
+                files, work, occupancy=config.occupancy, strict=config.strict, done=done
+            )
+        )
     if config.output is not None:
         described = [
             (result.file, frame, structure, value.features)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from csgnn_dgl.datasets.atoms.structure import Structure
+from csgnn_dgl.datasets.isolation import isolation
 from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.dos.prediction import DOSPrediction, predict_structures
 from csgnn_dgl.tasks.dos.structure_files import work_on_structures
@@ -70,10 +71,11 @@ def predict_files(
             for prediction in found
         ]
 
-    results = work_on_structures(
-        files, work, occupancy=config.occupancy, strict=config.strict, done=done
-    )
-    return trained, list(results)
+    with isolation(config.isolate):
+        results = work_on_structures(
+            files, work, occupancy=config.occupancy, strict=config.strict, done=done
+        )
+        return trained, list(results)
 
 
 def predict_outcome(
@@ -86,9 +88,9 @@ def predict_outcome(
     """Like :func:`predict_files`, but also writes the output file and the plots."""
     refuse_idle_seed(config)
     if config.output is not None:
-        check_output(config.output, (".npz", ".csv"))
+        check_output(config.output, (".npz", ".csv"), files)
     if config.plot is not None and config.plot.suffix and not config.plot.is_dir():
-        check_output(config.plot, (".png",))
+        check_output(config.plot, (".png",), files)
     _, results = predict_files(weights, files, config, done=done)
     predicted = [
         (result.file, frame, value)

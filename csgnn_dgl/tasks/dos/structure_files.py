@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -46,7 +47,7 @@ def work_on_structures(
     """
     return work_on_files(
         files,
-        lambda file: read_structures(file, occupancy=occupancy),
+        partial(read_structures, occupancy=occupancy),
         work,
         size=lambda structure: len(structure.atoms),
         message=_message,

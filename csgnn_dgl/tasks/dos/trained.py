@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from ase import Atoms
+from ase.data import chemical_symbols
 from torch import Tensor
 
+from csgnn_dgl._foreign import excerpt, quoted
 from csgnn_dgl._progress import working
 from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.mapping.neighbors import Neighbors, find_neighbors
@@ -200,6 +202,7 @@ def load_dos_model(
     """
 
     def build(found: type[AtomModel], hypers: Hypers, header: Header) -> DOSModel:
+        _check_data(header.data)
         network = dos_network(found, hypers, header.model["elements"], header.head)
         size = EnergyGrid(**header.data["grid"]).size
         if size != network.head.bins:
@@ -209,3 +212,16 @@ def load_dos_model(
         return network
 
     return TrainedDOS(*load_network(path, KIND, "atoms", build, device=device, model=model))
+
+
+def _check_data(data: Mapping[str, Any]) -> None:
+    """Refuse entries of the header that are of another type than predictions need."""
+    for name in ("quantity", "dos_unit"):
+        if not isinstance(data[name], str):
+            raise ValueError(f"its {name} is {quoted(data[name])}, which is no text")
+    if (counts := data.get("electrons_per_element")) is not None:
+        for element, count in counts.items():
+            if not 0 < int(element) < len(chemical_symbols) or not 0 < float(count) < np.inf:
+                raise ValueError(
+                    f"element {excerpt(element)} has {excerpt(count)} electrons per atom"
+                )

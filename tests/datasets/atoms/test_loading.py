@@ -122,7 +122,7 @@ FRAME = 'pbc="F F F" Properties=species:S:1:pos:R:3'
         (f'1\n{FRAME} dos="0 0 0 0"\nC 0 0 0\n', "zero everywhere"),
         (f'1\n{FRAME} dos="1 1 1 1" fermi_level=high\nC 0 0 0\n', "fermi_level is 'high'"),
         (f'1\n{FRAME} dos="1 1 1 1"\nC 0 0 nan\n', "position of atom 0 is NaN"),
-        (f'1\n{FRAME} dos="1 1 1 1"\nC 0 0 zero\n', "not an extxyz frame"),
+        (f'1\n{FRAME} dos="1 1 1 1"\nC 0 0 zero\n', "the frame cannot be read"),
         (f'2\n{FRAME} dos="1 1 1 1"\nC 0 0 0\n', "ends after 1 of 2 atoms"),
         (f'one\n{FRAME} dos="1 1 1 1"\nC 0 0 0\n', "line 4 should be a number of atoms"),
     ],

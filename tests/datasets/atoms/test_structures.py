@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -172,11 +173,11 @@ POSCAR = "salt\n1.0\n5 0 0\n0 5 0\n0 0 5\nNa Cl\n1 1\nDirect\n0 0 0\n0.5 0.5 0.5
             "line 10 has 3 columns, but",
         ),
         ("CONTCAR", POSCAR.replace("1 1\n", "0 0\n"), "counts 0 atoms"),
-        ("a.extxyz", "1\n\nQq 0 0 0\n", "'Qq' is not known"),
+        ("a.extxyz", "1\n\nQq 0 0 0\n", "'Qq' is missing or not known"),
         ("a.xyz", "2\n\nC 0 0 0\nC 0 0 0\n", "atoms 0 and 1 are at one place"),
         ("POSCAR", POSCAR.replace("5 0 0", "0 0 0"), "singular"),
         ("POSCAR", POSCAR.replace("0 0 0\n0.5", "nan 0 0\n0.5"), "NaN or infinite"),
-        ("a.extxyz", "2\n\nC 0 0 0\n", "cannot be read"),
+        ("a.extxyz", "2\n\nC 0 0 0\n", "the file ends after 1 of 2 atoms"),
         ("a.cif", "", "is empty"),
         ("a.unknown", "words", "cannot be read"),
     ],
@@ -210,6 +211,84 @@ def test_other_kinds_of_poscar(text: str, tmp_path: Path) -> None:
     (tmp_path / "POSCAR").write_text(text)
     (structure,) = read_structures(tmp_path / "POSCAR")
     assert structure.atoms.get_chemical_formula() == "ClNa"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("1 1\n", "1 ²\n", "line 7 should count the atoms of each element"),
+        ("1 1\n", "9" * 5000 + " 1\n", "line 7 should count the atoms of each element"),
+        ("1 1\n", "1 999999999999\n", "counts 1000000000000 atoms"),
+        ("1 1\n", "-1 3\n", "line 7 should count the atoms of each element"),
+        ("1.0\n", "1 1\n", "cannot be read"),
+        ("1.0\n", "1e12\n", "a periodic cell vector is 5e+12 Å long"),
+        ("0.5 0.5 0.5", "1e300 0 0", "from the origin"),
+    ],
+)
+def test_absurd_numbers_of_a_poscar_are_named(
+    old: str, new: str, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "POSCAR"
+    path.write_text(POSCAR.replace(old, new, 1))
+    with pytest.raises(DataError) as caught:
+        read_structures(path)
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("scale", "lengths"),
+    [("2.0", (10, 10, 10)), ("-1000", (10, 10, 10)), ("1 1 2", (5, 5, 10))],
+)
+def test_scales_of_a_poscar(scale: str, lengths: tuple[float, ...], tmp_path: Path) -> None:
+    path = tmp_path / "POSCAR"
+    path.write_text(POSCAR.replace("1.0\n", f"{scale}\n"))
+    (structure,) = read_structures(path)
+    np.testing.assert_allclose(structure.atoms.cell.lengths(), lengths)
+
+
+def test_elements_of_a_title_must_be_as_many_as_the_counts(tmp_path: Path) -> None:
+    path = tmp_path / "POSCAR"
+    text = POSCAR.replace("5\nNa Cl\n", "5\n")
+    path.write_text(text.replace("salt", "Na Cl"))
+    assert "they were taken from its title" in read_structures(path)[0].warnings[0]
+    # Otherwise two atoms of boron would be read from the title of boron nitride.
+    path.write_text(text.replace("salt", "BN").replace("1 1\n", "2\n"))
+    with pytest.raises(DataError, match=r"its title \('BN'\) names 2, but there are 1 counts"):
+        read_structures(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("2\n\nC 0 0 0\nC 0.5 0.5 0.5\n", "atoms C 0 and C 1 are 0.87 Å apart, closer than any"),
+        ("3\n\nSi 0 0 0\nSi .25 .25 .25\nSi .5 .5 0\n", "closer than any bond, and 2 more pairs"),
+        ("2\n\nH 0 0 0\nH 1e5 0 0\n", "the structure reaches over 1e+05 Å; check the units"),
+        ("2\n\nH 0 0 0\nH 0.74 0 0\n", None),
+        ("3\n\nO 0 0 0\nH 0.96 0 0\nH -.24 .93 0\n", None),
+    ],
+)
+def test_distances_that_matter_does_not_have_are_said(
+    text: str, note: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "a.xyz").write_text(text)
+    (structure,) = read_structures(tmp_path / "a.xyz")
+    assert len(structure.warnings) == (note is not None)
+    assert note is None or note in structure.warnings[0]
+
+
+def test_devices_and_pipes_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.cif")
+    (tmp_path / "b.xyz").symlink_to("/dev/zero")
+    for name in ("a.cif", "b.xyz"):
+        with pytest.raises(DataError, match="is a device, a pipe or a socket"):
+            read_structures(tmp_path / name)
+
+
+def test_real_bonds_are_no_mistakes(shared_data: Path) -> None:
+    for name in ("phonon_dos/validation.extxyz", "carbon24/validation.extxyz"):
+        for structure in read_structures(shared_data / name):
+            assert not any("closer than any bond" in note for note in structure.warnings)
 
 
 def test_slips_of_syntax_are_mended(tmp_path: Path) -> None:

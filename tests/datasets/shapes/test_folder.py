@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -121,7 +122,7 @@ def test_meshes_get_a_larger_pool_and_are_cached(
         again = load_shape_folder(tmp_path / "data", points=32, cache_dir=cache)
         assert again.fingerprint == first.fingerprint
         # Other parameters are other points.
-        with pytest.raises(AssertionError, match="should have been used"):
+        with pytest.raises(DataError, match="should have been used"):
             load_shape_folder(tmp_path / "data", points=32, seed=1, cache_dir=cache)
     # Damaged files are made again, not trusted.
     kept[0].write_bytes(b"")
@@ -182,6 +183,30 @@ def bad_files(folder: Path) -> None:
         file.write_bytes(b"")
 
 
+def name_that_is_no_text(folder: Path) -> None:
+    os.rename(folder / "rod", os.fsencode(folder) + b"/rod\xff")
+
+
+def name_of_two_lines(folder: Path) -> None:
+    (folder / "rod").rename(folder / "ro\nd")
+
+
+def pipe(folder: Path) -> None:
+    os.mkfifo(folder / "rod" / "test" / "pipe.npy")
+
+
+def link_to_nowhere(folder: Path) -> None:
+    (folder / "rod" / "test" / "gone.npy").symlink_to(folder / "nowhere.npy")
+
+
+def endless(folder: Path) -> None:
+    (folder / "rod" / "test" / "zero.xyz").symlink_to("/dev/zero")
+
+
+def long_line(folder: Path) -> None:
+    (folder / "rod" / "test" / "a.xyz").write_text("9" * 100_000)
+
+
 def nested(folder: Path) -> None:
     inner = folder / "inner"
     inner.mkdir()
@@ -200,6 +225,12 @@ def nested(folder: Path) -> None:
         (one_shape, "class 'rod' has 1 shape"),
         (bad_file, "rod0.npy: 96 points have NaN or infinite coordinates"),
         (bad_files, "6 of 36 files cannot be used"),
+        (name_that_is_no_text, "a class is called 'rod\\\\udcff'; names need at most 200"),
+        (name_of_two_lines, "a class is called 'ro d'"),
+        (pipe, "pipe.npy is a device, a pipe or a socket"),
+        (link_to_nowhere, "gone.npy does not exist"),
+        (endless, "zero.xyz is a device"),
+        (long_line, "a.xyz holds float64 of shape (1, 1)"),
         (nested, "inner: give"),
     ],
 )
@@ -239,8 +270,35 @@ def test_files_of_other_kinds_are_reported(folder: Path) -> None:
     (folder / "rod" / "train" / "rod9.step").write_text("x")
     (folder / "rod" / "notes.md").write_text("x")
     (warning,) = load_dataset(folder, points=64).warnings
-    assert warning.startswith("2 files of other kinds were left out")
+    assert warning.startswith("2 files of other kinds")
     assert "notes.md" in warning
+
+
+def test_folders_in_folders_are_reported(folder: Path) -> None:
+    (folder / "rod" / "train" / ".hidden").mkdir()
+    assert not load_dataset(folder, points=64).warnings
+    inner = folder / "rod" / "train" / "more"
+    inner.mkdir()
+    shutil.copy(folder / "rod" / "train" / "rod0.npy", inner / "rod9.npy")
+    (warning,) = load_dataset(folder, points=64).warnings
+    assert "1 files of other kinds (or folders in folders)" in warning
+    assert str(inner) in warning
+
+
+def test_one_shape_in_two_classes_is_reported(folder: Path) -> None:
+    shutil.copy(folder / "rod" / "train" / "rod0.npy", folder / "disc" / "train" / "disc0.npy")
+    (warning,) = load_dataset(folder, points=64).warnings
+    assert "1 shapes have the points of a shape of another class" in warning
+    assert "disc0.npy (disc) and" in warning
+
+
+def test_an_outlier_is_reported_also_from_the_cache(folder: Path, tmp_path: Path) -> None:
+    points = np.load(folder / "rod" / "train" / "rod0.npy")
+    points[0] = 80
+    np.save(folder / "rod" / "train" / "rod0.npy", points)
+    for _ in range(2):
+        found = load_shape_folder(folder, points=96, cache_dir=tmp_path / "cache").warnings
+        assert ["rod0.npy: 1 of 96 points lie more than 10 times" in w for w in found] == [True]
 
 
 def test_leaks_and_gaps_are_reported(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,6 +99,110 @@ def all_equal(folder: Path) -> None:
     write(folder / "ply_data_train0.h5", 6, 1, data=points)
 
 
+def one_absurd_coordinate(folder: Path) -> None:
+    points = np.random.default_rng(0).normal(size=(6, 40, 3))
+    points[5, 3, 1] = 1e155
+    write(folder / "ply_data_train0.h5", 6, 1, data=points)
+
+
+def complex_points(folder: Path) -> None:
+    write(folder / "ply_data_train0.h5", 6, 1, data=np.ones((6, 40, 3), dtype=complex))
+
+
+def label_of_twenty_digits(folder: Path) -> None:
+    labels = np.full(6, 2**64 - 1, dtype=np.uint64)
+    write(folder / "ply_data_train0.h5", 6, 1, label=labels)
+
+
+def label_of_two_billion(folder: Path) -> None:
+    (folder / "shape_names.txt").unlink()
+    write(folder / "ply_data_train0.h5", 6, 1, label=np.array([0, 1, 2, 0, 1, 2_000_000_000]))
+
+
+def label_of_texts(folder: Path) -> None:
+    with h5py.File(folder / "ply_data_train0.h5", "a") as file:
+        del file["label"]
+        file["label"] = ["bed"] * 6  # objects of any length
+
+
+def group_instead(folder: Path) -> None:
+    with h5py.File(folder / "ply_data_train0.h5", "a") as file:
+        del file["data"]
+        file.create_group("data")
+
+
+def named_type_instead(folder: Path) -> None:
+    with h5py.File(folder / "ply_data_train0.h5", "a") as file:
+        del file["data"]
+        file["data"] = np.dtype("f8")
+
+
+def no_dataspace(folder: Path) -> None:
+    with h5py.File(folder / "ply_data_train0.h5", "a") as file:
+        del file["label"]
+        file["label"] = h5py.Empty("i8")
+
+
+def external_link(folder: Path) -> None:
+    with h5py.File(folder / "ply_data_train0.h5", "a") as file:
+        del file["data"]
+        file["data"] = h5py.ExternalLink(str(folder / "ply_data_train1.h5"), "/data")
+
+
+def dangling_link(folder: Path) -> None:
+    with h5py.File(folder / "ply_data_train0.h5", "a") as file:
+        del file["data"]
+        file["data"] = h5py.SoftLink("/nowhere")
+
+
+def external_storage(folder: Path) -> None:
+    (folder / "secret").write_bytes(bytes(6 * 40 * 3 * 4))
+    with h5py.File(folder / "ply_data_train0.h5", "a") as file:
+        del file["data"]
+        stored = [(str(folder / "secret"), 0, 6 * 40 * 3 * 4)]
+        file.create_dataset("data", (6, 40, 3), "f4", external=stored)
+
+
+def virtual(folder: Path) -> None:
+    layout = h5py.VirtualLayout(shape=(6, 40, 3), dtype="f4")
+    layout[:] = h5py.VirtualSource(str(folder / "ply_data_train1.h5"), "data", shape=(6, 40, 3))
+    with h5py.File(folder / "ply_data_train0.h5", "a") as file:
+        del file["data"]
+        file.create_virtual_dataset("data", layout)
+
+
+def never_written(folder: Path) -> None:
+    with h5py.File(folder / "ply_data_train0.h5", "a") as file:
+        del file["data"], file["label"]
+        file.create_dataset("data", (100_000_000, 1024, 3), "f4", chunks=(1, 1024, 3))
+        file.create_dataset("label", (100_000_000,), "u1", chunks=(1000,))
+
+
+def hardly_written(folder: Path) -> None:
+    with h5py.File(folder / "ply_data_train0.h5", "a") as file:
+        del file["data"], file["label"]
+        points = file.create_dataset("data", (10_000_000, 1024, 3), "f4", chunks=(1, 1024, 3))
+        points[0] = 1
+        file["label"] = np.zeros(10_000_000, dtype="u1")
+
+
+def same_name_twice(folder: Path) -> None:
+    (folder / "shape_names.txt").write_text("bed\ndesk\nbed\n")
+
+
+def name_of_a_megabyte(folder: Path) -> None:
+    (folder / "shape_names.txt").write_text(f"bed\ndesk\n{'x' * 1_000_000}\n")
+
+
+def pipe(folder: Path) -> None:
+    (folder / "ply_data_train0.h5").unlink()
+    os.mkfifo(folder / "ply_data_train0.h5")
+
+
+def long_name(folder: Path) -> None:
+    (folder / "train_files.txt").write_text("a" * 5000 + ".h5\n")
+
+
 def truncated(folder: Path) -> None:
     path = folder / "ply_data_train0.h5"
     path.write_bytes(path.read_bytes()[:1000])
@@ -125,7 +230,25 @@ def empty_list(folder: Path) -> None:
         (label_count, "6 integers are needed"),
         (label_type, "'label' is float64"),
         (not_a_number, "NaN or infinite"),
-        (all_equal, "all points of cloud 4 are equal"),
+        (all_equal, "cloud 4: all 32 points are equal"),
+        (one_absurd_coordinate, "cloud 5: 1 of 32 points lie more than 1000 times"),
+        (complex_points, "'data' is complex128"),
+        (label_of_twenty_digits, "has the label 18446744073709551615"),
+        (label_of_two_billion, "has the label 2000000000, but there are only 18 shapes"),
+        (label_of_texts, "'label' is object"),
+        (group_instead, "has no array 'data'"),
+        (named_type_instead, "has no array 'data'"),
+        (no_dataspace, "has no array 'label'"),
+        (external_link, "'data' is a link, which is not followed"),
+        (dangling_link, "'data' is a link, which is not followed"),
+        (external_storage, "'data' is stored in other files"),
+        (virtual, "'data' is stored in other files"),
+        (never_written, "declares (100000000, 1024, 3) but holds no values"),
+        (hardly_written, "declares 122880000000 bytes but takes 12288 in the file"),
+        (same_name_twice, "two classes are called 'bed'"),
+        (name_of_a_megabyte, "names need at most 200 characters"),
+        (pipe, "is a device, a pipe or a socket"),
+        (long_name, "cannot be read: File name too long"),
         (truncated, "ply_data_train0.h5 cannot be read as HDF5"),
         (missing_file, "names ply_data_train0.h5, but"),
         (missing_list, "has no test_files.txt"),
@@ -139,6 +262,42 @@ def test_unusable_files_are_named(
     with pytest.raises(DataError) as caught:
         load_modelnet_hdf5(folder, points=32)
     assert message in str(caught.value)
+
+
+def test_damaged_anywhere_is_still_one_line(folder: Path) -> None:
+    path = folder / "ply_data_train0.h5"
+    content = path.read_bytes()
+    rng = np.random.default_rng(0)
+    messages = []
+    for place in rng.integers(0, 4096, size=150).tolist():
+        changed = bytearray(content)
+        changed[place] ^= int(rng.integers(1, 256))
+        path.write_bytes(changed)
+        try:
+            load_modelnet_hdf5(folder, points=32)
+        except DataError as error:
+            messages.append(str(error))
+    assert messages
+    assert max(map(len, messages)) < 600
+
+
+def test_clouds_beside_the_origin_are_said(folder: Path) -> None:
+    points = np.random.default_rng(0).normal(size=(6, 40, 3))
+    assert not load_dataset(folder, points=32).warnings
+    write(folder / "ply_data_train0.h5", 6, 0, data=points + 10)
+    (warning,) = load_dataset(folder, points=32).warnings
+    assert warning.startswith("6 training clouds (ply_data_train0.h5[0], …) do not surround")
+
+
+def test_outliers_and_mixed_classes_are_said(folder: Path) -> None:
+    points = np.random.default_rng(0).normal(size=(6, 40, 3))
+    points[3, 2] = 90
+    points[5] = points[4]
+    write(folder / "ply_data_train0.h5", 6, 0, data=points)
+    warnings = load_dataset(folder, points=32).warnings
+    assert any("1 shapes have the points of a shape of another class" in w for w in warnings)
+    assert any("train0.h5[4] (desk) and ply_data_train0.h5[5] (sofa)" in w for w in warnings)
+    assert any(w.startswith("ply_data_train0.h5[3]: 1 of 32 points lie") for w in warnings)
 
 
 def test_too_few_points_are_named(folder: Path) -> None:

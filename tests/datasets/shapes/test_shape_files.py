@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +15,7 @@ import torch
 from csgnn_dgl.datasets.shapes import center_and_scale, load_shape
 from csgnn_dgl.datasets.shapes.meshes import Mesh, sample_surface
 from csgnn_dgl.datasets.shapes.shape_files import read_shape
-from csgnn_dgl.errors import DataError
+from csgnn_dgl.errors import DataError, DataWarning
 
 TETRAHEDRON = "0 0 0\n1 0 0\n0 1 0\n0 0 1\n"
 FACES = "3 0 2 1\n3 0 1 3\n3 0 3 2\n3 1 2 3\n"
@@ -182,17 +185,17 @@ NAN_CLOUD = "0 0 0\n1 nan 0\n0 1 0\n"
         ("point.off", off(vertices="1 1 1\n" * 4), "vertices are equal"),
         ("nan.off", off(vertices="0 0 0\n1 0 nan\n0 1 0\n0 0 1\n"), "NaN or infinite"),
         ("inf.off", off(vertices="0 0 0\n1 0 inf\n0 1 0\n0 0 1\n"), "NaN or infinite"),
-        ("binary.off", b"OFF\n\xff\xfe\x00", "not a text OFF file"),
+        ("binary.off", b"OFF\n\xff\xfe\x00", "is not text in UTF-8"),
         ("past.obj", OBJ.replace("f 2 3 4", "f 2 3 9"), "past.obj"),
-        ("cut.ply", PLY[:-12], "announces 4 vertices and 4 faces"),
-        ("cut-in-vertices.ply", PLY[: PLY.index("0 1 0")], "announces 4 vertices"),
+        ("cut.ply", PLY[:-12], "announces 4 rows of 'face', but 3 can be read"),
+        ("cut-in-vertices.ply", PLY[: PLY.index("0 1 0")], "announces 4 rows of 'vertex'"),
         ("no-header.ply", "ply\nformat ascii 1.0\n", "no end_header"),
         ("cut.stl", bytes(80) + (12).to_bytes(4, "little") + bytes(100), "truncated"),
-        ("words.obj", "these are words\n", "no vertices"),
+        ("words.obj", "these are words\n", "'these are words' begins with a word"),
         ("words.stl", "these are words\n", "words.stl"),
         ("empty.npy", b"", "is empty"),
-        ("broken.npy", b"\x93NUMPY", "cannot be read by numpy"),
-        ("broken.npz", b"PK\x03\x04", "cannot be read by numpy"),
+        ("broken.npy", b"\x93NUMPY", "cannot be read: EOF"),
+        ("broken.npz", b"PK\x03\x04", "is no zip archive"),
         ("words.txt", "these are words\n", "not a table of numbers"),
         ("ragged.xyz", "1 2 3\n4 5\n", "not a table of numbers"),
         ("narrow.xyz", "1 2\n3 4\n", "numbers of shape (N, 3) are needed"),
@@ -224,6 +227,63 @@ def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
         load_shape(tmp_path, points=3)
 
 
+def test_what_is_no_file_is_named(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.off")
+    (tmp_path / "zero.npy").symlink_to("/dev/zero")
+    for name in ("pipe.off", "zero.npy"):
+        with pytest.raises(DataError, match=f"{name} is a device, a pipe or a socket"):
+            load_shape(tmp_path / name, points=3)
+    with pytest.raises(DataError, match="cannot be read: File name too long") as caught:
+        load_shape(tmp_path / f"{'a' * 5000}.off", points=3)
+    assert len(str(caught.value)) < 300
+    with pytest.raises(DataError, match="cannot be read: embedded null"):
+        load_shape(tmp_path / "a\0.off", points=3)
+
+
+def test_memory_that_runs_out_belongs_to_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.off").write_text(off())
+    load_shape(tmp_path / "a.off", points=3)
+
+    def fail(*arguments: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(DataError, match=r"a\.off cannot be read: it needs more memory than there"):
+        load_shape(tmp_path / "a.off", points=3)
+
+
+@pytest.mark.usefixtures("open3d")
+@pytest.mark.parametrize("exponent", [-1060, -300, 300, 1020])
+def test_meshes_of_any_size_give_the_same_points(exponent: int) -> None:
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=float)
+    faces = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
+    reference = center_and_scale(sample_surface(Mesh(vertices, faces), 100, 0, "here"))
+    scaled = sample_surface(Mesh(np.ldexp(vertices, exponent), faces), 100, 0, "there")
+    # Below 1e-308, sampled points have few digits.
+    tolerance = 1e-12 if exponent > -1000 else 1e-3
+    np.testing.assert_allclose(center_and_scale(scaled), reference, atol=tolerance)
+
+
+@pytest.mark.parametrize("far", ["1e30", "1e155", "1e200", "1e308"])
+def test_a_vertex_that_is_absurdly_far_is_named(far: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.off"
+    path.write_text(f"OFF\n5 3 0\n{TETRAHEDRON}{far} 0 0\n3 0 1 2\n3 0 1 3\n3 1 2 4\n")
+    with pytest.raises(DataError, match="1 of 5 vertices lie more than 10000 times as far"):
+        load_shape(path, points=3)
+
+
+def test_an_outlier_is_a_warning(tmp_path: Path) -> None:
+    points = np.random.default_rng(0).normal(size=(100, 3))
+    np.save(tmp_path / "a.npy", points)
+    load_shape(tmp_path / "a.npy", points=100)
+    points[0] = 60
+    np.save(tmp_path / "a.npy", points)
+    with pytest.warns(DataWarning, match=r"a\.npy: 1 of 100 points lie more than 10 times"):
+        load_shape(tmp_path / "a.npy", points=100)
+
+
 @pytest.mark.parametrize(("dtype", "shape"), [("U3", (5, 3)), ("f8", (5,)), ("f8", (5, 2))])
 def test_arrays_of_other_kinds_are_named(
     dtype: str, shape: tuple[int, ...], tmp_path: Path
@@ -235,7 +295,7 @@ def test_arrays_of_other_kinds_are_named(
 
 def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(DataError, match="cannot be read by numpy"):
+    with pytest.raises(DataError, match="holds object of shape"):
         load_shape(tmp_path / "a.npy", points=3)
 
 
@@ -243,6 +303,22 @@ def test_ambiguous_archives_are_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", one=np.ones((3, 3)), two=np.ones((3, 3)))
     with pytest.raises(DataError, match="name one of them 'points'"):
         load_shape(tmp_path / "a.npz", points=3)
+
+
+def test_only_sampling_needs_open3d(tmp_path: Path) -> None:
+    (tmp_path / "a.off").write_text(off())
+    (tmp_path / "a.obj").write_text(OBJ)
+    (tmp_path / "cloud.ply").write_text(PLY.replace("face 4", "face 0").removesuffix(FACES))
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(9, 3)))
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from csgnn_dgl.datasets.shapes.shape_files import load_shape, read_shape\n"
+        "read_shape(Path('a.off')), read_shape(Path('a.obj'))\n"
+        "load_shape(Path('cloud.ply'), points=4), load_shape(Path('a.npy'), points=9)\n"
+        "assert 'open3d' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
 
 
 @pytest.mark.usefixtures("open3d")

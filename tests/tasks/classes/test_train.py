@@ -146,6 +146,12 @@ def test_changed_data_are_noticed(small_run: RunDirectory, tmp_path: Path, cloud
         resume(tmp_path / "run")
 
 
+def test_weights_know_the_seed_of_their_split(small: dict[str, Any], tmp_path: Path) -> None:
+    for seed in (0, 3):
+        run = trained(small, tmp_path / f"run{seed}", seed=seed, epochs=1)
+        assert load_weights(run.model, "classifier")[0].data["seed"] == seed
+
+
 def test_divergence_is_named(small: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(CSGNNError, match=r"training diverged.*--learning-rate"):
         trained(

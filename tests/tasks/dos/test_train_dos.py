@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.seeds import generator
 from csgnn_dgl.tasks.training import fit
 from csgnn_dgl.tasks.use_config import EvaluateConfig
-from csgnn_dgl.tasks.weights import load_weights
+from csgnn_dgl.tasks.weights import load_weights, save_weights
 
 
 def _weights(run: RunDirectory) -> dict[str, torch.Tensor]:
@@ -93,6 +94,29 @@ def test_evaluate(dos_run: RunDirectory, tmp_path: Path) -> None:
     evaluate(copy, EvaluateConfig(votes=2))
     entries = json.loads((copy / "summary.json").read_text())["evaluation"]
     assert len(entries) == 1  # in place of the earlier one
+
+
+def test_another_unit_is_said(dos_run: RunDirectory, tmp_path: Path) -> None:
+    """Numbers of two units would be compared without a word."""
+    header, state = load_weights(dos_run.model, "dos")
+    data = TrainDOSConfig.from_yaml(dos_run.config).data
+    lines = {}
+    for unit in (header.data["dos_unit"], "1 at the maximum"):
+        path = tmp_path / "other.safetensors"
+        save_weights(path, state, replace(header, data={**header.data, "dos_unit": unit}))
+        found = evaluate(path, EvaluateConfig(data=data))
+        lines[unit] = [line for line in found.lines if line.startswith("warning: ")]
+    assert lines[header.data["dos_unit"]] == []
+    (warning,) = lines["1 at the maximum"]
+    assert "predicts '1 at the maximum'" in warning
+
+
+def test_weights_know_the_seed_of_their_split(dos_run: RunDirectory, tmp_path: Path) -> None:
+    config = TrainDOSConfig.from_yaml(dos_run.config)
+    config = config.model_copy(update={"seed": 3, "output": tmp_path / "run", "epochs": 1})
+    run = train(config)
+    assert load_weights(run.model, "dos")[0].data["seed"] == 3
+    assert load_weights(dos_run.model, "dos")[0].data["seed"] == 0
 
 
 def test_changed_data_are_refused(

@@ -1,0 +1,242 @@
+"""Train and test one cell of a comparison."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from csgnn_dgl.benchmarks.timing import measure
+from csgnn_dgl.compare.recipes import training_values
+from csgnn_dgl.compare.settings import Cell, Settings
+from csgnn_dgl.compare.store import Store
+from csgnn_dgl.datasets.shapes.modelnet_hdf5 import is_modelnet_hdf5
+from csgnn_dgl.errors import ConfigError
+from csgnn_dgl.models import Classifier
+from csgnn_dgl.models.registry import find_class
+from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
+from csgnn_dgl.tasks.dos.config import TrainDOSConfig
+from csgnn_dgl.tasks.run_directory import RunDirectory
+from csgnn_dgl.tasks.targets import TARGETS
+from csgnn_dgl.tasks.use_config import EvaluateConfig
+
+__all__ = ["check_data", "run_cell"]
+
+Echo = Callable[[str], object]
+
+# Clouds in an epoch of ModelNet40, for the times per epoch.
+_CLOUDS = 9840
+_BATCH = 32
+_MODELNET40_CLASSES = 40
+_LEVELS = {"quick": 2, "compact": 3, "paper": 4}
+
+
+def check_data(settings: Settings) -> None:
+    """Refuse data for which a protocol means nothing.
+
+    Raises
+    ------
+    ConfigError
+        Rotations about the up axis are asked for, but it is not known which axis that is.
+    """
+    if settings.found.kind != "shapes" or settings.data is None or settings.up_axis is not None:
+        return
+    turned = settings.protocols is None or "z" in settings.protocols
+    about_z = turned and any(cell.protocol == "z" for cell in settings.cells())
+    if about_z and not is_modelnet_hdf5(Path(settings.data)):
+        raise ConfigError(
+            f"{settings.data} does not say which axis of its shapes points up, but the protocol z "
+            f"rotates about it: give --up-axis, or leave z out with --protocols so3"
+        )
+
+
+def run_cell(store: Store, cell: Cell, echo: Echo) -> dict[str, Any]:
+    """Train and test a cell, or go on where an earlier process stopped, and record the results.
+
+    Parameters
+    ----------
+    store
+        The comparison; this process must have claimed the cell.
+    cell
+        The cell.
+    echo
+        Called with lines of text.
+
+    Raises
+    ------
+    CSGNNError
+        Data or settings cannot be used.
+    """
+    kind = store.settings.found.kind
+    found = _speed(store, cell) if kind == "speed" else _trained(store, cell, echo)
+    content = {
+        "row": cell.row.name,
+        "model": cell.row.model,
+        "protocol": cell.protocol,
+        "recipe": cell.recipe,
+        "seed": cell.seed,
+        **found,
+        "peak_memory_bytes": _peak_memory(),
+        "device": _device(),
+        "threads": torch.get_num_threads(),
+        "versions": {name: version(name) for name in ("csgnn-dgl", "torch", "dgl")},
+    }
+    store.write(cell, content)
+    return content
+
+
+def _trained(store: Store, cell: Cell, echo: Echo) -> dict[str, Any]:
+    settings = store.settings
+    check_data(settings)
+    shapes = settings.found.kind == "shapes"
+    kind = "classifier" if shapes else "dos"
+    config_class: Any = TrainModelNetConfig if shapes else TrainDOSConfig
+    folder, target = store.folder(cell), TARGETS[kind]
+    path = folder / "run"
+    common: dict[str, Any] = {
+        "model": cell.row.model,
+        "seed": cell.seed,
+        "accelerator": settings.device,
+        "devices": "1",
+        "progress": False,
+    }
+    if settings.data is not None:
+        common["data"] = Path(settings.data)
+    if shapes:
+        common["train_rotation"] = cell.protocol
+        if settings.up_axis is not None:
+            common["up_axis"] = settings.up_axis
+
+    def config(epochs: int | None, output: Path) -> Any:
+        values = training_values(config_class, cell, settings.size, epochs)
+        return config_class.resolve(flags={**values, **common, "output": output})
+
+    if not _resumable(path):
+        shutil.rmtree(path, ignore_errors=True)
+        epochs = settings.epochs
+        if settings.budget is not None:
+            epochs = _epochs_within(target, config(1, folder / "probe"), settings.budget)
+            echo(f"{cell.name}: {epochs} epochs fit into {settings.budget:g} minutes")
+        target.train(config(epochs, path), echo)
+    elif "seconds_of_training" not in RunDirectory(path).read_summary():
+        target.resume(path, echo, None)
+    summary = RunDirectory(path).read_summary()
+    tests, further = _tests(cell, path, settings, shapes)
+    score = summary["validation_accuracy"] if shapes else -summary["validation_loss"]
+    return {
+        "parameters": summary["parameters"],
+        "epochs": summary["epochs"],
+        "seconds_per_epoch": summary["seconds_per_epoch"],
+        "seconds_of_training": summary["seconds_of_training"],
+        "validation_score": score,
+        "data": summary["data"],
+        "tests": tests,
+        **further,
+    }
+
+
+def _resumable(path: Path) -> bool:
+    run = RunDirectory(path)
+    return run.config.is_file() and (run.last_checkpoint.is_file() or run.summary.is_file())
+
+
+def _epochs_within(target: Any, config: Any, minutes: float) -> int:
+    """Epochs that fit into a budget, from the time of one, which is thrown away."""
+    shutil.rmtree(config.output, ignore_errors=True)
+    run = target.train(config, lambda line: None)
+    seconds = float(run.read_summary()["seconds_of_training"])
+    shutil.rmtree(config.output)
+    return max(1, int(60 * minutes / seconds))
+
+
+def _tests(
+    cell: Cell, path: Path, settings: Settings, shapes: bool
+) -> tuple[dict[str, float], dict[str, Any]]:
+    from csgnn_dgl.tasks.classes.evaluate import evaluate as evaluate_shapes
+    from csgnn_dgl.tasks.dos.evaluate import evaluate as evaluate_atoms
+
+    tests: dict[str, float] = {}
+    further: dict[str, Any] = {}
+    for test in cell.tests:
+        options: dict[str, Any] = {"votes": test.votes, "progress": False}
+        if shapes:
+            shown = evaluate_shapes(path, EvaluateConfig(rotation=test.rotation, **options))
+            tests[test.column] = 100 * shown.result.accuracy
+            if test.votes == 1:
+                further["milliseconds_per_item"] = shown.result.milliseconds_per_shape
+            continue
+        if test.votes > 1 and find_class("atoms", cell.row.model).invariant:
+            tests[test.column] = tests[cell.tests[0].column]  # votes change nothing
+            continue
+        start = time.perf_counter()
+        table = evaluate_atoms(path, EvaluateConfig(**options)).table
+        seconds = time.perf_counter() - start
+        errors = dict(zip(table["type"], table["band_energy_mae"], strict=True))
+        tests[test.column] = float(errors.pop("all"))
+        if test.votes == 1:
+            further["by_type"] = {str(name): float(value) for name, value in errors.items()}
+            count = int(table["structures"].iloc[-1])
+            further["milliseconds_per_item"] = 1000 * seconds / count
+    return tests, further
+
+
+def _speed(store: Store, cell: Cell) -> dict[str, Any]:
+    """Seconds of an epoch and milliseconds of a batch, on random clouds."""
+    kind = find_class("shapes", cell.row.model)
+    hypers = kind.Hypers(level=_LEVELS[store.settings.size], **cell.row.options)
+    cuda = torch.cuda.is_available() and store.settings.device in ("auto", "gpu", "cuda")
+    device = torch.device("cuda" if cuda else "cpu")
+    torch.manual_seed(cell.seed)
+    network = Classifier(kind(hypers), _MODELNET40_CLASSES).to(device)
+    points = (torch.rand(_BATCH, 1024, 3) - 0.5).to(device)
+    labels = torch.arange(_BATCH, device=device) % _MODELNET40_CLASSES
+    optimizer = torch.optim.Adam(network.parameters())
+
+    def step() -> None:
+        network.train()
+        optimizer.zero_grad(set_to_none=True)
+        F.cross_entropy(network(points), labels).backward()
+        optimizer.step()
+
+    @torch.no_grad()
+    def infer() -> None:
+        network.eval()(points)
+
+    times = {}
+    for name, function in (("train", step), ("infer", infer)):
+        function()
+        times[name] = statistics.median(measure(function, synchronise=cuda) for _ in range(3))
+    return {
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "tests": {
+            "s per epoch": times["train"] * _CLOUDS / _BATCH,
+            "ms per batch": 1000 * times["infer"],
+        },
+    }
+
+
+def _peak_memory() -> int | None:
+    """Largest memory of this process, or of the GPU where one is used [bytes]."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated()
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest if sys.platform == "darwin" else largest * 1024
+
+
+def _device() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{platform.machine()} CPU"

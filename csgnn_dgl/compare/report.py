@@ -1,0 +1,233 @@
+"""Show the results of a comparison: Markdown, CSV, LaTeX and a picture, from whatever is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from csgnn_dgl._files import atomic_write_json, atomic_write_text
+from csgnn_dgl.compare import published
+from csgnn_dgl.compare.settings import Cell
+from csgnn_dgl.compare.store import Store
+from csgnn_dgl.compare.tables import Row
+from csgnn_dgl.errors import ConfigError
+from csgnn_dgl.models.registry import MODELS
+
+__all__ = ["collect", "summarise", "write_report"]
+
+_RECIPE = "recipe"
+
+
+def collect(store: Store) -> pd.DataFrame:
+    """All results that are there, one row per cell and test.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``row``, ``model``, ``protocol``, ``recipe``, ``seed``, ``test``, ``value``,
+        ``parameters``, ``epochs``, ``seconds_per_epoch``, ``seconds_of_training``,
+        ``validation_score``, ``milliseconds_per_item``, ``peak_memory_bytes``, ``device``.
+    """
+    rows = []
+    keys = (
+        *("row", "model", "protocol", "recipe", "seed", "parameters", "epochs"),
+        *("seconds_per_epoch", "seconds_of_training", "validation_score"),
+        *("milliseconds_per_item", "peak_memory_bytes", "device", "threads"),
+    )
+    for cell in store.settings.cells():
+        result = store.result(cell)
+        if result is not None:
+            common = {key: result.get(key) for key in keys}
+            tests = {**result["tests"], **result.get("by_type", {})}
+            rows += [{**common, "test": test, "value": value} for test, value in tests.items()]
+    return pd.DataFrame(rows)
+
+
+def summarise(store: Store, found: pd.DataFrame) -> pd.DataFrame:
+    """The table: a row per system, means and standard deviations over seeds.
+
+    Of two recipes, the one with the better mean score in validation is shown, protocol by protocol.
+
+    Parameters
+    ----------
+    store
+        The comparison.
+    found
+        Result of :func:`collect`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``system``, ``parameters``; for every test its mean, ``… ±`` (if there are several
+        seeds), and ``… published``; then costs.
+    """
+    table = store.settings.found
+    tests = list(dict.fromkeys(found["test"]))
+    rows = []
+    for row in table.select(store.settings.models):
+        here = found[found["row"] == row.name]
+        if here.empty:
+            continue
+        shown: dict[str, Any] = {"system": _label(row, table.kind)}
+        shown["parameters [M]"] = here["parameters"].mean() / 1e6
+        kept = []
+        for test in tests:
+            best = _better(here[here["test"] == test])
+            kept.append(best)
+            shown[test] = best["value"].mean()
+            if len(store.settings.seeds) > 1:
+                shown[f"{test} ±"] = best["value"].std(ddof=1)
+            figure = table.published.get(row.name, {}).get(re.sub(", [0-9]+ votes", "", test))
+            if table.published and any(test in values for values in table.published.values()):
+                shown[f"{test} published"] = figure
+        costs = pd.concat(kept)
+        for label, key, factor in (
+            ("s per epoch", "seconds_per_epoch", 1),
+            ("epochs", "epochs", 1),
+            ("min of training", "seconds_of_training", 1 / 60),
+            ("ms per item", "milliseconds_per_item", 1),
+            ("peak memory [GiB]", "peak_memory_bytes", 2.0**-30),
+        ):
+            if label not in shown and costs[key].notna().any():
+                shown[label] = costs[key].astype(float).mean() * factor
+        if len(store.settings.recipes) > 1:
+            shown[_RECIPE] = ", ".join(sorted(set(costs["recipe"])))
+        rows.append(shown)
+    return pd.DataFrame(rows)
+
+
+def _better(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the recipe with the better mean score in validation."""
+    if rows["recipe"].nunique() < 2:
+        return rows
+    scores = rows.groupby("recipe")["validation_score"].mean()
+    return rows[rows["recipe"] == scores.idxmax()]
+
+
+def _label(row: Row, kind: str) -> str:
+    entry = MODELS["atoms" if kind == "atoms" else "shapes"].get(row.model)
+    mark = " (reconstructed)" if entry is not None and "reconstructed" in entry.summary else ""
+    return f"{row.name}{mark}"
+
+
+def write_report(store: Store) -> list[Path]:
+    """Write ``report.md``, ``.csv``, ``.tex``, ``.json`` and ``.png`` into the folder.
+
+    Returns
+    -------
+    list of Path
+        The files.
+
+    Raises
+    ------
+    ConfigError
+        No cell is done yet.
+    """
+    found = collect(store)
+    cells = store.settings.cells()
+    if found.empty:
+        raise ConfigError(
+            f"none of the {len(cells)} cells in {store.path} is done; do them: csgnn-dgl compare "
+            f"{store.settings.table} --output {store.path}"
+        )
+    table = summarise(store, found)
+    paths = {suffix: store.path / f"report.{suffix}" for suffix in ("md", "csv", "tex", "json")}
+    atomic_write_text(paths["csv"], found.to_csv(index=False))
+    atomic_write_text(paths["md"], _markdown(store, table, cells))
+    atomic_write_text(paths["tex"], _latex(table))
+    content = {
+        "settings": store.settings.to_json(),
+        "cells": [r for r in (store.result(cell) for cell in cells) if r is not None],
+    }
+    atomic_write_json(paths["json"], content)
+    listed = list(paths.values())
+    from csgnn_dgl.compare.pictures import draw
+
+    picture = draw(store, found, store.path / "report.png")
+    return [*listed, *([picture] if picture is not None else [])]
+
+
+def _text(column: str, value: Any) -> str:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return "–"
+    if isinstance(value, str):
+        return value
+    if column == "epochs":
+        return f"{value:.0f}"
+    if column.startswith("parameters"):
+        return f"{value:.2f}"
+    return f"{value:.4f}" if abs(value) < 1 else f"{value:.1f}"
+
+
+def _shown(table: pd.DataFrame) -> pd.DataFrame:
+    """Values as text; standard deviations beside their means."""
+    columns: dict[str, list[str]] = {}
+    for name in table:
+        values = [_text(str(name), value) for value in table[name]]
+        if str(name).endswith(" ±"):
+            mean = str(name).removesuffix(" ±")
+            pairs = zip(columns[mean], values, strict=True)
+            columns[mean] = [f"{a} ± {b}" if b != "–" else a for a, b in pairs]
+        else:
+            columns[str(name)] = values
+    return pd.DataFrame(columns)
+
+
+def _markdown(store: Store, table: pd.DataFrame, cells: list[Cell]) -> str:
+    settings = store.settings
+    shown = _shown(table)
+    rows = [list(shown.columns), *shown.to_numpy().tolist()]
+    lines = [" | ".join(["", *row, ""]).strip() for row in rows]
+    lines.insert(1, "|" + "---|" * len(shown.columns))
+    missing = [cell for cell in cells if store.result(cell) is None]
+    failed = {cell.name: store.failure(cell) for cell in missing}
+    devices = collect(store)[["device", "threads"]].drop_duplicates()
+    about = [
+        f"Data: {settings.data or 'built-in'}. Size of the networks: {settings.size}. "
+        f"{_budget(store)}. Seeds: {', '.join(map(str, settings.seeds))}. Device: "
+        + "; ".join(f"{row.device}, {row.threads} threads" for row in devices.itertuples())
+        + ".",
+        "The epoch is never chosen on the test split, which is read once per column.",
+        published.PROTOCOLS[settings.table],
+    ]
+    listed = [f"- {name}: {why}" if why else f"- {name}" for name, why in failed.items()]
+    if listed:
+        about.append(f"{len(missing)} of {len(cells)} cells are missing:\n\n" + "\n".join(listed))
+    return "\n\n".join([f"# {settings.found.title}", "\n".join(lines), *about]) + "\n"
+
+
+def _budget(store: Store) -> str:
+    settings = store.settings
+    if settings.found.kind == "speed":
+        return "Median of three steps after one"
+    if settings.budget is not None:
+        return f"Budget: as many epochs as fit into {settings.budget:g} minutes"
+    if settings.epochs is not None:
+        return f"Epochs: {settings.epochs}"
+    return "Epochs: those of each preset"
+
+
+def _latex(table: pd.DataFrame) -> str:
+    shown = _shown(table)
+
+    def line(values: list[str]) -> str:
+        escaped = (re.sub(r"([%&_#$])", r"\\\1", value) for value in values)
+        return " & ".join(value.replace("±", r"$\pm$").replace("–", "--") for value in escaped)
+
+    body = [line(row) + r" \\" for row in shown.to_numpy().tolist()]
+    return "\n".join(
+        [
+            rf"\begin{{tabular}}{{l{'r' * (len(shown.columns) - 1)}}}",
+            r"\toprule",
+            line(list(shown.columns)) + r" \\",
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
+    )

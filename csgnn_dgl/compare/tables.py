@@ -1,0 +1,201 @@
+"""The tables: systems in rows, trainings and tests in columns. Does not import torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from csgnn_dgl.compare import published
+from csgnn_dgl.errors import ConfigError, suggest
+from csgnn_dgl.tasks.use_config import Rotation
+
+__all__ = ["TABLES", "Kind", "Row", "Table", "Test", "find_table"]
+
+Kind = Literal["shapes", "atoms", "speed"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A system, or a variant of one.
+
+    Parameters
+    ----------
+    name
+        Label in the table; also part of the names of folders.
+    model
+        Name of the model.
+    options
+        Options of the model that differ from the preset's.
+    """
+
+    name: str
+    model: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Test:
+    """How a trained system is tested.
+
+    Parameters
+    ----------
+    column
+        Label in the table.
+    rotation
+        Rotations of the test shapes.
+    votes
+        Orientations to average over.
+    """
+
+    column: str
+    rotation: Rotation = "none"
+    votes: int = 1
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the paper.
+
+    Parameters
+    ----------
+    name, title
+        Its name in the command, and what it shows.
+    kind
+        What its systems are given.
+    rows
+        Its systems, in order.
+    tests
+        For each way of training, the tests.
+    quick
+        Options of every training at the size ``quick``, beside those of the models' presets.
+    published
+        Published numbers by row and column, in the unit of the table.
+    unit
+        Unit of the results.
+    """
+
+    name: str
+    title: str
+    kind: Kind
+    rows: Sequence[Row]
+    tests: Mapping[str, Sequence[Test]]
+    published: Mapping[str, Mapping[str, float]]
+    unit: str
+    quick: Mapping[str, Any] = field(default_factory=dict)
+
+    def select(self, models: Sequence[str] | None) -> Sequence[Row]:
+        """The rows of some models, by the names of rows or of models.
+
+        Raises
+        ------
+        ConfigError
+            The table has no such system.
+        """
+        if models is None:
+            return self.rows
+        for name in models:
+            if not any(name in (row.name, row.model) for row in self.rows):
+                known = {row.name for row in self.rows} | {row.model for row in self.rows}
+                raise ConfigError(f"{self.name} has no system {name!r}: {suggest(name, known)}")
+        return [row for row in self.rows if row.name in models or row.model in models]
+
+
+_SYSTEMS = (
+    "pointnet",
+    "dgcnn",
+    "shellnet",
+    "kpconv",
+    "sphnet",
+    "riconv",
+    "rigcn",
+    "sfcnn",
+    "prin",
+    "csgnn",
+)
+_SHAPE_TESTS = {
+    "z": (Test("z/z", "z"), Test("z/so3", "so3"), Test("z/so3, 5 votes", "so3", 5)),
+    "so3": (Test("so3/so3", "so3"), Test("so3/so3, 5 votes", "so3", 5)),
+    "none": (Test("none/none", "none"),),
+}
+
+
+def _ablation(name: str) -> Row:
+    """A row of Table 3 from its label, such as ``R = 16, K = 3``."""
+    keys = {"R": "n_spheres", "C": "channels", "K": "kernel_size"}
+    given = dict(part.split(" = ") for part in name.split(", "))
+    options = {keys[key]: int(value) for key, value in given.items()}
+    # The default is written, too, so that a preset cannot change it.
+    options = {"channels": 8, **options}
+    if options["n_spheres"] == 1:
+        options.pop("kernel_size", None)
+    return Row(name, "csgnn", options)
+
+
+TABLES: Mapping[str, Table] = {
+    table.name: table
+    for table in (
+        Table(
+            "table1",
+            "Classification of shapes under rotations: accuracy",
+            "shapes",
+            [Row(name, name) for name in _SYSTEMS],
+            _SHAPE_TESTS,
+            published.TABLE_1,
+            "%",
+        ),
+        Table(
+            "table2",
+            "Band energy from densities of states of carbon: mean absolute error",
+            "atoms",
+            [
+                Row("agni", "agni"),
+                Row("schnet", "schnet"),
+                Row("csgnn, C = 1", "csgnn", {"channels": 1}),
+                Row("csgnn", "csgnn", {"channels": 32}),
+            ],
+            {"structures": (Test("all"), Test("all, 8 votes", votes=8))},
+            published.TABLE_2,
+            "eV/atom",
+        ),
+        Table(
+            "table3",
+            "Spheres, channels and radial kernels of the concentric grid: so3/so3 accuracy",
+            "shapes",
+            [_ablation(name) for name in published.TABLE_3],
+            {"so3": (Test("so3/so3", "so3"),)},
+            {row: {"so3/so3": value} for row, value in published.TABLE_3.items()},
+            "%",
+        ),
+        Table(
+            "table4",
+            "Time of training and inference against the number of spheres",
+            "speed",
+            [Row(f"R = {n}", "csgnn", {"n_spheres": n, "channels": 8}) for n in (1, 8, 16, 24, 32)],
+            {"random clouds": (Test("s per epoch"), Test("ms per batch"))},
+            {
+                row: {"s per epoch": seconds, "ms per batch": milliseconds}
+                for row, (seconds, milliseconds) in published.TABLE_4.items()
+            },
+            "",
+        ),
+    )
+}
+
+
+def find_table(name: str) -> Table:
+    """Find a table by name.
+
+    Raises
+    ------
+    ConfigError
+        There is none of this name.
+
+    Examples
+    --------
+    >>> find_table("table3").rows[0].options
+    {'channels': 1, 'n_spheres': 1}
+    """
+    if name not in TABLES:
+        raise ConfigError(f"there is no table {name!r}: {suggest(name, TABLES)}")
+    return TABLES[name]

@@ -41,5 +41,6 @@ def evaluate_command(config: EvaluateConfig, given: set[str], run: Path, as_json
     if as_json:
         echo_json(outcome.content)
         return
-    for line in outcome.lines:
-        echo_line(line)
+    for text in outcome.lines:  # a table is one text of several lines
+        for line in text.splitlines():
+            echo_line(line)

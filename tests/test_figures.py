@@ -15,7 +15,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 _DECIMAL = re.compile(r"\d\.\d")
 # Tables with decimal numbers that are no results.
-_NO_RESULTS = ("| preset |", "| CPython 3.10", "| `quick`", "| name | rotation |")
+_NO_RESULTS = (
+    "| system | parameters",
+    "| preset |",
+    "| CPython 3.10",
+    "| `quick`",
+    "| name | rotation |",
+)
 
 
 def _script() -> ModuleType:

@@ -200,7 +200,9 @@ def load_figures() -> dict[str, Any]:
         found[path.stem.replace("-", "_")] = content["figures"]
     for path in sorted(RESULTS.glob("*/results.json")):
         content = json.loads(path.read_text(encoding="utf-8"))
-        found[path.parent.name.replace("-", "_")] = _with_milliseconds(content["sections"])
+        found[path.parent.name.replace("-", "_")] = _with_milliseconds(
+            content.get("sections", content)
+        )
     return found
 
 

@@ -123,7 +123,7 @@ _IMPORT_ALL = """
     import csgnn_dgl
     names = [m.name for m in pkgutil.walk_packages(csgnn_dgl.__path__, "csgnn_dgl.")]
     for name in (*names, *CONTROL):
-        if not name.endswith(("__main__", "triton_kernels")):
+        if not name.endswith("__main__") and "triton_kernels" not in name:
             importlib.import_module(name)
             for absent in ABSENT:
                 sys.modules.pop(absent, None)

@@ -15,6 +15,7 @@ from csgnn_dgl.mapping.rotations import (
     random_rotations,
     rotate_clouds,
 )
+from csgnn_dgl.ops.copies import to_device
 
 __all__ = ["Augmentation"]
 
@@ -105,14 +106,14 @@ class Augmentation:
             n_clouds, self.rotation, self.up_axis, generator, points.dtype, points.device
         )
         shift = self.translation * (2 * _uniform(n_clouds, generator) - 1)
-        points = points * factor.to(points.dtype).to(points.device)
+        points = points * to_device(factor.to(points.dtype), points.device)
         if self.rotation != "none":
             points = rotate_clouds(points, rotations)
-        points = points + shift.to(points.dtype).to(points.device)
+        points = points + to_device(shift.to(points.dtype), points.device)
         if self.jitter > 0:
             noise = torch.randn(points.shape, generator=generator, dtype=torch.float32)
             noise = noise.mul_(self.jitter).clamp_(-self.jitter_clip, self.jitter_clip)
-            points = points + noise.to(points.dtype).to(points.device)
+            points = points + to_device(noise.to(points.dtype), points.device)
         return points
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from csgnn_dgl.errors import ConfigError, DataError
+from csgnn_dgl.ops.copies import to_device
 
 __all__ = ["normalize_clouds", "subsample"]
 
@@ -109,5 +110,5 @@ def subsample(points: Tensor, n: int, generator: torch.Generator) -> Tensor:
         return points
     # The indices of the n largest of P random numbers are a uniform subset.
     chosen = torch.rand(n_clouds, pool, generator=generator).topk(n, dim=1).indices
-    chosen = chosen.to(points.device)
+    chosen = to_device(chosen, points.device)
     return points.gather(1, chosen[:, :, None].expand(-1, -1, 3))

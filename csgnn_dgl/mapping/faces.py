@@ -55,9 +55,18 @@ class FaceSearch:
             "corner_ids": np.ascontiguousarray(sphere.faces.T),
             "corners": np.ascontiguousarray(_corners(sphere).transpose(2, 1, 0).reshape(9, -1)),
         }
-        for fine in range(1, level + 1):
-            arrays[f"normals{fine}"] = _cut_normals(Icosphere.get(fine))
+        # For each level (component · corner, face), one level after the other.
+        normals = [_cut_normals(Icosphere.get(fine)).ravel() for fine in range(1, level + 1)]
+        arrays["normals"] = np.concatenate([*normals, np.zeros(0)])
         self._tables = Tables(**arrays)
+
+    def tables(self, device: torch.device) -> dict[str, Tensor]:
+        """All tables, by name, for kernels that search in float32."""
+        types = {"corner_ids": torch.int64}
+        return {
+            name: self._tables.get(name, device, types.get(name, torch.float32))
+            for name in ("centres", "normals", "corners", "corner_ids")
+        }
 
     def find_faces(self, directions: Tensor) -> Tensor:
         """Face of level ``L`` for each direction.
@@ -96,8 +105,11 @@ class FaceSearch:
         nearness.addcmul_(centre[:, 1, None], y).addcmul_(centre[:, 2, None], z)
         # argmax finds the same indices, but on a CPU takes twice as long along this dimension.
         face: Tensor = nearness.max(dim=0).indices
-        for fine in range(1, self.level + 1):
-            normals = self._tables.get(f"normals{fine}", device, dtype).index_select(1, face)
+        table, start = self._tables.get("normals", device, dtype), 0
+        for coarse in range(self.level):
+            count = 9 * 20 * 4**coarse
+            normals = table[start : start + count].view(9, -1).index_select(1, face)
+            start += count
             side = (normals.view(3, 3, -1) * directions[:, None]).sum(dim=0)
             # Each corner child lies beyond its plane, and no two of them overlap.
             first, second, third = side > 0

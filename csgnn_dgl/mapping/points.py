@@ -66,8 +66,8 @@ class PointMapping(nn.Module):
         Formula and target value ``T`` of :func:`~csgnn_dgl.mapping.shell_bandwidths`.
     validate
         Check for NaN, infinity, numbers too large to be squared, empty clouds and wrong cloud
-        indices. On CUDA, the check waits for the device at each call. Without it, a NaN silently
-        spreads to its cloud's features.
+        indices. On CUDA, the check waits for the device at each call, so it is left out in training
+        mode. Without it, a NaN silently spreads to its cloud's features.
 
     Shapes
     ------
@@ -155,9 +155,24 @@ class PointMapping(nn.Module):
             so large that their squares overflow, a cloud has no points, or an index is outside
             ``0 … B - 1``.
         """
-        flat, cloud, n_clouds = _as_flat(points, batch, batch_size)
-        if self.validate:
-            _check_values(flat, cloud, n_clouds, None if batch is not None else points.shape[1])
+        flat, n_clouds = _as_flat(points, batch, batch_size)
+        if self.validate and not (self.training and points.is_cuda):
+            _check_values(flat, batch, n_clouds)
+        if triton := self._triton(flat):
+            out = self._empty(n_clouds, flat)
+            triton.point_features(
+                out,
+                flat,
+                batch,
+                gamma=self._tables.get("gamma", flat.device, flat.dtype),
+                share=self._tables.get("centre", flat.device, flat.dtype),
+                **self.faces.tables(flat.device),
+            )
+            return out.view(-1, n_clouds, self.channels)
+        cloud = batch
+        if cloud is None:
+            cloud = torch.arange(n_clouds, device=points.device)
+            cloud = cloud.repeat_interleave(points.shape[1])
         wide = torch.promote_types(points.dtype, torch.float32)
         # With one row per coordinate, all operations are contiguous over the points.
         columns = flat.to(wide).t().contiguous()
@@ -170,16 +185,6 @@ class PointMapping(nn.Module):
         corner = self.faces.corner_positions(face, wide)
         chord = (direction[:, None] - corner).square().sum(dim=0)
         out = self._centre_share(at_centre, cloud, n_clouds, wide)
-        if triton := self._triton(columns):
-            triton.add_point_weights(
-                out,
-                torch.where(at_centre, -1, distance),
-                chord,
-                self.faces.corner_ids(face),
-                cloud,
-                self._tables.get("gamma", distance.device, wide),
-            )
-            return out.view(-1, n_clouds, self.channels).to(points.dtype)
 
         gamma, sphere, weightless = self._radial_neighborhood(distance.detach(), at_centre)
         # Cast before the division: a quotient of integers would have only the default precision.
@@ -201,14 +206,18 @@ class PointMapping(nn.Module):
         out = out.view(-1).index_add_(0, site.view(-1), weight.view(-1))
         return out.view(-1, n_clouds, self.channels).to(points.dtype)
 
-    def _triton(self, columns: Tensor) -> ModuleType | None:
+    def _triton(self, points: Tensor) -> ModuleType | None:
         """The module with a Triton kernel for these points; None if it cannot be used."""
         fixed_order = torch.are_deterministic_algorithms_enabled()
-        if self.radial != "shell" or columns.dtype != torch.float32 or fixed_order:
+        if self.radial != "shell" or points.dtype != torch.float32 or fixed_order:
             return None
-        if torch.is_grad_enabled() and columns.requires_grad:
+        if torch.is_grad_enabled() and points.requires_grad:
             return None
-        return triton_for(columns)
+        return triton_for(points)
+
+    def _empty(self, n_clouds: int, like: Tensor) -> Tensor:
+        """Features without points; (V, R, B, C)."""
+        return like.new_zeros(self.num_vertices, self.n_spheres, n_clouds, self.channels)
 
     def _radial_neighborhood(
         self, distance: Tensor, at_centre: Tensor
@@ -234,8 +243,7 @@ class PointMapping(nn.Module):
     ) -> Tensor:
         """Contribution of points at the origin to the innermost shell; (V, R, B, C)."""
         share = self._tables.get("centre", cloud.device, dtype)
-        size = (self.num_vertices, self.n_spheres, n_clouds, self.channels)
-        out = torch.zeros(size, device=cloud.device, dtype=dtype)
+        out = self._empty(n_clouds, share)
         count = out.new_zeros(n_clouds).index_add_(0, cloud, at_centre.to(dtype))
         out[:, 0] = count[:, None] * share
         return out
@@ -247,10 +255,8 @@ class PointMapping(nn.Module):
         )
 
 
-def _as_flat(
-    points: Tensor, batch: Tensor | None, batch_size: int | None
-) -> tuple[Tensor, Tensor, int]:
-    """Points (M, 3), cloud index of each (M,), and number of clouds, from either form of input."""
+def _as_flat(points: Tensor, batch: Tensor | None, batch_size: int | None) -> tuple[Tensor, int]:
+    """Points (M, 3) and number of clouds, from either form of input."""
     shape = tuple(points.shape)
     if not points.is_floating_point():
         raise DataError(f"points are {points.dtype}, but floating-point numbers are needed")
@@ -262,8 +268,7 @@ def _as_flat(
             raise DataError(f"batch_size is {batch_size}, but the points are {shape[0]} clouds")
         if 0 in shape:
             raise DataError(f"points have shape {shape}: there is no cloud, or a cloud is empty")
-        cloud = torch.arange(shape[0], device=points.device).repeat_interleave(shape[1])
-        return points.reshape(-1, 3), cloud, shape[0]
+        return points.reshape(-1, 3), shape[0]
     if points.dim() != 2 or points.shape[-1] != 3:
         raise DataError(f"points have shape {shape}, but with batch (M, 3) is needed")
     if batch.shape != points.shape[:1] or batch.dtype != torch.int64:
@@ -278,12 +283,12 @@ def _as_flat(
     n_clouds = int(batch.max()) + 1 if batch_size is None else batch_size
     if n_clouds < 1:
         raise DataError(f"the number of clouds is {n_clouds}, but it must be at least 1")
-    return points, batch, n_clouds
+    return points, n_clouds
 
 
-def _check_values(points: Tensor, cloud: Tensor, n_clouds: int, per_cloud: int | None) -> None:
-    """Check that coordinates can be used; for flat clouds also that indices and sizes are valid."""
-    if per_cloud is None:
+def _check_values(points: Tensor, cloud: Tensor | None, n_clouds: int) -> None:
+    """Check that coordinates can be used; with cloud indices, also these and sizes."""
+    if cloud is not None:
         if bool(((cloud < 0) | (cloud >= n_clouds)).any()):
             raise DataError(
                 f"cloud indices run from {int(cloud.min())} to {int(cloud.max())}, "
@@ -298,9 +303,12 @@ def _check_values(points: Tensor, cloud: Tensor, n_clouds: int, per_cloud: int |
     within = points.abs() <= limit
     if not bool(within.all()):
         bad = int((~within.all(dim=1)).nonzero()[0])
-        index = int(cloud[bad])
-        # Index of the point within its own cloud.
-        place = bad % per_cloud if per_cloud else int((cloud[:bad] == index).sum())
+        # Index of the cloud, and of the point within it.
+        if cloud is None:
+            index, place = divmod(bad, len(points) // n_clouds)
+        else:
+            index = int(cloud[bad])
+            place = int((cloud[:bad] == index).sum())
         values = ", ".join(f"{value:g}" for value in points[bad].tolist())
         if bool(points[bad].isfinite().all()):
             raise DataError(

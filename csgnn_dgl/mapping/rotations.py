@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from csgnn_dgl.errors import ConfigError, DataError, suggest
+from csgnn_dgl.ops.copies import to_device
 
 __all__ = ["RotationProtocol", "UpAxis", "check_protocol", "random_rotations", "rotate_clouds"]
 
@@ -85,7 +86,7 @@ def random_rotations(
             )
             matrices = about_z @ about_y @ about_x
     # Change the type first, because some devices do not support float64.
-    return matrices.to(dtype).to(device)
+    return to_device(matrices.to(dtype), device)
 
 
 def rotate_clouds(points: Tensor, rotations: Tensor) -> Tensor:

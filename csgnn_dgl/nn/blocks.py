@@ -14,7 +14,7 @@ from csgnn_dgl.nn.fuse import fuse_batch_norm, is_fixed
 from csgnn_dgl.nn.intra_conv import IntraConv
 from csgnn_dgl.nn.radial_conv import RadialConv
 from csgnn_dgl.nn.structure import chain, destination_features, source_features
-from csgnn_dgl.ops import radial_conv_regular
+from csgnn_dgl.ops import can_norm_relu, norm_relu, radial_conv_regular
 
 __all__ = ["IntraBlock", "RadialBlock", "radial_stack"]
 
@@ -28,17 +28,33 @@ def _activated(
     norm: nn.BatchNorm1d,
     graph: Any,
     feat: Tensor | tuple[Tensor, Tensor],
+    own: Tensor | None = None,
 ) -> Tensor:
-    """Apply convolution, norm over all sites and samples, and ReLU."""
+    """Apply convolution, norm over all sites and samples, and ReLU; add ``own``."""
     plain_norm = untouched(norm, nn.BatchNorm1d)
-    if plain_norm and is_fixed(norm) and untouched(conv, IntraConv, RadialConv):
+    if plain_norm and untouched(conv, IntraConv, RadialConv):
         weight = conv.weight.t() if isinstance(conv, IntraConv) else conv.weight
-        out = conv._convolve(graph, feat, *fuse_batch_norm(weight, conv.bias, norm))
-        return F.relu(out, inplace=True)
+        if can_norm_relu(norm, source_features(feat)):
+            out = conv._convolve(graph, feat, weight, None)
+            fits = own is not None and own.dtype == out.dtype
+            out = norm_relu(norm, out, own if fits else None, conv.bias)
+            return out if own is None or fits else out + own
+        if is_fixed(norm):
+            out = conv._convolve(graph, feat, *fuse_batch_norm(weight, conv.bias, norm))
+            return _added(F.relu(out, inplace=True), own)
     out = conv(graph, feat)
     rows = norm(out.reshape(-1, out.shape[-1]))
     # In place only if no hook has seen these rows. Batch norm's gradient does not need them.
-    return F.relu(rows, inplace=plain_norm).reshape(out.shape)
+    return _added(F.relu(rows, inplace=plain_norm).reshape(out.shape), own)
+
+
+def _added(out: Tensor, own: Tensor | None) -> Tensor:
+    if own is None:
+        return out
+    # Not in place if ReLU's gradient needs its output, or if the sum has another type.
+    if out.requires_grad or out.dtype != own.dtype:
+        return out + own
+    return out.add_(own)
 
 
 @bypassable
@@ -69,17 +85,14 @@ class IntraBlock(nn.Module):
 
     def forward(self, graph: Any, feat: Tensor | tuple[Tensor, Tensor]) -> Tensor:
         """Apply the block to ``feat`` on ``graph``."""
-        out = _activated(self.conv, self.norm, graph, feat)
         if not self.residual:
-            return out
+            return _activated(self.conv, self.norm, graph, feat)
         if isinstance(self.conv, IntraConv):
             own = destination_features(graph, self.conv.etype, feat)
-        else:
-            own = source_features(feat)[: len(out)]
-        # Not in place if ReLU's gradient needs its output, or if the sum has another type.
-        if out.requires_grad or out.dtype != own.dtype:
-            return out + own
-        return out.add_(own)
+            return _activated(self.conv, self.norm, graph, feat, own)
+        # A layer of the user's own, which may have fewer destinations than sources.
+        out = _activated(self.conv, self.norm, graph, feat)
+        return _added(out, source_features(feat)[: len(out)])
 
 
 @bypassable

@@ -324,7 +324,7 @@ def _finish(csr: CSR, self_loops: bool) -> None:
         used.append(used[0].transposed)
     else:
         used = [csr, csr.transposed]
-        _ = csr.degrees, csr.has_childless, csr.padded_sources
+        _ = csr.degrees, csr.has_childless, csr.reaches_all, csr.padded_sources
     for each in used:
         _ = each.num_sources, each.num_destinations
 

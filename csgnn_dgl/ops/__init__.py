@@ -9,10 +9,12 @@ from csgnn_dgl.ops.global_pool import global_max, global_max_beside
 from csgnn_dgl.ops.neighbor_sum import neighbor_mean, neighbor_sum
 from csgnn_dgl.ops.neighborhood_max import neighborhood_and_global_max, neighborhood_max
 from csgnn_dgl.ops.node_linear import node_linear
+from csgnn_dgl.ops.norm_relu import can_norm_relu, norm_relu
 from csgnn_dgl.ops.radial import radial_conv_by_offset, radial_conv_regular
 
 __all__ = [
     "CSR",
+    "can_norm_relu",
     "global_max",
     "global_max_beside",
     "neighbor_mean",
@@ -20,6 +22,7 @@ __all__ = [
     "neighborhood_and_global_max",
     "neighborhood_max",
     "node_linear",
+    "norm_relu",
     "radial_conv_by_offset",
     "radial_conv_regular",
 ]

@@ -126,6 +126,12 @@ class CSR:
         return bool((self.degrees == 0).any())
 
     @_derived
+    def reaches_all(self) -> bool:
+        """Whether every source has a destination, and every destination a source."""
+        used = torch.bincount(self.indices, minlength=self.num_columns) > 0
+        return bool(used.all()) and not self.has_childless
+
+    @_derived
     def padded_sources(self) -> Tensor:
         """Sources as a table ``(max_degree, num_rows)``; short rows repeat their first source.
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from csgnn_dgl.ops.backend import triton_for
 from csgnn_dgl.ops.csr import CSR
-from csgnn_dgl.ops.global_pool import first_maximum, global_max
+from csgnn_dgl.ops.global_pool import global_max_beside
 from csgnn_dgl.ops.rows import from_rows, source_rows
 
 __all__ = ["neighborhood_and_global_max", "neighborhood_max"]
@@ -90,7 +90,7 @@ def _to_winners(
     return grad.new_zeros(num_columns, grad.shape[1]).scatter_add_(0, source, grad)
 
 
-# Both classes take ``back`` for Triton: the transposed relation, and the slots of its edges.
+# It takes ``back`` for Triton: the transposed relation, and the slots of its edges.
 class _NeighborhoodMax(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -105,36 +105,6 @@ class _NeighborhoodMax(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         out = _to_winners(grads[0], ctx.num_columns, *ctx.saved_tensors)
         return out, *(None,) * len(ctx.saved_tensors)
-
-
-class _NeighborhoodAndGlobalMax(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        rows: Tensor,
-        block: int,
-        table: Tensor,
-        indptr: Tensor,
-        indices: Tensor,
-        *back: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Each of the ``rows`` holds ``block`` nodes."""
-        best, winner = _with_winners(rows, table, indptr, indices, bool(back))
-        num_nodes, width = rows.shape[0] * block, rows.shape[1] // block
-        largest, node = first_maximum(rows.reshape(num_nodes, width))
-        ctx.num_columns, ctx.num_nodes = rows.shape[0], num_nodes
-        ctx.save_for_backward(node, winner, indptr, indices, *back)
-        return best, largest
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        grad, of_largest = grads
-        node, *saved = ctx.saved_tensors
-        # The tensor is new, so the gradient of the global maximum may be added in place.
-        out = _to_winners(grad, ctx.num_columns, *saved)
-        nodes = out.view(ctx.num_nodes, of_largest.shape[0])
-        nodes.scatter_add_(0, node.unsqueeze(0), of_largest.unsqueeze(0))
-        return out, *(None,) * (len(saved) + 1)
 
 
 def neighborhood_max(csr: CSR, feat: Tensor) -> Tensor:
@@ -172,6 +142,8 @@ def neighborhood_max(csr: CSR, feat: Tensor) -> Tensor:
     best: Tensor
     if torch.is_grad_enabled() and feat.requires_grad:
         best = _NeighborhoodMax.apply(rows, table, csr.indptr, csr.indices, *_back(csr, feat))
+    elif triton := triton_for(rows):
+        best = triton.neighborhood_max(rows, csr.indptr, csr.indices, None)
     elif _in_blocks(rows):
         best = _maximum(rows, table, None)
     else:
@@ -194,8 +166,8 @@ def _finished(csr: CSR, best: Tensor, feat: Tensor) -> Tensor:
 def neighborhood_and_global_max(csr: CSR, feat: Tensor) -> tuple[Tensor, Tensor]:
     """Compute :func:`neighborhood_max` and :func:`global_max` of the same features.
 
-    Their gradients are added up in one tensor. Autograd would make one tensor of the size of the
-    features for each, and add these.
+    If every source has a destination, the maximum of all sources is that of all neighbourhoods,
+    which are fewer. Its gradient then takes the same way back.
 
     Parameters
     ----------
@@ -216,12 +188,7 @@ def neighborhood_and_global_max(csr: CSR, feat: Tensor) -> tuple[Tensor, Tensor]
     >>> best.tolist(), largest.tolist()
     ([[2.0], [4.0]], [4.0])
     """
-    rows = source_rows(csr, feat)
-    if not (torch.is_grad_enabled() and feat.requires_grad) or csr.indices.numel() == 0:
-        return neighborhood_max(csr, feat), global_max(feat)
-    if csr.indices.device != feat.device:
-        csr = csr.to(feat.device)
-    best, largest = _NeighborhoodAndGlobalMax.apply(
-        rows, csr.block, csr.padded_sources, csr.indptr, csr.indices, *_back(csr, feat)
-    )
-    return _finished(csr, best, feat), largest.view(feat.shape[1:])
+    if csr.reaches_all:
+        return global_max_beside(neighborhood_max(csr, feat))
+    feat, largest = global_max_beside(feat)
+    return neighborhood_max(csr, feat), largest

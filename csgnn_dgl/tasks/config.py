@@ -149,7 +149,7 @@ class TrainingConfig(CommandConfig):
     seed: int = option(0, "Random seed.", "Run", ge=0, lt=2**32)
     accelerator: str = option("auto", "Lightning's accelerator: auto, cpu, gpu, …", "Run")
     devices: str = option("auto", "Lightning's devices: auto, a number, or a list.", "Run")
-    num_nodes: int = option(1, "Lightning's number of machines.", "Run", ge=1)
+    num_nodes: int = option(1, "Lightning's number of machines.", "Run", ge=1, le=100_000)
     precision: Precision = option("32-true", "Lightning's precision.", "Run")
     progress: bool = option(True, "Show a progress bar.", "Run")
 

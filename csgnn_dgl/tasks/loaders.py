@@ -84,4 +84,6 @@ def batch_loader(
         sampler=sampler,
         drop_last=shuffle,
         collate_fn=_as_it_is,
+        # Copies of batches to a GPU then do not wait for it.
+        pin_memory=torch.cuda.is_available(),
     )

@@ -11,11 +11,13 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
+from csgnn_dgl._foreign import excerpt
 from csgnn_dgl._progress import shown, working
-from csgnn_dgl.errors import ConfigError
-from csgnn_dgl.models.registry import find_class
+from csgnn_dgl.errors import ConfigError, CSGNNError
+from csgnn_dgl.models.registry import find_class, is_users_own
 from csgnn_dgl.tasks.callbacks import KeepWeights
 from csgnn_dgl.tasks.config import TrainingConfig
+from csgnn_dgl.tasks.files import is_out_of_memory
 from csgnn_dgl.tasks.history import History
 from csgnn_dgl.tasks.loaders import batch_loader
 from csgnn_dgl.tasks.run_directory import RunDirectory
@@ -117,7 +119,7 @@ class TrainingJob(ABC, Generic[Config, Data]):
         """Train in ``run``, from the beginning or from its last checkpoint."""
         config = self.config
         seed_weights(config.seed)
-        network = self.build()
+        network = self._built()
         if not any(parameter.requires_grad for parameter in network.parameters()):
             raise ConfigError(
                 f"the model {config.model} has no parameters that require gradients, so there is "
@@ -149,6 +151,18 @@ class TrainingJob(ABC, Generic[Config, Data]):
         done = fit(run, task, header, make_loaders, command=self.command, echo=echo)
         if done is not None:
             self._summarise(run, header, *done)
+
+    def _built(self) -> nn.Module:
+        try:
+            return self.build()
+        except (ValueError, RuntimeError, OverflowError) as error:
+            own = is_users_own(str(self.config.model))
+            if own or isinstance(error, CSGNNError) or is_out_of_memory(error):
+                raise
+            # Options that are each allowed, but not together, such as products beyond 64 bits.
+            raise ConfigError(
+                f"the model {self.config.model} cannot be made with these options: {excerpt(error)}"
+            ) from error
 
     def _summarise(
         self, run: RunDirectory, header: Header, history: History, keep: KeepWeights

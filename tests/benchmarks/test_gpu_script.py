@@ -21,4 +21,4 @@ def test_quick_on_a_cpu(tmp_path: Path) -> None:
     found = json.loads(output.read_text())
     assert found["failed"] == {}
     assert {"neighbor_sum", "neighborhood_max", "classifier", "bf16"} <= found["checks"].keys()
-    assert "step, float32" in found["times"]
+    assert "step, default" in found["times"]

@@ -334,6 +334,23 @@ def test_impossible_sizes_say_what_memory_they_need(
 
 
 @pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (f"--hidden={9 * 10**18}", "cannot be made with these options"),
+        (f"--level={9 * 10**18}", "less than or equal to 50"),
+        (f"--base-width={10**30}", "beyond 64 bits"),
+        (f"--hidden={'9' * 5000}", "is not a list of whole numbers"),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_sizes_beyond_all_machines(
+    option: str, message: str, run: Run, clouds: Path, tmp_path: Path
+) -> None:
+    words = ["train", "modelnet", "--data", clouds, "--output", tmp_path / "run", *TINY]
+    assert_one_clear_line(run(*words, option), message)
+
+
+@pytest.mark.parametrize(
     ("error", "message"),
     [
         (MemoryError(), "not enough memory"),

@@ -11,6 +11,7 @@ import torch
 from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.grid import Icosphere, icosahedral_rotations, vertex_permutations
 from csgnn_dgl.mapping import PointMapping, normalize_clouds, random_rotations, rotate_clouds
+from csgnn_dgl.testing.fake_device import fake_cuda
 
 RADIAL = ("shell", "bracket")
 BANDWIDTH = ("squared", "paper")
@@ -352,3 +353,20 @@ def test_bad_input(name: str) -> None:
 def test_bad_settings(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         PointMapping(**{"level": 1, "n_spheres": 2, "channels": 1, **arguments})  # type: ignore[arg-type]
+
+
+def test_training_on_a_gpu_does_not_wait_for_the_check() -> None:
+    mapping = PointMapping(level=1, n_spheres=2, channels=2)
+    points = torch.rand(2, 9, 3) / 2
+    points[1, 3] = torch.nan
+    with fake_cuda() as device:
+        moved = points.to(device)
+        found = mapping.train()(moved).cpu()
+        with pytest.raises(DataError, match="point 3 of cloud 1"):
+            mapping.eval()(moved)
+    # The NaN stays within its cloud.
+    assert found[:, 0].isfinite().all()
+    assert found[:, 1].isnan().any()
+    # Control: on a CPU the check costs nothing that is noticed.
+    with pytest.raises(DataError, match="point 3 of cloud 1"):
+        mapping.train()(points)

@@ -75,6 +75,8 @@ def one_process(rank: int, folder: str, shares: tuple[int, ...], script: Any) ->
 
 def in_processes(folder: Path, script: Any, shares: tuple[int, ...] = SHARES) -> list[Any]:
     """What ``script`` returns in each process for its samples."""
+    if torch.cuda.is_available():
+        pytest.skip("autograd cannot work in a fork of a process that has used a GPU")
     context = multiprocessing.get_context("fork")
     processes = [
         context.Process(target=one_process, args=(rank, str(folder), shares, script))

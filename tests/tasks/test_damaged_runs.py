@@ -26,6 +26,7 @@ from csgnn_dgl.tasks.classes.trained import load_classifier
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
 from csgnn_dgl.tasks.dos.trained import load_dos_model
 from csgnn_dgl.tasks.run_directory import RunDirectory
+from csgnn_dgl.tasks.weights import load_weights, save_weights
 
 OLD = Path(__file__).with_name("old")
 COUNT = int(os.environ.get("CSGNN_DAMAGE", "320"))
@@ -234,8 +235,6 @@ class TestEntries:
 
 def test_weights_that_are_not_finite(finished: Path, tmp_path: Path) -> None:
     """A checksum cannot tell: these were written so."""
-    from csgnn_dgl.tasks.weights import load_weights, save_weights
-
     copy = RunDirectory(shutil.copytree(finished, tmp_path / "run"))
     kind = "dos" if "dos" in str(finished) else "classifier"
     load = load_dos_model if kind == "dos" else load_classifier
@@ -267,6 +266,24 @@ def test_weights_that_are_not_finite(finished: Path, tmp_path: Path) -> None:
         save_weights(copy.model, {**state, name: good.to(dtype)}, header)
         with pytest.raises(CSGNNError, match=f"{name} holds {dtype} instead of torch.float32"):
             load(copy.path)
+
+
+def test_predictions_that_are_not_finite(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Finite weights whose products overflow: an error of the file, never printed as nan."""
+    copy = RunDirectory(shutil.copytree(finished, tmp_path / "run"))
+    kind = "dos" if "dos" in str(finished) else "classifier"
+    header, state = load_weights(copy.model, kind)
+    huge = {n: t * 0 + 3e38 if t.is_floating_point() and t.dim() else t for n, t in state.items()}
+    save_weights(copy.model, huge, header)
+    example = sorted(OLD.glob("clouds/*/test/*" if kind != "dos" else "diamonds/test.extxyz"))[0]
+    for words in (("predict", copy.path, example), ("evaluate", copy.path)):
+        capsys.readouterr()
+        assert run(*words, "--device", "cpu") == 2
+        out, err = capsys.readouterr()
+        assert "nan" not in out
+        assert "not a finite number" in err
 
 
 def test_checkpoints_that_are_not_finite(finished: Path, tmp_path: Path) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
-from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from csgnn_dgl.datasets.shapes import ShapeSplit
@@ -20,6 +20,7 @@ from csgnn_dgl.mapping import (
 )
 from csgnn_dgl.models import Classifier
 from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
+from csgnn_dgl.tasks.mean import SampleMean
 from csgnn_dgl.tasks.seeds import derive_seed, generator
 from csgnn_dgl.tasks.training_task import TrainingTask
 
@@ -86,11 +87,11 @@ class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
             jitter_clip=config.jitter_clip,
             up_axis=up_axis,
         )
-        # A NaN means that training diverged, so the metrics must not hide it.
-        self.train_loss = MeanMetric(nan_strategy="disable")
-        self.validation_loss = MeanMetric(nan_strategy="disable")
-        self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
-        self.validation_accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self.train_loss, self.validation_loss = SampleMean(), SampleMean()
+        # The data were checked when they were read. To check them again waits for the device.
+        options: dict[str, Any] = {"average": "micro", "validate_args": False}
+        self.train_accuracy = MulticlassAccuracy(num_classes, **options)
+        self.validation_accuracy = MulticlassAccuracy(num_classes, **options)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         points, labels = batch

@@ -8,7 +8,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchmetrics import MeanMetric
 
 from csgnn_dgl.datasets.atoms.dos import DOSRecord
 from csgnn_dgl.errors import ConfigError
@@ -17,6 +16,7 @@ from csgnn_dgl.mapping.neighbors import Neighbors, find_neighbors
 from csgnn_dgl.models import DOSModel
 from csgnn_dgl.models.dos import structure_mean
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
+from csgnn_dgl.tasks.mean import SampleMean
 from csgnn_dgl.tasks.seeds import derive_seed, generator
 from csgnn_dgl.tasks.training_task import TrainingTask
 
@@ -177,10 +177,8 @@ class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
                 f"messages between atoms, so it needs all atoms of a structure; leave out this "
                 f"option"
             )
-        self.train_loss = MeanMetric(nan_strategy="disable")
-        self.validation_loss = MeanMetric(nan_strategy="disable")
-        self.train_error = MeanMetric(nan_strategy="disable")
-        self.validation_error = MeanMetric(nan_strategy="disable")
+        self.train_loss, self.validation_loss = SampleMean(), SampleMean()
+        self.train_error, self.validation_error = SampleMean(), SampleMean()
 
     def training_step(self, batch: DOSBatch, batch_idx: int) -> Tensor:
         place = (self.current_epoch, batch_idx, self.global_rank)

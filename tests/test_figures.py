@@ -14,13 +14,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 _DECIMAL = re.compile(r"\d\.\d")
-# Tables with decimal numbers that are no results.
 # Tables of a GPU, which come from results.json of another script and are not compared yet.
 _NOT_COMPARED = (
     "| R | paper, s per epoch",
     "| R = 16 | training step",
     "| kernel | PyTorch, float32",
 )
+# Tables with decimal numbers that are no results.
 _NO_RESULTS = (
     "| system | parameters",
     "| preset |",

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from csgnn_dgl._progress import shown, working, write
+
 __all__ = ["benchmark_command"]
 
 
@@ -43,11 +45,12 @@ def benchmark_command(
     A full run takes about ten minutes; each section can be run by itself. Nothing else should run
     on the machine at the same time. PyTorch Geometric is left out if it is not installed.
     """
-    from csgnn_dgl._platform import usable_cores
-    from csgnn_dgl.benchmarks.settings import Settings
-    from csgnn_dgl.benchmarks.suite import run
+    with shown(), working("measuring"):
+        from csgnn_dgl._platform import usable_cores
+        from csgnn_dgl.benchmarks.settings import Settings
+        from csgnn_dgl.benchmarks.suite import run
 
-    wanted = [name.strip() for name in sections.split(",") if name.strip()]
-    threads = threads or usable_cores()
-    settings = Settings(threads, repeats, "cpu" if clock == "cpu" else "wall", quick)
-    run(output, settings, wanted, click.echo)
+        wanted = [name.strip() for name in sections.split(",") if name.strip()]
+        threads = threads or usable_cores()
+        settings = Settings(threads, repeats, "cpu" if clock == "cpu" else "wall", quick)
+        run(output, settings, wanted, write)

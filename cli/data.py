@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
+from csgnn_dgl._progress import shown, working, write
 from csgnn_dgl.errors import ConfigError
 
 __all__ = ["data"]
@@ -51,6 +51,14 @@ def info(
       STRUCTURE/TEMPERATURE/NAME/POSCAR, doscar_s   as the paper's carbon data
       recipe.json, *.npz                            made by data make carbon-tb
     """
+    with shown(), working(""):
+        text = _description(path, kind, points, up_axis, seed)
+    click.echo(text)
+
+
+def _description(
+    path: Path | None, kind: str | None, points: int | None, up_axis: str | None, seed: int
+) -> str:
     from csgnn_dgl.datasets.kinds import data_kind
 
     if kind is None:
@@ -63,8 +71,7 @@ def info(
                 "--points and --up-axis are options for shapes, but the data are densities of "
                 "states; leave these options out"
             )
-        click.echo(load_dos_dataset(path, seed=seed).summary())
-        return
+        return load_dos_dataset(path, seed=seed).summary()
     from csgnn_dgl.datasets.shapes import load_dataset
 
     shapes = load_dataset(
@@ -74,7 +81,7 @@ def info(
         up_axis=up_axis,  # type: ignore[arg-type]
         seed=seed,
     )
-    click.echo(shapes.summary())
+    return shapes.summary()
 
 
 @data.command("download")
@@ -98,13 +105,14 @@ def download_command(
     """
     from csgnn_dgl.datasets.download import download, find_archive
 
-    folder = download(
-        find_archive(name),
-        destination,
-        sha256=sha256,
-        mirrors=mirrors or None,
-        echo=lambda line: click.echo(line, err=True),
-    )
+    with shown(), working(""):
+        folder = download(
+            find_archive(name),
+            destination,
+            sha256=sha256,
+            mirrors=mirrors or None,
+            echo=lambda line: write(line, err=True),
+        )
     click.echo(f"train on it: csgnn-dgl train modelnet --data {folder}")
 
 
@@ -160,8 +168,6 @@ def make_carbon_command(
 
     The small set that comes with the package was made with --snapshots 20 --test-snapshots 10.
     """
-    from tqdm import tqdm
-
     from csgnn_dgl.datasets.atoms.carbon import ALLOTROPES
     from csgnn_dgl.datasets.atoms.carbon_md import CarbonRecipe, make_carbon
     from csgnn_dgl.datasets.atoms.carbon_projected import project_all
@@ -174,13 +180,11 @@ def make_carbon_command(
         seed=seed,
     )
     total = len(list(recipe.jobs()))
-    with tqdm(total=total, unit="trajectory", disable=not sys.stderr.isatty()) as bar:
-        paths = make_carbon(
-            recipe, destination, processes=processes, progress=lambda path: bar.update()
-        )
+    with shown(), working("making trajectories", total, unit="file") as done:
+        paths = make_carbon(recipe, destination, processes=processes, progress=lambda path: done(1))
     if projected:
-        with tqdm(total=total, unit="projection", disable=not sys.stderr.isatty()) as bar:
-            project_all(paths, processes=processes, progress=lambda path: bar.update())
+        with shown(), working("projecting trajectories", total, unit="file") as done:
+            project_all(paths, processes=processes, progress=lambda path: done(1))
     click.echo(f"{destination}: {len(paths)} trajectories of {len(recipe.structures)} structures")
 
 
@@ -222,11 +226,9 @@ def import_vasp_command(
     DIR holds vasprun.xml[.gz], or POSCAR and DOSCAR, or folders with these files. Calculations that
     cannot be used are listed at the end, and the exit status is then 1.
     """
-    from tqdm import tqdm
-
     from csgnn_dgl.datasets.atoms.vasp_import import energy_window, import_vasp
 
-    with tqdm(unit="calculation", disable=not sys.stderr.isatty()) as bar:
+    with shown(), working("importing calculations") as done:
         result = import_vasp(
             paths,
             destination,
@@ -235,7 +237,7 @@ def import_vasp_command(
             zero=zero,  # type: ignore[arg-type]
             width=width,
             strict=strict,
-            progress=lambda name: bar.update(),
+            progress=lambda name: done(1),
         )
     for note in result.notes:
         click.echo(f"note: {note}", err=True)

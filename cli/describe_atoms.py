@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from csgnn_dgl._progress import shown, working
 from csgnn_dgl.cli.options import config_options
 from csgnn_dgl.cli.outcome import echo_json, echo_line, finish_files
 from csgnn_dgl.tasks.use_config import DescribeConfig
@@ -35,16 +35,13 @@ def describe_atoms_command(
     positions and units; without it, the first few are shown. A file that cannot be used does not
     stop the others. It is named at the end, and the exit status is 1, or 2 if no file can be used.
     """
-    from tqdm import tqdm
-
     from csgnn_dgl.datasets.isolation import start_early
 
     start_early(len(files))
-    from csgnn_dgl.tasks.dos.describe import closing_lines, describe_files
+    with shown(config.progress), working("describing files", len(files), unit="file") as done:
+        from csgnn_dgl.tasks.dos.describe import closing_lines, describe_files
 
-    hidden = not config.progress or not sys.stderr.isatty() or len(files) < 3
-    with tqdm(total=len(files), unit="file", leave=False, disable=hidden) as bar:
-        results = describe_files(files, config, done=bar.update)
+        results = describe_files(files, config, done=done)
     if as_json:
         echo_json([_plain(r) for r in results])
     else:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from csgnn_dgl._progress import shown, working
+
 __all__ = ["export_command"]
 
 
@@ -32,7 +34,8 @@ def export_command(run: Path, output: Path, model: str | None) -> None:
     returns scores. A model of densities of states takes neighbours and returns descriptors and
     curves of atoms. The file also holds classes, energies and cutoff as JSON.
     """
-    from csgnn_dgl.export import export_model
+    with shown(), working("exporting"):
+        from csgnn_dgl.export import export_model
 
-    kind = export_model(run, output, model=model)
+        kind = export_model(run, output, model=model)
     click.echo(f"{output}: {kind} of {run}")

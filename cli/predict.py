@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
+from csgnn_dgl._progress import shown, working
 from csgnn_dgl.cli.options import config_options
 from csgnn_dgl.cli.outcome import echo_json, echo_line, finish_files
 from csgnn_dgl.tasks.targets import target_of
@@ -35,16 +35,13 @@ def predict_command(
     A file that cannot be used does not stop the others. It is named at the end, and the exit status
     is 1, or 2 if no file can be used.
     """
-    from tqdm import tqdm
-
     from csgnn_dgl.datasets.isolation import start_early
-    from csgnn_dgl.tasks.shipped import find_weights
 
     start_early(len(files))
-    target = target_of(find_weights(run))
-    hidden = not config.progress or not sys.stderr.isatty() or len(files) < 3
-    with tqdm(total=len(files), unit="file", leave=False, disable=hidden) as bar:
-        outcome = target.predict(run, files, config, bar.update)
+    with shown(config.progress), working("predicting files", len(files), unit="file") as done:
+        from csgnn_dgl.tasks.shipped import find_weights
+
+        outcome = target_of(find_weights(run)).predict(run, files, config, done)
     if as_json:
         echo_json(outcome.content)
     else:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from csgnn_dgl._progress import shown, working, write
 from csgnn_dgl.cli.options import config_options
 from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
@@ -58,23 +59,24 @@ def _train(kind: str, config: TrainingConfig, given: set[str], resume: Path | No
             f"--resume uses the options that {resume} was started with, so "
             f"{', '.join(sorted(others))} cannot be given with it; leave these options out"
         )
-    from csgnn_dgl.tasks import allocator
-    from csgnn_dgl.tasks.training import is_first_process
-
-    allocator.keep_freed_memory()
     target = TARGETS[kind]
-    if resume is None:
-        run = target.train(config, _echo)
-    else:
-        model: Any = config.model if "--model" in given else None
-        run = target.resume(resume, _echo, model)
+    with shown(config.progress), working(""):
+        from csgnn_dgl.tasks import allocator
+        from csgnn_dgl.tasks.training import is_first_process
+
+        allocator.keep_freed_memory()
+        if resume is None:
+            run = target.train(config, _echo)
+        else:
+            model: Any = config.model if "--model" in given else None
+            run = target.resume(resume, _echo, model)
     if is_first_process():
         for line in target.closing_lines(run):
             click.echo(line)
 
 
 def _echo(line: str) -> None:
-    click.echo(line, err=True)
+    write(line, err=True)
 
 
 train_group.add_command(train_modelnet, "modelnet")

@@ -5,9 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
 
-__all__ = ["Column", "ColumnCount", "column_lines", "meant_column"]
+__all__ = ["Column", "ColumnCount", "column_lines", "meant_column", "unused_files"]
 
+# Endings of files that may hold data; others, such as pictures and notes, are not listed.
+_DATA = (".csv", ".extxyz", ".json", ".npy", ".npz", ".xyz", ".h5", ".parquet", ".dat")
 # Smallest similarity to a known name at which a name counts as its misspelling.
 _ALIKE = 0.8
 
@@ -46,6 +50,28 @@ def meant_column(name: str, known: Iterable[str]) -> str | None:
     """
     close = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=_ALIKE)
     return close[0] if close else None
+
+
+def unused_files(folder: Path, columns: Iterable[Column]) -> list[Column]:
+    """Find files of data in a folder that no column comes from.
+
+    Parameters
+    ----------
+    folder
+        The folder that was read.
+    columns
+        Columns of the files that were read; the first word of each place names its file, or a
+        pattern such as ``*.npz``.
+    """
+    if not folder.is_dir():
+        return []
+    read = {column.place.split()[0] for column in columns if column.place}
+    there = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in _DATA and p.is_file())
+    return [
+        Column("files", name, None)
+        for name in there
+        if not name.startswith(".") and not any(fnmatch(name, known) for known in read)
+    ]
 
 
 class ColumnCount:

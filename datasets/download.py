@@ -6,7 +6,6 @@ import hashlib
 import http.client
 import re
 import ssl
-import sys
 import urllib.error
 import urllib.request
 import zipfile
@@ -15,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tqdm import tqdm
-
 from csgnn_dgl._files import atomic_write_text, resource_error, sha256_file
 from csgnn_dgl._foreign import check_file, excerpt, parse_integer
+from csgnn_dgl._progress import shown, working
 from csgnn_dgl.datasets.unpack import unpack
 from csgnn_dgl.errors import ConfigError, DataError, suggest
 
@@ -161,18 +159,20 @@ def download(
         return folder
     try:
         destination.mkdir(parents=True, exist_ok=True)
-        if file.exists():
-            check_file(file)
-            try:
-                found = _check_sums(file, archive, wanted)
-            except DataError as error:
-                raise DataError(f"{file} {error}; remove it and try again") from None
-        else:
-            found = _fetch(archive, addresses, file, wanted, progress, timeout, echo)
-        kept = Path(f"{file}.sha256")
-        if wanted is None:
-            _compare_with_first(file, found, kept)
-        unpack(file, archive.folder, destination)
+        with shown(progress), working(""):
+            if file.exists():
+                check_file(file)
+                try:
+                    found = _check_sums(file, archive, wanted)
+                except DataError as error:
+                    raise DataError(f"{file} {error}; remove it and try again") from None
+            else:
+                found = _fetch(archive, addresses, file, wanted, timeout, echo)
+            kept = Path(f"{file}.sha256")
+            if wanted is None:
+                _compare_with_first(file, found, kept)
+            with working(f"unpacking {file.name}"):
+                unpack(file, archive.folder, destination)
     except OSError as error:
         raise resource_error(error, destination, "write to") from error
     if wanted is None:
@@ -227,7 +227,6 @@ def _fetch(
     addresses: Sequence[str],
     file: Path,
     wanted: str | None,
-    progress: bool,
     timeout: float,
     echo: Callable[[str], object],
 ) -> str:
@@ -236,7 +235,7 @@ def _fetch(
     reasons = []
     for address in addresses:
         try:
-            _fetch_from(address, partial, wanted, progress, timeout)
+            _fetch_from(address, partial, wanted, timeout)
             try:
                 found = _check_sums(partial, archive, wanted)
                 if not zipfile.is_zipfile(partial):
@@ -268,15 +267,13 @@ class _CutOffError(Exception):
     """The connection ended before the whole file was received."""
 
 
-def _fetch_from(
-    address: str, partial: Path, wanted: str | None, progress: bool, timeout: float
-) -> None:
+def _fetch_from(address: str, partial: Path, wanted: str | None, timeout: float) -> None:
     """Complete ``partial`` from one address."""
     stuck = 0
     while True:
         before = partial.stat().st_size if partial.exists() else 0
         try:
-            _fetch_once(address, partial, before, wanted, progress, timeout)
+            _fetch_once(address, partial, before, wanted, timeout)
             return
         except _CutOffError as error:
             after = partial.stat().st_size if partial.exists() else 0
@@ -286,7 +283,7 @@ def _fetch_from(
 
 
 def _fetch_once(
-    address: str, partial: Path, start: int, wanted: str | None, progress: bool, timeout: float
+    address: str, partial: Path, start: int, wanted: str | None, timeout: float
 ) -> None:
     headers = {"User-Agent": "csgnn-dgl", "Accept-Encoding": "identity"}
     if start:
@@ -312,18 +309,9 @@ def _fetch_once(
         offset = start if resumed else 0  # a server that ignores ranges sends the whole file
         length = parse_integer(reply.headers.get("Content-Length") or "")
         total = None if length is None else offset + length
-        quiet = not (progress and sys.stderr.isatty())
         with (
             partial.open("ab" if resumed else "wb") as file,
-            tqdm(
-                total=total,
-                initial=offset,
-                unit="B",
-                unit_scale=True,
-                desc=partial.stem,
-                leave=False,
-                disable=quiet,
-            ) as bar,
+            working(partial.stem, total, unit="B", done=offset, scale=True) as done,
         ):
             got = offset
             while True:
@@ -339,7 +327,7 @@ def _fetch_once(
                 if got > _LARGEST:
                     raise DataError(f"it sends more than {_LARGEST >> 30} GiB")
                 file.write(block)
-                bar.update(len(block))
+                done(len(block))
         if total is not None and got < total:
             raise _CutOffError(f"after {got} of {total} bytes")
 

@@ -1,19 +1,21 @@
-"""Callbacks of a training: averaging the weights, and saving those to keep."""
+"""Callbacks of a training: averaging the weights, saving those to keep, showing progress."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch import Tensor
 
+from csgnn_dgl._progress import working
 from csgnn_dgl.tasks.training_task import TrainingTask
 from csgnn_dgl.tasks.weights import infinite
 
-__all__ = ["Averaging", "KeepWeights"]
+__all__ = ["Averaging", "KeepWeights", "ShowProgress"]
 
 Task = TrainingTask[Any, Any]
 
@@ -78,14 +80,44 @@ class KeepWeights(Callback):
         # The last step of an epoch may have spoilt them. Good ones stay.
         if infinite(weights):
             return
-        self.best, self.epoch = score, trainer.current_epoch
+        self.best, self.epoch = score, trainer.current_epoch + 1
         if trainer.is_global_zero:
             self.save(weights)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": list(self.best) if self.best else None, "epoch": self.epoch}
+        best = list(self.best) if self.best else None
+        return {"best": best, "epoch": self.epoch, "first_epoch": 1}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         best = state_dict["best"]
         self.best = tuple(best) if best else None
-        self.epoch = state_dict["epoch"]
+        # Versions before 0.2 counted epochs from 0.
+        epoch = state_dict["epoch"]
+        self.epoch = epoch if epoch is None else epoch + 1 - state_dict.get("first_epoch", 0)
+
+
+class ShowProgress(Callback):
+    """Counts the steps of each epoch in the line of progress."""
+
+    def __init__(self) -> None:
+        self._epoch, self._validation = ExitStack(), ExitStack()
+        self._step: Callable[[int], None] = lambda count: None
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        name = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        total = int(trainer.num_training_batches)
+        self._step = self._epoch.enter_context(working(name, total, unit="step"))
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._step(1)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._validation.enter_context(working("validation"))
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._validation.close()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._epoch.close()

@@ -13,9 +13,9 @@ from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.shipped import find_weights
 from csgnn_dgl.tasks.trained import Trained
-from csgnn_dgl.tasks.use_config import EvaluateConfig
+from csgnn_dgl.tasks.use_config import EvaluateConfig, PredictConfig
 
-__all__ = ["Found", "find_evaluated"]
+__all__ = ["Found", "find_evaluated", "refuse_idle_seed"]
 
 AnyTrained = TypeVar("AnyTrained", bound=Trained[Any])
 Config = TypeVar("Config", bound=TrainingConfig)
@@ -99,3 +99,15 @@ def find_evaluated(
             f"hold training data; restore it, or name the data to use with --data"
         )
     return Found(trained, chosen, found, run)
+
+
+def refuse_idle_seed(config: EvaluateConfig | PredictConfig) -> None:
+    """Refuse a seed for orientations of atoms where only the given orientation is used.
+
+    Raises
+    ------
+    ConfigError
+        A seed was given with one vote.
+    """
+    if config.votes == 1:
+        config.refuse_unused(("seed",), "with one vote, structures are taken as given")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from csgnn_dgl._foreign import excerpt
+from csgnn_dgl._progress import each
 from csgnn_dgl.datasets.isolation import read_each
 from csgnn_dgl.errors import ConfigError, DataError
 
@@ -102,7 +103,8 @@ def work_on_files(
     total = 0
     # Closed at once if anything stops this loop, so that no worker process stays.
     with contextlib.closing(read_each(read, files)) as contents:
-        for file, content in zip(files, contents, strict=True):
+        named = each(files, "reading", unit="file")
+        for file, content in zip(named, contents, strict=True):
             if isinstance(content, DataError):
                 if strict:
                     raise content

@@ -17,7 +17,7 @@ __all__ = ["History"]
 
 
 class History(Callback):
-    """Collects what was logged in each epoch.
+    """Collects what was logged in each epoch. The first epoch has the number 1.
 
     The rows are part of the checkpoint, so a resumed run continues them. The whole file is written
     again after each epoch, so it never holds an epoch twice.
@@ -47,7 +47,7 @@ class History(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         row = {
-            "epoch": trainer.current_epoch,
+            "epoch": trainer.current_epoch + 1,
             **{name: float(value) for name, value in sorted(trainer.callback_metrics.items())},
             "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
             "seconds": time.perf_counter() - self._started,
@@ -62,7 +62,9 @@ class History(Callback):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows}
+        return {"rows": self.rows, "first_epoch": 1}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.rows = list(state_dict["rows"])
+        # Versions before 0.2 counted epochs from 0.
+        shift = 1 - state_dict.get("first_epoch", 0)
+        self.rows = [{**row, "epoch": row["epoch"] + shift} for row in state_dict["rows"]]

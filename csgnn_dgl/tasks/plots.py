@@ -46,7 +46,7 @@ def plot_curves(
     """
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
-    epochs = table["epoch"] + 1
+    epochs = table["epoch"]
     marker = "o" if len(table) < 3 else None  # a line through one point is invisible
     for axes, name, times in ((left, "loss", 1.0), (middle, second, factor)):
         for split, color in (("train", _TRAINING), ("validation", _VALIDATION)):

@@ -65,11 +65,10 @@ class Target:
         lines: list[str] = self._room("train").closing_lines(run)
         return lines
 
-    def evaluate(self, weights: Path, config: EvaluateConfig) -> list[str]:
-        """Test a network; returns lines to print."""
+    def evaluate(self, weights: Path, config: EvaluateConfig) -> Any:
+        """Test a network; the result has ``lines`` to print, and ``content`` for JSON."""
         self.refuse_others(config, str(weights))
-        lines: list[str] = self._room("evaluate").evaluate(weights, config).lines
-        return lines
+        return self._room("evaluate").evaluate(weights, config)
 
     def predict(
         self, weights: Path, files: Sequence[Path], config: PredictConfig, done: Progress

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer, seed_everything
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -26,7 +25,7 @@ from csgnn_dgl.errors import (
     StoppedError,
 )
 from csgnn_dgl.nn.layer_sync import BatchNormSync
-from csgnn_dgl.tasks.callbacks import Averaging, KeepWeights
+from csgnn_dgl.tasks.callbacks import Averaging, KeepWeights, ShowProgress
 from csgnn_dgl.tasks.checkpoint_io import AtomicCheckpointIO
 from csgnn_dgl.tasks.config import TrainingConfig
 from csgnn_dgl.tasks.history import History
@@ -196,15 +195,25 @@ def _check_unchanged(run: RunDirectory, header: Header) -> None:
         )
 
 
+class _Logger(TensorBoardLogger):
+    """Counts epochs from 1, as all other outputs do."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        counted = dict(metrics)
+        if "epoch" in counted:
+            counted["epoch"] += 1
+        super().log_metrics(counted, step)
+
+
 def _devices(text: str) -> str | int:
     number = parse_integer(text)
     return text if number is None else number
 
 
 def _trainer(run: RunDirectory, config: TrainingConfig, callbacks: list[Callback]) -> Trainer:
-    bar = config.progress and sys.stderr.isatty()
-    if bar:
-        callbacks = [*callbacks, TQDMProgressBar(leave=False)]
+    # Lightning's own bar writes to standard output, and adds a version of the logger to it.
+    # It ends the line of progress before the others print.
+    callbacks = [ShowProgress(), *callbacks]
     callbacks.append(
         ModelCheckpoint(
             dirpath=run.path,
@@ -227,9 +236,9 @@ def _trainer(run: RunDirectory, config: TrainingConfig, callbacks: list[Callback
             # Several processes then train like one with all their samples in one batch.
             sync_batchnorm=True,
             plugins=[AtomicCheckpointIO(), BatchNormSync()],
-            logger=TensorBoardLogger(run.path, name="", version="tensorboard"),
+            logger=_Logger(run.path, name="", version="tensorboard"),
             use_distributed_sampler=False,
-            enable_progress_bar=bar,
+            enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
             log_every_n_steps=1,

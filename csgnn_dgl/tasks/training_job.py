@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from csgnn_dgl._foreign import excerpt
+from csgnn_dgl._progress import shown, working
 from csgnn_dgl.errors import ConfigError, CSGNNError
 from csgnn_dgl.models.registry import find_class, is_users_own
 from csgnn_dgl.tasks.callbacks import KeepWeights
@@ -75,7 +76,8 @@ class TrainingJob(ABC, Generic[Config, Data]):
 
     def load(self) -> None:
         """Read the data and split off the validation samples."""
-        self.data = self.load_data()
+        with working("reading data"):
+            self.data = self.load_data()
         self.training, self.validation = self.data.split_validation(  # type: ignore[attr-defined]
             self.config.validation_fraction, self.config.seed
         )
@@ -234,15 +236,16 @@ def train_job(
     CSGNNError
         The data, the options or the output path cannot be used. Nothing was overwritten.
     """
-    begun = job(config, find_class(config.domain, config.model))
-    begun.check_memory()
-    require_free(config)
-    if config.data is None and is_first_process():
-        echo(f"no --data given: training on {job.built_in}")
-    begun.load()
-    with new_run(config, job.command) as run:
-        begun.run(run, echo)
-    return run
+    with shown(config.progress and is_first_process()):
+        begun = job(config, find_class(config.domain, config.model))
+        begun.check_memory()
+        require_free(config)
+        if config.data is None and is_first_process():
+            echo(f"no --data given: training on {job.built_in}")
+        begun.load()
+        with new_run(config, job.command) as run:
+            begun.run(run, echo)
+        return run
 
 
 def resume_job(
@@ -275,9 +278,9 @@ def resume_job(
     """
     run = RunDirectory.open(path)
     config = config_class.from_yaml(run.config, model)
-    begun = job(
-        config, find_class(config.domain, model if isinstance(model, type) else config.model)
-    )
-    begun.load()
-    begun.run(run, echo)
-    return run
+    with shown(config.progress and is_first_process()):
+        found = find_class(config.domain, model if isinstance(model, type) else config.model)
+        begun = job(config, found)
+        begun.load()
+        begun.run(run, echo)
+        return run

@@ -87,8 +87,9 @@ class TrainingTask(LightningModule, Generic[Model, Config]):
         loss = float(metrics["train_loss"])
         if not math.isfinite(loss):
             raise CSGNNError(
-                f"the training loss is {loss} after epoch {self.current_epoch}: training diverged. "
-                f"Lower --learning-rate (it is {self.config.learning_rate}) or set --gradient-clip"
+                f"the training loss is {loss} after epoch {self.current_epoch + 1}: training "
+                f"diverged. Lower --learning-rate (it is {self.config.learning_rate}) or set "
+                f"--gradient-clip"
             )
         if self._plateau is not None:
             self._plateau.step(float(metrics["validation_loss"]))

@@ -115,7 +115,7 @@ class RunSuite(ModelSuite):
 
     def test_trains(self, run: RunDirectory) -> None:
         table = pd.read_csv(run.metrics)
-        assert list(table["epoch"]) == list(range(EPOCHS))
+        assert list(table["epoch"]) == list(range(1, EPOCHS + 1))
         assert all(math.isfinite(loss) for loss in table["train_loss"])
         summary = run.read_summary()
         assert summary["model"] == name_of(self.model)

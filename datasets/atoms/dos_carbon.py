@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from csgnn_dgl._foreign import check_file, excerpt, reading
+from csgnn_dgl._progress import each
 from csgnn_dgl.datasets.atoms.carbon_md import CARBON_GRID, Trajectory, read_trajectory
 from csgnn_dgl.datasets.atoms.carbon_projected import projected_path, read_projected
 from csgnn_dgl.datasets.atoms.dos import DOSDataset, DOSRecord
@@ -87,7 +88,7 @@ def load_carbon_folder(path: Path) -> DOSDataset:
 
 def _load(path: Path, name: str, source: str) -> DOSDataset:
     gathering = Gathering(DOSLabels(GridFile(CARBON_GRID, "electronic", "states/eV/atom")))
-    for file in sorted(path.glob("*.npz")):
+    for file in each(sorted(path.glob("*.npz")), "reading", unit="file"):
         try:
             trajectory = read_trajectory(file)
             beside = projected_path(file)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ase import Atoms
 
 from csgnn_dgl._foreign import check_file, reading
+from csgnn_dgl._progress import each
 from csgnn_dgl.datasets.atoms.dos import DOSDataset, DOSRecord
 from csgnn_dgl.datasets.atoms.dos_labels import DOSLabels
 from csgnn_dgl.datasets.atoms.gathering import Entry, Gathering, Split
@@ -87,7 +88,8 @@ def load_paper_folder(path: Path) -> DOSDataset:
     found = []
     places = {p.parent for pattern in (_CURVE, _STRUCTURE) for p in path.rglob(pattern)}
     with contextlib.closing(read_each(partial(_read, root=path), sorted(places))) as contents:
-        for place, content in zip(sorted(places), contents, strict=True):
+        named = each(sorted(places), "reading", unit="structure")
+        for place, content in zip(named, contents, strict=True):
             if isinstance(content, DataError):
                 gathering.reject(str(place.relative_to(path)), content)
             else:
@@ -95,7 +97,7 @@ def load_paper_folder(path: Path) -> DOSDataset:
                 gathering.columns.add(_CURVE, _meanings(columns))
                 found.append(snapshot)
     per_structure = _per_structure(path, found, gathering)
-    for snapshot in found:
+    for snapshot in each(found, "checking", unit="structure"):
         atoms = snapshot.atoms
         carbon = bool((atoms.numbers == _CARBON).all())
         if not carbon:

@@ -9,6 +9,7 @@ from typing import Any
 from ase import Atoms
 
 from csgnn_dgl._foreign import open_text, reading
+from csgnn_dgl._progress import each
 from csgnn_dgl.datasets.atoms.atom_arrays import AtomArrays
 from csgnn_dgl.datasets.atoms.gathering import Entry, Gathering, Split
 from csgnn_dgl.datasets.atoms.xyz import column_names, read_frame, xyz_frames
@@ -104,7 +105,7 @@ def gather_extxyz(path: Path, gathering: Gathering[Any]) -> None:
 def _gather_file(file: Path, split: Split, gathering: Gathering[Any]) -> None:
     arrays = _arrays_beside(file, gathering)
     first = 0
-    for place, count, body in _frames(file):
+    for place, count, body in each(_frames(file), f"reading {file.name}", unit="frame"):
         before, first = first, first + count
         if isinstance(body, DataError):
             gathering.reject(place, body)

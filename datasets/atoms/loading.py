@@ -15,6 +15,7 @@ from csgnn_dgl.datasets.atoms.extxyz_folder import has_extxyz
 from csgnn_dgl.datasets.atoms.grid_file import GRID_FILE
 from csgnn_dgl.datasets.atoms.table_folder import has_training_table
 from csgnn_dgl.datasets.atoms.vasp import holds_runs
+from csgnn_dgl.datasets.columns import unused_files
 from csgnn_dgl.datasets.readers import Reader, find_reader, readers
 from csgnn_dgl.datasets.splits import hold_out
 from csgnn_dgl.errors import DataError
@@ -119,7 +120,8 @@ def load_dos_dataset(path: Path | None, *, seed: int = 0) -> DOSDataset:
     reader = find_reader(path, table)
     if reader is not None:
         loaded: DOSDataset = reader.load(path)
-        return hold_out_test(loaded, seed)
+        columns = (*loaded.columns, *unused_files(path, loaded.columns))
+        return hold_out_test(replace(loaded, columns=columns), seed)
     if not path.is_dir():
         raise DataError(f"{path} is a file; --data takes the folder that holds it and {GRID_FILE}")
     there = ", ".join(sorted(p.name for p in path.iterdir())[:8]) or "nothing"

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from csgnn_dgl._foreign import check_file, excerpt, reading
+from csgnn_dgl._progress import each
 from csgnn_dgl.datasets.atoms.atom_arrays import AtomArrays
 from csgnn_dgl.datasets.atoms.gathering import Entry, Gathering, Split
 from csgnn_dgl.datasets.atoms.numbers_in_text import parse_numbers
@@ -106,7 +107,7 @@ def _gather_rows(
 ) -> None:
     seen: set[str] = set()
     layout: _Layout | None = None
-    for number, words, place in rows:
+    for number, words, place in each(rows, f"reading {file.name}", unit="row"):
         content = None if place is None else next(contents)
         if layout is None:
             layout = _layout(words, gathering)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -11,9 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from csgnn_dgl._foreign import check_file, reading
+from csgnn_dgl._progress import working
 from csgnn_dgl.datasets.columns import Column, ColumnCount
 from csgnn_dgl.datasets.isolation import read_each
 from csgnn_dgl.datasets.shapes.base import (
@@ -225,13 +224,7 @@ def _load(
     loaded = {}
     read = partial(_pool_of, pool=pool, seed=seed, cache=cache)
     with (
-        tqdm(
-            total=total,
-            desc="reading shapes",
-            unit="file",
-            leave=False,
-            disable=not sys.stderr.isatty(),
-        ) as bar,
+        working("reading shapes", total, unit="file") as done,
         contextlib.closing(read_each(read, everything)) as contents,
     ):
         for which, files in splits.items():
@@ -242,7 +235,7 @@ def _load(
                 else:
                     columns.add(f"*{file.suffix.lower()}", content.columns)
                     clouds.append(content.points)
-                bar.update()
+                done(1)
             if not problems:
                 names = [str(file) for file in files.paths]
                 loaded[which] = as_split(clouds, files.labels, names, pool)

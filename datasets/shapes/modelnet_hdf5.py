@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from csgnn_dgl._foreign import check_file, excerpt, reading
+from csgnn_dgl._progress import each
 from csgnn_dgl.datasets.columns import Column, ColumnCount
 from csgnn_dgl.datasets.shapes.arrays import check_unpacked
 from csgnn_dgl.datasets.shapes.base import (
@@ -139,7 +140,7 @@ def _read_split(folder: Path, list_file: Path, pool: int, arrays: ColumnCount) -
     clouds: list[np.ndarray] = []
     labels: list[int] = []
     names: list[str] = []
-    for line in _lines(list_file):
+    for line in each(_lines(list_file), "reading shapes", unit="file"):
         file = folder / Path(line).name
         with reading(file, advice="it may be damaged or truncated: get it again"):
             if not file.exists():

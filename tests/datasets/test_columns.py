@@ -14,7 +14,7 @@ from ase.build import bulk
 
 from csgnn_dgl.datasets.atoms.dos_carbon import BUILT_IN
 from csgnn_dgl.datasets.atoms.loading import load_dos_dataset
-from csgnn_dgl.datasets.columns import Column, ColumnCount, column_lines
+from csgnn_dgl.datasets.columns import Column, ColumnCount, column_lines, unused_files
 from csgnn_dgl.datasets.shapes import load_dataset
 from csgnn_dgl.datasets.shapes.file_columns import file_columns
 from csgnn_dgl.errors import DataError
@@ -226,3 +226,11 @@ def test_lines() -> None:
         "  columns that are not used:",
         "    a: x (in 1 of 2)",
     ]
+
+
+def test_files_that_are_not_read_are_listed(tmp_path: Path) -> None:
+    for name in ("train.extxyz", "old.extxyz", "a.npz", "notes.txt", ".hidden.csv"):
+        (tmp_path / name).write_text("")
+    read = [Column("train.extxyz header", "dos", "density of states"), Column("*.npz", "dos", "x")]
+    assert [column.name for column in unused_files(tmp_path, read)] == ["old.extxyz"]
+    assert unused_files(tmp_path / "absent", read) == []

@@ -16,8 +16,6 @@ from csgnn_dgl.mapping import (
     Augmentation,
     UpAxis,
     normalize_clouds,
-    random_rotations,
-    rotate_clouds,
     subsample,
 )
 from csgnn_dgl.models import Classifier
@@ -63,7 +61,8 @@ class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
 
     Shapes
     ------
-    A batch is ``(points (B, P, 3), labels (B,))`` with ``P`` at least ``config.points``.
+    A batch is ``(points (B, P, 3), labels (B,))`` with ``P`` at least ``config.points``. Validation
+    batches have exactly that many points, in the orientation in which they are to be classified.
     """
 
     class_weights: Tensor
@@ -132,18 +131,9 @@ class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
         )
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        # The points were subsampled and rotated before training.
         points, labels = batch
-        rotations = random_rotations(
-            len(points),
-            self.config.train_rotation,
-            self.up_axis,
-            # The same rotations in every epoch, so that epochs can be compared.
-            generator(self.config.seed, "validation", batch_idx, self.global_rank),
-            points.dtype,
-            points.device,
-        )
-        points = normalize_clouds(rotate_clouds(points[:, : self.config.points], rotations))
-        scores = self.model(points)
+        scores = self.model(normalize_clouds(points))
         self.validation_loss.update(F.cross_entropy(scores, labels), len(labels))
         self.validation_accuracy.update(scores, labels)
         self.log("validation_loss", self.validation_loss, on_epoch=True)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from torchmetrics.functional.classification import multiclass_confusion_matrix
-from tqdm import tqdm
 
+from csgnn_dgl._progress import shown
+from csgnn_dgl.datasets.shapes import ShapeDataset
 from csgnn_dgl.errors import DataError
+from csgnn_dgl.tasks.baseline import find_baseline
+from csgnn_dgl.tasks.classes.baseline import MajorityClass, count_classes
 from csgnn_dgl.tasks.classes.calibration_report import report_calibration
 from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
 from csgnn_dgl.tasks.classes.plots import plot_confusion
@@ -45,6 +48,9 @@ class Evaluation:
         Wall time per shape, for all votes together.
     data, fingerprint
         Path of the data, and the SHA-256 of their content.
+    baseline
+        Accuracy of always naming the commonest class of the training data; None if that is not
+        known.
     """
 
     train_rotation: str
@@ -57,6 +63,7 @@ class Evaluation:
     milliseconds_per_shape: float
     data: str
     fingerprint: str
+    baseline: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,15 @@ class ShapeEvaluation:
     result: Evaluation
     table: pd.DataFrame
     picture: Path | None
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The results as plain values for JSON."""
+        classes = [
+            {key: None if value != value else value for key, value in row.items()}
+            for row in self.table.to_dict("records")
+        ]
+        return {**asdict(self.result), "classes": classes, "messages": self.lines[1:]}
 
 
 def evaluate(
@@ -104,6 +120,16 @@ def evaluate(
         There is no such run, the data have changed or have other classes, or there are no test
         shapes.
     """
+    with shown(config.progress):
+        return _evaluate(weights, config, trained)
+
+
+def _evaluate(
+    weights: str | Path, config: EvaluateConfig, trained: TrainedClassifier | None
+) -> ShapeEvaluation:
+    if config.rotation == "none":
+        # Every vote would be the same.
+        config.refuse_unused(("votes", "seed"), "with --rotation none, shapes are taken as given")
     found = find_evaluated(
         weights,
         config,
@@ -121,18 +147,15 @@ def evaluate(
         )
     started = time.perf_counter()
     total = len(dataset.test)
-    quiet = not (config.progress and sys.stderr.isatty())
-    with tqdm(total=total, desc="evaluating", unit="shape", leave=False, disable=quiet) as bar:
-        probabilities = vote(
-            trained.model,
-            dataset.test.points[:, : options.points],
-            rotation=config.rotation,
-            up_axis=dataset.up_axis,
-            votes=config.votes,
-            seed=config.seed,
-            batch_size=config.batch_size,
-            progress=bar.update,
-        )
+    probabilities = vote(
+        trained.model,
+        dataset.test.points[:, : options.points],
+        rotation=config.rotation,
+        up_axis=dataset.up_axis,
+        votes=config.votes,
+        seed=config.seed,
+        batch_size=config.batch_size,
+    )
     seconds = time.perf_counter() - started
     labels, predicted = dataset.test.labels, probabilities.argmax(dim=1)
     matrix = multiclass_confusion_matrix(predicted, labels, len(dataset.class_names)).numpy()
@@ -140,17 +163,28 @@ def evaluate(
     recall = np.divide(
         matrix.diagonal(), counts, out=np.full(len(counts), np.nan), where=counts > 0
     )
+    accuracy = float((predicted == labels).double().mean())
+    names = dataset.class_names
+    majority, missing = find_baseline(
+        found,
+        read=lambda counts: MajorityClass.of(dict(counts), labels.tolist(), names),
+        compute=lambda data: MajorityClass.of(
+            count_classes(_training_labels(data, options), names), labels.tolist(), names
+        ),
+        load=load_run_data,
+    )
     result = Evaluation(
         train_rotation=options.train_rotation,
         rotation=config.rotation,
         votes=config.votes,
         seed=config.seed,
         shapes=total,
-        accuracy=float((predicted == labels).double().mean()),
+        accuracy=accuracy,
         class_accuracy=float(np.nanmean(recall)),
         milliseconds_per_shape=1000 * seconds / total,
         data=dataset.source,
         fingerprint=dataset.fingerprint,
+        baseline=None if majority is None else majority.plain(accuracy),
     )
     confused = matrix - np.diag(matrix.diagonal())
     table = pd.DataFrame(
@@ -184,8 +218,16 @@ def evaluate(
             {**asdict(result), "calibration": calibration},
             ("rotation", "votes", "seed", "fingerprint"),
         )
-    lines = _lines(result, table, picture) + report
+    notes = [missing if majority is None else majority.line(accuracy)]
+    notes += [f"warning: {warning}" for warning in dataset.warnings]
+    lines = _lines(result, table, picture, notes) + report
     return ShapeEvaluation(lines, result, table, picture)
+
+
+def _training_labels(data: ShapeDataset, options: TrainModelNetConfig) -> list[int]:
+    training, _ = data.split_validation(options.validation_fraction, options.seed)
+    labels: list[int] = training.labels.tolist()
+    return labels
 
 
 def options_of(trained: TrainedClassifier) -> TrainModelNetConfig:
@@ -199,7 +241,9 @@ def options_of(trained: TrainedClassifier) -> TrainModelNetConfig:
     )
 
 
-def _lines(result: Evaluation, table: pd.DataFrame, picture: Path | None) -> list[str]:
+def _lines(
+    result: Evaluation, table: pd.DataFrame, picture: Path | None, notes: list[str]
+) -> list[str]:
     shown = table.assign(accuracy=[f"{100 * value:.1f} %" for value in table["accuracy"]])
     return [
         shown.to_string(index=False),
@@ -208,5 +252,6 @@ def _lines(result: Evaluation, table: pd.DataFrame, picture: Path | None) -> lis
         f"trained with {result.train_rotation}, tested with "
         f"{result.rotation} rotations, {result.votes} vote{'s' * (result.votes > 1)}; "
         f"{result.milliseconds_per_shape:.1f} ms per shape",
+        *notes,
         *([] if picture is None else [f"confusion matrix: {picture}"]),
     ]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
+from csgnn_dgl._progress import working
 from csgnn_dgl.mapping import (
     RotationProtocol,
     UpAxis,
@@ -31,7 +30,6 @@ def vote(
     batch_size: int = 64,
     unrotated_first: bool = False,
     same_for_all: bool = False,
-    progress: Callable[[int], object] | None = None,
 ) -> Tensor:
     """Average class probabilities over ``votes`` random rotations of each cloud.
 
@@ -58,8 +56,6 @@ def vote(
     same_for_all
         Use the same rotations for all clouds, so that a cloud's result does not depend on its
         place among them.
-    progress
-        Called with the number of clouds finished since the last call.
 
     Returns
     -------
@@ -77,18 +73,18 @@ def vote(
         unrotated_first=unrotated_first,
     )
     shares = []
-    for start in range(0, len(points), batch_size):
-        chosen = slice(start, start + batch_size)
-        clouds = points[chosen].to(device, dtype)
+    with working("shapes", votes * len(points), unit="shape") as done:
+        for start in range(0, len(points), batch_size):
+            chosen = slice(start, start + batch_size)
+            clouds = points[chosen].to(device, dtype)
 
-        def answer(matrices: Tensor, clouds: Tensor = clouds) -> list[Tensor]:
-            rotated = rotate_clouds(clouds, matrices.to(device, dtype))
-            scores = model(normalize_clouds(rotated))
-            return [scores.softmax(dim=-1).to("cpu", torch.float64)]
+            def answer(matrices: Tensor, clouds: Tensor = clouds) -> list[Tensor]:
+                rotated = rotate_clouds(clouds, matrices.to(device, dtype))
+                scores = model(normalize_clouds(rotated))
+                done(len(clouds))
+                return [scores.softmax(dim=-1).to("cpu", torch.float64)]
 
-        shares += average_over_votes(
-            answer, [matrices.expand(len(points), 3, 3)[chosen] for matrices in rotations]
-        )
-        if progress is not None:
-            progress(len(clouds))
+            shares += average_over_votes(
+                answer, [matrices.expand(len(points), 3, 3)[chosen] for matrices in rotations]
+            )
     return torch.cat(shares) if shares else torch.zeros(0, model.num_classes)

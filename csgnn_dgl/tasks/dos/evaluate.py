@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from tqdm import tqdm
 
+from csgnn_dgl._progress import shown
 from csgnn_dgl.datasets.atoms.dos import DOSDataset, DOSRecord
 from csgnn_dgl.errors import CheckpointError, DataError
 from csgnn_dgl.physics import EnergyGrid, cumulative, find_levels
+from csgnn_dgl.tasks.baseline import find_baseline
+from csgnn_dgl.tasks.dos.baseline import Comparison, MeanCurves, plain_rows
 from csgnn_dgl.tasks.dos.calibration_report import report_calibration
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
 from csgnn_dgl.tasks.dos.plots import plot_examples, plot_parity
@@ -23,13 +24,14 @@ from csgnn_dgl.tasks.dos.prediction import average_curves
 from csgnn_dgl.tasks.dos.train import load_run_data
 from csgnn_dgl.tasks.dos.trained import TrainedDOS, load_dos_model
 from csgnn_dgl.tasks.dos.unseen import unknown_elements
-from csgnn_dgl.tasks.evaluation import find_evaluated
+from csgnn_dgl.tasks.evaluation import find_evaluated, refuse_idle_seed
 from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.use_config import EvaluateConfig
 
 __all__ = ["DOSEvaluation", "compare_curves", "evaluate", "summarize"]
 
 Floats = npt.NDArray[np.float64]
+_LEVELS = ("fermi_level", "band_energy", "gap")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +52,10 @@ class DOSEvaluation:
         Files of the plots.
     units
         Unit of energies, and unit of curves.
+    comparison
+        The errors beside those of the mean training curve; None if that is not known.
+    content
+        The results as plain values for JSON.
     """
 
     lines: list[str]
@@ -59,6 +65,8 @@ class DOSEvaluation:
     table: pd.DataFrame
     pictures: tuple[Path, ...]
     units: tuple[str, str]
+    comparison: Comparison | None
+    content: dict[str, Any]
 
 
 def compare_curves(
@@ -84,7 +92,7 @@ def compare_curves(
     pandas.DataFrame
         Columns ``name``, ``group``, ``atoms``, ``dos_mae``, ``dos_mse``, ``r2``, and ``fdos_mae``
         (error of the integral). Where electrons are known, also ``fermi_level``, ``band_energy``,
-        their ``predicted_…`` and ``…_error``, and ``exact_band_energy_error``.
+        ``gap``, their ``predicted_…`` and ``…_error``, and ``exact_band_energy_error``.
     """
     rows: list[dict[str, Any]] = []
     for record, curve in zip(records, predicted, strict=True):
@@ -122,8 +130,9 @@ def _levels(record: DOSRecord, curve: Floats, grid: EnergyGrid) -> dict[str, flo
             return values
         values[f"{prefix}fermi_level"] = levels.fermi_level
         values[f"{prefix}band_energy"] = levels.band_energy
-    values["fermi_level_error"] = values["predicted_fermi_level"] - values["fermi_level"]
-    values["band_energy_error"] = values["predicted_band_energy"] - values["band_energy"]
+        values[f"{prefix}gap"] = levels.gap
+    for name in _LEVELS:
+        values[f"{name}_error"] = values[f"predicted_{name}"] - values[name]
     if record.band_energy is not None:
         values["exact_band_energy_error"] = values["predicted_band_energy"] - record.band_energy
     return values
@@ -137,8 +146,8 @@ def summarize(structures: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         Columns ``type``, ``structures``, ``dos_mae``, ``dos_mse``, ``r2``; ``fdos_mae`` where
         curves are complete; and where electrons are known ``fermi_level_mae``,
-        ``band_energy_mae``, ``exact_band_energy_mae``, and ``without_level``, the number of
-        predictions with fewer states than electrons.
+        ``band_energy_mae``, ``exact_band_energy_mae``, ``gap_mae``, and ``without_level``, the
+        number of predictions with fewer states than electrons.
     """
 
     def means(name: str, rows: pd.DataFrame) -> dict[str, Any]:
@@ -146,7 +155,7 @@ def summarize(structures: pd.DataFrame) -> pd.DataFrame:
         found |= {key: float(rows[key].mean()) for key in ("dos_mae", "dos_mse", "r2")}
         if "fdos_mae" in rows:
             found["fdos_mae"] = float(rows["fdos_mae"].mean())
-        for key in ("fermi_level", "band_energy", "exact_band_energy"):
+        for key in ("fermi_level", "band_energy", "exact_band_energy", "gap"):
             if f"{key}_error" in rows:
                 found[f"{key}_mae"] = float(rows[f"{key}_error"].abs().mean())
         if "band_energy" in rows:
@@ -162,6 +171,9 @@ def summarize(structures: pd.DataFrame) -> pd.DataFrame:
 
 def evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
     """Predict the test structures of a run's data, or its validation structures if it has none.
+
+    Data on which the model was not trained, and which have no test structures, are used whole.
+    Beside the model's errors stand those of the mean curve of its training data.
 
     If the weights belong to a run, the result is added to its ``summary.json``, the errors of every
     structure are written to ``evaluation-<split>.csv``, and curves and band energies are drawn. For
@@ -180,6 +192,12 @@ def evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
         There is no such run, the data have changed, or their elements or energies differ from the
         model's.
     """
+    with shown(config.progress):
+        return _evaluate(weights, config)
+
+
+def _evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
+    refuse_idle_seed(config)
     found = find_evaluated(
         weights,
         config,
@@ -190,54 +208,54 @@ def evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
     )
     trained, dataset = found.trained, found.data
     check_same(trained, dataset)
-    split, records = "test", dataset.test
-    if not records:
-        split = "validation"
-        options = found.options
-        _, records = dataset.split_validation(options.validation_fraction, options.seed)
+    split, records = _chosen(trained, found.options, dataset)
     for record in records:
         if problem := unknown_elements(trained.model.model, record.atoms, str(trained.path)):
             raise DataError(f"{record.name}: {problem}")
-    quiet = not (config.progress and sys.stderr.isatty())
-    total = config.votes * len(records)
-    with tqdm(total=total, unit="structure", leave=False, disable=quiet) as bar:
-        curves = average_curves(
-            trained,
-            [record.atoms for record in records],
-            votes=config.votes,
-            seed=config.seed,
-            progress=bar.update,
-        )
+    curves = average_curves(
+        trained, [record.atoms for record in records], votes=config.votes, seed=config.seed
+    )
     predicted = np.array([curve.mean(axis=0) for curve in curves])
     structures = compare_curves(records, predicted, dataset.grid)
     table = summarize(structures)
     report = report_calibration(trained, records, predicted, split, config.votes, found.run)
+    means, missing = find_baseline(
+        found,
+        read=lambda content: MeanCurves.from_plain(content, trained.grid.size),
+        compute=lambda data: _training_means(data, found.options),
+        load=load_run_data,
+    )
+    comparison = None
+    if means is not None:
+        comparison, baseline = _compare(means, records, dataset.grid, table)
+        structures = structures.join(baseline)
+    entry = {
+        "split": split,
+        "votes": config.votes,
+        "seed": config.seed,
+        "data": dataset.source,
+        "fingerprint": dataset.fingerprint,
+        "figures": plain_rows(table),
+        "baseline": None if comparison is None else comparison.plain(),
+        "calibration": report.figures,
+    }
     pictures: tuple[Path, ...] = ()
     if found.run is not None:
         pictures = _draw(found.run, split, records, predicted, structures, dataset)
         found.run.write_table(f"evaluation-{split}", structures)
-        entry = {
-            "split": split,
-            "votes": config.votes,
-            "seed": config.seed,
-            "data": dataset.source,
-            "fingerprint": dataset.fingerprint,
-            # JSON has no NaN.
-            "figures": [
-                {k: None if v != v else v for k, v in row.items()}
-                for row in table.to_dict("records")
-            ],
-            "calibration": report.figures,
-        }
         found.run.record_evaluation(entry, ("split", "votes", "seed", "fingerprint"))
     energy, dos = dataset.grid.unit, dataset.dos_unit
     # Phonons, and data without electrons, have no levels.
     has_levels = "band_energy" in structures
     levels = f", levels in {energy}, band energies in {energy}/atom" if has_levels else ""
+    shown_table = table if comparison is None else comparison.table()
+    which = f"all {len(structures)}" if split == "all" else f"{len(structures)} {split}"
     lines = [
-        table.to_string(index=False, float_format=lambda value: f"{value:.4f}"),
-        f"mean absolute errors on {len(structures)} {split} structures, "
+        shown_table.to_string(index=False, float_format=lambda value: f"{value:.4f}", na_rep="–"),
+        f"mean absolute errors on {which} structures, "
         f"{config.votes} vote{'s' * (config.votes > 1)}: dos in {dos}{levels}",
+        *([missing] if comparison is None else comparison.lines()),
+        *(f"warning: {warning}" for warning in dataset.warnings),
         *report.lines,
         *(f"picture: {picture}" for picture in pictures),
     ]
@@ -246,7 +264,48 @@ def evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
             f"warning: {trained.path} predicts {trained.dos_unit!r}, and {dataset.source} are in "
             f"{dos!r}: is it the same unit?"
         )
-    return DOSEvaluation(lines, split, config.votes, structures, table, pictures, (energy, dos))
+    return DOSEvaluation(
+        lines,
+        split,
+        config.votes,
+        structures,
+        table,
+        pictures,
+        (energy, dos),
+        comparison,
+        {**entry, "units": {"energy": energy, "dos": dos}, "messages": lines[1:]},
+    )
+
+
+def _chosen(
+    trained: TrainedDOS, options: TrainDOSConfig, dataset: DOSDataset
+) -> tuple[str, Sequence[DOSRecord]]:
+    """The structures to evaluate, and the name of their split."""
+    if dataset.test:
+        return "test", dataset.test
+    if dataset.fingerprint == trained.fingerprint:
+        return "validation", dataset.split_validation(options.validation_fraction, options.seed)[1]
+    # The model has seen none of them, so nothing needs to be held out.
+    return "all", dataset.records
+
+
+def _training_means(dataset: DOSDataset, options: TrainDOSConfig) -> MeanCurves:
+    training, _ = dataset.split_validation(options.validation_fraction, options.seed)
+    return MeanCurves.of(training)
+
+
+def _compare(
+    means: MeanCurves, records: Sequence[DOSRecord], grid: EnergyGrid, table: pd.DataFrame
+) -> tuple[Comparison, pd.DataFrame]:
+    """Compare with the mean curves; also returns their errors by structure."""
+    by_type = compare_curves(records, means.predict(records), grid)
+    overall = compare_curves(records, means.predict(records, by_type=False), grid)
+    typed = any(record.group in means.by_type for record in records)
+    comparison = Comparison(table, summarize(by_type), summarize(overall).tail(1), typed)
+    names = [str(name) for name in by_type]
+    errors = [name for name in names if name.startswith(("dos_", "fdos_", "r2"))]
+    errors += [name for name in names if name.endswith("_error")]
+    return comparison, by_type[errors].add_prefix("mean_curve_")
 
 
 def _draw(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ase import Atoms
 from torch import Tensor
 
+from csgnn_dgl._progress import working
 from csgnn_dgl.errors import ConfigError, DataError, StructureError
 from csgnn_dgl.physics import EnergyGrid, find_levels
 from csgnn_dgl.tasks.dos.domain import AtomScores, Uncertainty, score_atoms, uncertainties
@@ -160,7 +161,6 @@ def average_curves(
     *,
     votes: int = 1,
     seed: int = 0,
-    progress: Callable[[int], object] | None = None,
 ) -> list[Floats]:
     """Predict each atom's curve, averaged over orientations: the first as given, others random.
 
@@ -175,8 +175,6 @@ def average_curves(
         Structures.
     votes, seed
         Number of orientations, and the random seed for them.
-    progress
-        Called with the number of structures finished in an orientation since the last call.
 
     Returns
     -------
@@ -184,17 +182,19 @@ def average_curves(
         One array ``(N, E)`` per structure [the unit of the curves].
     """
 
-    def answer(rotation: Tensor) -> list[Floats]:
-        matrix = rotation[0].double().numpy().T
-        found = []
-        for start in range(0, len(structures), _GROUP):
-            group = structures[start : start + _GROUP]
-            found += trained.per_atom([_rotated(atoms, matrix) for atoms in group])
-            if progress is not None:
-                progress(len(group))
-        return found
+    rotations = vote_rotations(votes, seed)
+    with working("structures", votes * len(structures), unit="structure") as done:
 
-    return average_over_votes(answer, vote_rotations(votes, seed))
+        def answer(rotation: Tensor) -> list[Floats]:
+            matrix = rotation[0].double().numpy().T
+            found = []
+            for start in range(0, len(structures), _GROUP):
+                group = structures[start : start + _GROUP]
+                found += trained.per_atom([_rotated(atoms, matrix) for atoms in group])
+                done(len(group))
+            return found
+
+        return average_over_votes(answer, rotations)
 
 
 def _rotated(atoms: Atoms, matrix: Floats) -> Atoms:

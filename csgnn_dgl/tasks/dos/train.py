@@ -15,7 +15,9 @@ from csgnn_dgl.datasets.atoms.dos import DOSDataset, DOSRecord
 from csgnn_dgl.datasets.atoms.loading import load_dos_dataset
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.models import DOSModel
+from csgnn_dgl.tasks.baseline import BASELINE, training_warnings
 from csgnn_dgl.tasks.callbacks import KeepWeights
+from csgnn_dgl.tasks.dos.baseline import MeanCurves
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
 from csgnn_dgl.tasks.dos.learn import learn_atoms
 from csgnn_dgl.tasks.dos.plots import plot_examples
@@ -30,6 +32,10 @@ from csgnn_dgl.tasks.training_job import Split, TrainingJob, resume_job, train_j
 from csgnn_dgl.tasks.weights import Header
 
 __all__ = ["DOSJob", "closing_lines", "load_run_data", "resume", "train"]
+
+
+# Fewer training structures than this gave models that were worse than the mean curve.
+_FEW = 40
 
 
 def train(config: TrainDOSConfig, echo: Echo = silent) -> RunDirectory:
@@ -47,7 +53,7 @@ def closing_lines(run: RunDirectory) -> list[str]:
     summary = run.read_summary()
     return [
         f"{run.path}: mean absolute validation error {summary['validation_error']:.4g} "
-        f"{summary['data']['dos_unit']} (epoch {summary['kept_epoch'] + 1} of "
+        f"{summary['data']['dos_unit']} (epoch {summary['kept_epoch']} of "
         f"{summary['epochs']}, {summary['seconds_per_epoch']:.1f} s per epoch)",
         f"curves: {run.figure('curves')}, examples: {run.figure('examples-validation')}",
         f"test it: csgnn-dgl evaluate {run.path}",
@@ -102,6 +108,7 @@ class DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
                 "dos_unit": data.dos_unit,
                 "seed": self.config.seed,
                 "validation_fraction": self.config.validation_fraction,
+                BASELINE: MeanCurves.of(self.training).to_plain(),
                 "electrons_per_element": electrons
                 and {str(number): count for number, count in electrons.items()},
             },
@@ -128,6 +135,15 @@ class DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
                 f"{len(data.rejected)} structures cannot be used; the first is "
                 f"{data.rejected[0].name}: {data.rejected[0].reason}"
             )
+        config = self.config
+        lines += training_warnings(
+            samples=len(self.training),
+            few=_FEW,
+            what="structures",
+            batch_size=config.batch_size,
+            epochs=config.epochs,
+            ema_decay=config.ema_decay,
+        )
         return [
             *lines,
             f"{len(self.training)} training and {len(self.validation)} validation structures of "

@@ -16,6 +16,7 @@ from ase.data import chemical_symbols
 from torch import Tensor
 
 from csgnn_dgl._foreign import excerpt, quoted
+from csgnn_dgl._progress import working
 from csgnn_dgl.errors import CheckpointError, ConfigError
 from csgnn_dgl.mapping.neighbors import Neighbors, find_neighbors
 from csgnn_dgl.mapping.tiles import tiles
@@ -202,10 +203,12 @@ class TrainedDOS(Trained[DOSModel]):
                     yield values if atoms is None else values[atoms]
             elif len(first) > _TILE and own[0] is None:
                 parts, origins = [], []
-                for tile in tiles(first, cutoff, _TILE):
-                    found = find_neighbors([tile.atoms], cutoff, centres=[tile.centres])
-                    parts.append(rows(found.chunks(chunk)))
-                    origins.append(tile.origin)
+                with working("atoms", len(first), unit="atom") as done:
+                    for tile in tiles(first, cutoff, _TILE):
+                        found = find_neighbors([tile.atoms], cutoff, centres=[tile.centres])
+                        parts.append(rows(found.chunks(chunk)))
+                        origins.append(tile.origin)
+                        done(len(tile.centres))
                 yield np.concatenate(parts)[np.argsort(np.concatenate(origins))]
             else:
                 found = find_neighbors([structures[i] for i in group], cutoff, centres=own)

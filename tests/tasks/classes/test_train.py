@@ -35,7 +35,7 @@ def test_run_directory_is_complete(small_run: RunDirectory) -> None:
     config = TrainModelNetConfig.from_yaml(small_run.config)
     assert config.hypers.level == 1  # type: ignore[attr-defined]
     table = pd.read_csv(small_run.metrics)
-    assert list(table["epoch"]) == [0, 1, 2]
+    assert list(table["epoch"]) == [1, 2, 3]
     assert {"train_loss", "validation_accuracy", "learning_rate", "seconds"} <= set(table.columns)
     for name in ("curves", "confusion-validation"):
         assert small_run.figure(name).read_bytes().startswith(b"\x89PNG")

@@ -294,4 +294,5 @@ def _reason(problem: BaseException) -> str:
     if isinstance(problem, IndexError):
         return "it ends too early, or its lines do not follow its format"
     # Libraries say how to read what may hold code. No message repeats that.
-    return excerpt(_ADVICE.split(str(problem)[: 4 * LIMIT])[0]) or type(problem).__name__
+    text = str(problem)[: 4 * LIMIT].replace(" when allow_pickle=False", "")
+    return excerpt(_ADVICE.split(text)[0]) or type(problem).__name__

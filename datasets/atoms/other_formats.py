@@ -28,7 +28,7 @@ def check_other(path: Path) -> list[str]:
     """Refuse files that ASE reads wrongly, and note what it guesses.
 
     These are PDB and SHELX files with symmetry, LAMMPS files with types instead of elements, and
-    cube and JSON files that declare more than they hold.
+    CFG, cube and JSON files that declare more than they hold.
 
     Parameters
     ----------
@@ -98,6 +98,23 @@ def _check_cube(path: Path) -> list[str]:
     return []
 
 
+def _check_cfg(path: Path) -> list[str]:
+    """ASE makes room for the columns that the header declares before it reads them."""
+    with open_text(path) as file:
+        lines = file.read().split("\n")
+    longest = max(len(line.split()) for line in lines)
+    for line in lines:
+        key, _, value = line.partition("=")
+        limit = {"entry_count": longest, "Number of particles": len(lines)}.get(key.strip())
+        number = parse_integer(value) if limit is not None else None
+        if limit is not None and (number is None or number > limit):
+            raise DataError(
+                f"{path} declares {excerpt(key.strip())} = {excerpt(value, 60)}, but no more than "
+                f"{limit} are there"
+            )
+    return []
+
+
 def _check_json(path: Path) -> list[str]:
     """ASE makes room for an array before it fills it, and fills all of it with a single number."""
 
@@ -152,6 +169,7 @@ def _check_binary_dump(path: Path) -> list[str]:
 _CHECKS: dict[str, Callable[[Path], list[str]]] = {
     "proteindatabank": _check_pdb,
     "res": _check_shelx,
+    "cfg": _check_cfg,
     "cube": _check_cube,
     "json": _check_json,
     "lammps-dump-text": _check_dump,

@@ -171,8 +171,12 @@ def _by_integral(dos: Floats, integral: Floats, step: float, notes: list[str]) -
     return slope
 
 
+_LARGEST = 1e100
+
+
 def _finite(values: Floats, file: Path, what: str) -> Floats:
-    bad = np.flatnonzero(~np.isfinite(values))
+    # Sums and differences of larger values would be infinite.
+    bad = np.flatnonzero(~(np.abs(values) < _LARGEST))
     if len(bad):
         raise DataError(f"{file.name}: row {bad[0] + 1} of the {what} is {values[bad[0]]}")
     return values

@@ -340,6 +340,13 @@ def _structures() -> Iterator[Case]:
 
 def _json() -> Iterator[Case]:
     place = next(i for i, s in enumerate(FORMATS["ase"].made) if s.target.endswith(".json"))
+    for target, name, old, new in (
+        ("salt.cfg", "columns without end", r"entry_count = \d+", f"entry_count = {2**63 - 1}"),
+        ("salt.cfg", "a billion atoms", r"particles = \d+", "particles = 1000000000"),
+        ("salt.cube", "element 127", r"(?m)^ +11 ", "  127 "),
+    ):
+        other = next(i for i, s in enumerate(FORMATS["ase"].made) if s.target == target)
+        yield _replaced("ase", other, f"{target} {name}", target, old, new)
     for name, old, new in (
         ("array of a billion", r"\[3, 3\]", "[3, 1000000000]"),
         ("one number for all", r"\[0\.0, 0\.0, 0\.0, 2\.8, 0\.0, 0\.0\]", "[0.5]"),
@@ -359,6 +366,16 @@ def _results() -> Iterator[Case]:
         yield _replaced("doscar", 0, f"size {name}", path, r"   31 ", f"{new} ")
     for name, new in (("dots", "1.2.3"), ("dot", "."), ("nan", "nan"), ("endless", "9" * 5000)):
         yield _replaced("doscar", 0, f"NELECT {name}", out, "8.0000", new, expected="either")
+    yield _replaced("doscar", 0, "states at 1e308", "r/DOSCAR", r"8.0000E\+00", "1e308")
+    yield _replaced(
+        "extxyz-folder",
+        0,
+        "a curve at 1e308",
+        "d/train.extxyz",
+        r'dos="\S+',
+        'dos="1e308',
+        expected="either",
+    )
     path = "vasprun.xml"
     yield _replaced("vasprun", 0, "unknown encoding", path, "ISO-8859-1", "klingon")
     yield _replaced("vasprun", 1, "spins of unequal length", path, r"<r> -10.0000 [^/]*</r>", "")

@@ -154,9 +154,12 @@ def read_vasprun(file: Path) -> VaspRun:
 
 def _number(text: str | None, what: str, file: Path) -> float:
     try:
-        return float(parse_numbers([(text or "").strip()])[0])
+        found = float(parse_numbers([(text or "").strip()])[0])
     except DataError as error:
         raise DataError(f"{file.name}: {what}: {error}") from error
+    if not np.isfinite(found):
+        raise DataError(f"{file.name}: the {what} is {found}")
+    return found
 
 
 def _rows(part: Element, file: Path, what: str = "density of states") -> Floats:

@@ -78,6 +78,10 @@ def check_unpacked(size: int, stored: int, where: str) -> None:
         )
 
 
+# numpy refuses longer ones.
+_LONGEST_HEADER = 10_000
+
+
 def npy_shape(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     """Read the header of an array in NumPy's format: its shape and type.
 
@@ -89,6 +93,15 @@ def npy_shape(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
         Whatever numpy raises for a damaged header.
     """
     version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise DataError(f"its format has the version {version}")
+    if version != (1, 0):
+        # Of these, numpy would make room for the length that is declared, up to 4 GiB.
+        place = stream.tell()
+        length = int.from_bytes(stream.read(4), "little")
+        stream.seek(place)
+        if length > _LONGEST_HEADER:
+            raise DataError(f"its header declares {length} bytes of its own")
     read = np.lib.format.read_array_header_1_0
     shape, _, dtype = (read if version == (1, 0) else np.lib.format.read_array_header_2_0)(stream)
     # numpy takes True and negative numbers.

@@ -154,12 +154,9 @@ def read_vasprun(file: Path) -> VaspRun:
 
 def _number(text: str | None, what: str, file: Path) -> float:
     try:
-        found = float(parse_numbers([(text or "").strip()])[0])
+        return float(parse_numbers([(text or "").strip()])[0])
     except DataError as error:
         raise DataError(f"{file.name}: {what}: {error}") from error
-    if not np.isfinite(found):
-        raise DataError(f"{file.name}: the {what} is {found}")
-    return found
 
 
 def _rows(part: Element, file: Path, what: str = "density of states") -> Floats:

@@ -105,7 +105,8 @@ def npy_shape(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     read = np.lib.format.read_array_header_1_0
     shape, _, dtype = (read if version == (1, 0) else np.lib.format.read_array_header_2_0)(stream)
     # numpy takes True and negative numbers.
-    if any(type(size) is not int or size < 0 for size in shape):
+    # No file is so large, and Python refuses to write thousands of digits.
+    if any(type(size) is not int or not 0 <= size < 2**63 for size in shape):
         raise DataError(f"its header declares the shape {excerpt(shape, 60)}")
     return shape, dtype
 
@@ -117,14 +118,14 @@ def _read_array(stream: IO[bytes], size: int, where: str) -> np.ndarray:
         raise DataError(f"{where}: {error}; it is damaged") from None
     if dtype.kind not in "fiu":
         raise DataError(
-            f"{where} holds {excerpt(dtype, 60)} of shape {shape}, but numbers of shape (N, 3) are "
-            f"needed"
+            f"{where} holds {excerpt(dtype, 60)} of shape {excerpt(shape, 60)}, but numbers of "
+            f"shape (N, 3) are needed"
         )
     declared = stream.tell() + prod(shape) * dtype.itemsize
     if declared != size:
         raise DataError(
-            f"{where} declares {dtype} of shape {shape} and so {declared} bytes, but has {size}: "
-            f"it is truncated or damaged"
+            f"{where} declares {excerpt(dtype, 60)} of shape {excerpt(shape, 60)} and so "
+            f"{excerpt(declared, 30)} bytes, but has {size}: it is truncated or damaged"
         )
     stream.seek(0)
     return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))

@@ -329,7 +329,9 @@ class TrainingConfig(CommandConfig):
             )
         nearest = nearest_name(key, known)
         hint = (
-            f"did you mean {nearest!r}?" if nearest else f"known keys: {excerpt(', '.join(known))}"
+            f"did you mean {nearest!r}?"
+            if nearest
+            else f"known keys: {excerpt(', '.join(known), 120)}"
         )
         raise ConfigError(f"unknown key {quoted(key)} in {place}: {hint}")
 

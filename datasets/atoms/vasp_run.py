@@ -133,6 +133,8 @@ def make_run(
     integral = _finite(rows[1], file, "integrated density of states")
     if not np.isfinite(fermi_level):
         raise DataError(f"{file.name}: the Fermi level is {fermi_level}")
+    if electrons is not None and not np.isfinite(electrons):
+        raise DataError(f"{file.name}: NELECT is {electrons}")
     dos = _by_integral(dos, integral, ends.step, notes)
     grid, below = ends.shifted(-ends.step / 2, ends.zero), 0.0
     if abs(integral[0]) >= FEW or abs(dos[0]) * ends.step >= FEW:

@@ -198,6 +198,9 @@ def _clouds() -> Iterator[Case]:
     for name, descr in (("objects", "'|O'"), ("nonsense", "'zz'"), ("dates", "'<M8[s]'")):
         yield _file("npy", "a.npy", name, _npy_header(kind % descr))
     yield _file("npy", "a.npy", "null bytes", _npy_header("{'descr': '<f8\x00'"))
+    odd = b"\x93NUMPY" + struct.pack("<BBI", 2, 0, 2**32 - 1) + b"x" * 99
+    yield _file("npy", "a.npy", "header of 4 GiB", odd)
+    yield _file("npy", "a.npy", "version 1.85", odd.replace(b"\x02\x00", b"\x01\x55", 1))
     buffer = io.BytesIO()
     np.savez(buffer, points=cloud)
     for name, place, value in (("encrypted", 8, 1), ("method 9", 10, 9), ("method 99", 10, 99)):
@@ -334,6 +337,9 @@ def _structures() -> Iterator[Case]:
         text = salt.format(scale=1, cell=cube).replace("1 1\n", f"1 {count}\n", 1)
         yield _file("poscar", "POSCAR", f"{name} count", text)
         yield _file("xyz", "a.xyz", f"{name} count", f"{count}\n\nC 0 0 0\n")
+    for width in (2**63, 2**64):
+        wide = f"1\nProperties=species:S:1:pos:R:3:x:R:{width}\nC 0 0 0\n"
+        yield _file("extxyz", "a.extxyz", f"column of {width}", wide)
     wide = "1\nProperties=species:S:4294967295:pos:R:3\nC 0 0 0\n"
     yield _file("extxyz", "a.extxyz", "wide column", wide)
 
@@ -398,6 +404,7 @@ def _results() -> Iterator[Case]:
         expected="either",
     )
     yield _replaced("vasprun", 0, "electrons", path, "> 8.0<", "> 1.2.3<")
+    yield _replaced("vasprun", 0, "electrons beyond", path, "> 8.0<", "> 1e999<")
     yield _replaced("vasprun", 0, "Fermi level", path, "> 1.0 <", "> nan <")
     path = "d/grid.json"
     yield _replaced("grid-json", 0, "beyond 64 bits", path, "31", "9" * 30)
@@ -417,6 +424,7 @@ def _runs() -> Iterator[Case]:
         ("map", "!!map [1]"),
         ("float", "!!float abc"),
         ("bool", "!!bool maybe"),
+        ("key", f"3\n{'A' * 3000}: 1"),
         ("int", "!!int abc"),
         ("timestamp", "!!timestamp x"),
         ("binary", "!!binary é"),

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from csgnn_dgl._foreign import excerpt, open_text, parse_integer, read_text, reading
 from csgnn_dgl.errors import DataError
@@ -28,7 +31,7 @@ def check_other(path: Path) -> list[str]:
     """Refuse files that ASE reads wrongly, and note what it guesses.
 
     These are PDB and SHELX files with symmetry, LAMMPS files with types instead of elements, and
-    CFG, cube and JSON files that declare more than they hold.
+    CFG, cube, JSON and trajectory files that declare more than they hold.
 
     Parameters
     ----------
@@ -166,12 +169,44 @@ def _check_binary_dump(path: Path) -> list[str]:
     raise DataError(f"{path} {_TYPES}")
 
 
+def _check_trajectory(path: Path) -> list[str]:
+    """Sizes in ASE's binary trajectories: ASE allocates arrays as large as declared."""
+    size = path.stat().st_size
+    with path.open("rb") as file, reading(path):
+        start = file.read(48)
+        items, first = struct.unpack_from("<qq", start, 32)
+        if not (0 <= items <= size // 8 and 0 <= first <= size - 8 * items):
+            raise DataError(f"{path} declares {items} frames, more than its {size} bytes hold")
+        file.seek(first)
+        for place in struct.unpack(f"<{items}q", file.read(8 * items)):
+            if not 0 <= place <= size - 8:
+                raise DataError(f"{path} has a frame at byte {place} of {size}")
+            file.seek(place)
+            (length,) = struct.unpack("<q", file.read(8))
+            if not 0 <= length <= size - place - 8:
+                raise DataError(f"{path} declares {length} bytes in a frame, but has {size}")
+            json.loads(file.read(length), object_hook=lambda found: _fits(found, path, size))
+    return []
+
+
+def _fits(found: dict[str, Any], path: Path, size: int) -> dict[str, Any]:
+    """Refuse an array of a trajectory that is larger than the file."""
+    if "ndarray" in found:
+        shape, kind, place = found["ndarray"]
+        if math.prod(map(abs, shape)) * np.dtype(kind).itemsize > size - abs(place):
+            raise DataError(
+                f"{path} declares an array of shape {excerpt(shape, 60)}, more than it holds"
+            )
+    return found
+
+
 _CHECKS: dict[str, Callable[[Path], list[str]]] = {
     "proteindatabank": _check_pdb,
     "res": _check_shelx,
     "cfg": _check_cfg,
     "cube": _check_cube,
     "json": _check_json,
+    "traj": _check_trajectory,
     "lammps-dump-text": _check_dump,
     "lammps-dump-binary": _check_binary_dump,
     "lammps-data": _check_lammps_data,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import ase.io
 import pytest
+from ase.build import bulk
 
+from csgnn_dgl.datasets.atoms.other_formats import check_other
 from csgnn_dgl.datasets.atoms.structures import read_structures
 from csgnn_dgl.errors import DataError
 
@@ -81,3 +84,31 @@ def test_elements_that_are_guessed_are_said(
     (structure,) = read_structures(tmp_path / name)
     assert set(structure.atoms.symbols) == {"C"}
     assert any(note in warning for warning in structure.warnings)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        (b"[[8, 3]", b"[[9, 9]", "declares an array of shape"),
+        (b"[[8, 3]", b"[[9e9,3", "cannot be read"),
+        (32, 2**60, "declares 1152921504606846976 frames"),
+        (40, 2**60, "declares 1 frames"),
+    ],
+)
+def test_trajectories_that_declare_more_than_they_hold(
+    old: bytes | int, new: bytes | int, what: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.traj"
+    ase.io.write(path, bulk("NaCl", "rocksalt", 5.6, cubic=True))
+    assert check_other(path) == []
+    content = path.read_bytes()
+    if isinstance(old, int):
+        assert isinstance(new, int)
+        changed = content[:old] + new.to_bytes(8, "little") + content[old + 8 :]
+    else:
+        assert isinstance(new, bytes)
+        assert old in content
+        changed = content.replace(old, new)
+    path.write_bytes(changed)
+    with pytest.raises(DataError, match=what):
+        check_other(path)

@@ -57,9 +57,10 @@ class Entry:
     data: str | None = None
 
 
-def _demo(runs: Path, printed: list[str]) -> dict[str, Any]:
-    summary = json.loads((runs / "demo" / "summary.json").read_text(encoding="utf-8"))
+def _shapes(runs: Path, printed: list[str]) -> dict[str, Any]:
     one, five = (json.loads(text) for text in printed[1:])
+    (written,) = runs.glob("*/summary.json")
+    summary = json.loads(written.read_text(encoding="utf-8"))
     return {
         "accuracy": 100 * one["accuracy"],
         "accuracy_5_votes": 100 * five["accuracy"],
@@ -69,11 +70,6 @@ def _demo(runs: Path, printed: list[str]) -> dict[str, Any]:
         "parameters": summary["parameters"],
         "seconds_of_training": summary["seconds_of_training"],
     }
-
-
-def _shapes(runs: Path, printed: list[str]) -> dict[str, Any]:
-    found = [json.loads(text) for text in printed if text.lstrip().startswith("{")]
-    return {f"accuracy_{r['votes']}_votes": 100 * r["accuracy"] for r in found}
 
 
 def _dos(runs: Path, printed: list[str]) -> dict[str, Any]:
@@ -92,7 +88,7 @@ ENTRIES: Mapping[str, Entry] = {
             "evaluate {runs}/demo --rotation so3 --json",
             "evaluate {runs}/demo --rotation so3 --votes 5 --json",
         ),
-        _demo,
+        _shapes,
     ),
     "phonon-dos": Entry(("evaluate phonon-dos --data {data} --json",), _dos, "PHONON_DATA"),
     "carbon-tb": Entry(

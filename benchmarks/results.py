@@ -149,8 +149,8 @@ def measure(name: str, runs: Path) -> None:
     runs.mkdir(parents=True, exist_ok=True)
     printed, started = [], time.perf_counter()
     for command in entry.commands:
-        click.echo(f"{name}: csgnn-dgl {command}", err=True)
         words = [word.format(**places) for word in command.split()]
+        click.echo(f"{name}: csgnn-dgl {' '.join(words)}", err=True)
         done = subprocess.run(
             [sys.executable, "-m", "csgnn_dgl.cli", *words], stdout=subprocess.PIPE, text=True
         )

@@ -7,11 +7,13 @@ For ``carbon-tb``: whether scores separate the test snapshots from diamond, stra
 with C renamed, and random packings (AUROC), and whether intervals cover the shares of errors that
 they should. For ``phonon-dos``: coverage in cross-fits on the validation split. For a classifier of
 the built-in solids (``make demo``): whether scores separate its test shapes from a folder of
-meshes, and its expected calibration error. Parts whose data are not given are left out.
+meshes, and its expected calibration error. Parts whose data are not given stay as they are in the
+file.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -226,7 +228,7 @@ def main(
     output: Path,
 ) -> None:
     """Measure scores and uncertainties, and write them as JSON."""
-    result = {}
+    result = json.loads(output.read_text(encoding="utf-8")) if output.is_file() else {}
     if carbon_data is not None:
         result["carbon-tb"] = carbon(carbon_data, votes)
     if phonon_data is not None:

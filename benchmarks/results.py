@@ -57,9 +57,10 @@ class Entry:
     data: str | None = None
 
 
-def _demo(runs: Path, printed: list[str]) -> dict[str, Any]:
-    summary = json.loads((runs / "demo" / "summary.json").read_text(encoding="utf-8"))
+def _shapes(runs: Path, printed: list[str]) -> dict[str, Any]:
     one, five = (json.loads(text) for text in printed[1:])
+    (written,) = runs.glob("*/summary.json")
+    summary = json.loads(written.read_text(encoding="utf-8"))
     return {
         "accuracy": 100 * one["accuracy"],
         "accuracy_5_votes": 100 * five["accuracy"],
@@ -69,11 +70,6 @@ def _demo(runs: Path, printed: list[str]) -> dict[str, Any]:
         "parameters": summary["parameters"],
         "seconds_of_training": summary["seconds_of_training"],
     }
-
-
-def _shapes(runs: Path, printed: list[str]) -> dict[str, Any]:
-    found = [json.loads(text) for text in printed if text.lstrip().startswith("{")]
-    return {f"accuracy_{r['votes']}_votes": 100 * r["accuracy"] for r in found}
 
 
 def _dos(runs: Path, printed: list[str]) -> dict[str, Any]:
@@ -92,7 +88,7 @@ ENTRIES: Mapping[str, Entry] = {
             "evaluate {runs}/demo --rotation so3 --json",
             "evaluate {runs}/demo --rotation so3 --votes 5 --json",
         ),
-        _demo,
+        _shapes,
     ),
     "phonon-dos": Entry(("evaluate phonon-dos --data {data} --json",), _dos, "PHONON_DATA"),
     "carbon-tb": Entry(
@@ -153,8 +149,8 @@ def measure(name: str, runs: Path) -> None:
     runs.mkdir(parents=True, exist_ok=True)
     printed, started = [], time.perf_counter()
     for command in entry.commands:
-        click.echo(f"{name}: csgnn-dgl {command}", err=True)
         words = [word.format(**places) for word in command.split()]
+        click.echo(f"{name}: csgnn-dgl {' '.join(words)}", err=True)
         done = subprocess.run(
             [sys.executable, "-m", "csgnn_dgl.cli", *words], stdout=subprocess.PIPE, text=True
         )
@@ -189,7 +185,7 @@ def is_measured(name: str) -> bool:
 
 
 def load_figures() -> dict[str, Any]:
-    """All committed figures: of entries by name, and of the benchmark by number of threads.
+    """All committed figures: of entries by name, of domains, and of the benchmark by threads.
 
     Times of the benchmark are there in milliseconds, too.
     """
@@ -198,12 +194,37 @@ def load_figures() -> dict[str, Any]:
     for path in sorted(FIGURES.glob("*.json")):
         content = json.loads(path.read_text(encoding="utf-8"))
         found[path.stem.replace("-", "_")] = content["figures"]
+    found["domain"] = _domain()
     for path in sorted(RESULTS.glob("*/results.json")):
         content = json.loads(path.read_text(encoding="utf-8"))
         found[path.parent.name.replace("-", "_")] = _with_milliseconds(
             content.get("sections", content)
         )
     return found
+
+
+def _domain() -> dict[str, Any]:
+    content = json.loads((RESULTS / "domain.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = _with_percent(content)
+    outside = content["carbon-tb"]["outside"].values()
+    found["carbon-tb"]["least_auroc"] = min(row["auroc"] for row in outside)
+    found["carbon-tb"]["least_warned_percent"] = 100 * min(row["warned"] for row in outside)
+    return found
+
+
+def _with_percent(content: Any) -> Any:
+    """Shares in per cent too, and rows of coverage by quantity and level."""
+    if isinstance(content, list):
+        by_quantity: dict[str, Any] = {}
+        for row in content:
+            shown = {"percent": 100 * row["coverage"], "half_width": row["half_width"]}
+            by_quantity.setdefault(row["quantity"], {})[str(row["level"])] = shown
+        return by_quantity
+    if not isinstance(content, dict):
+        return content
+    found = {key: _with_percent(value) for key, value in content.items()}
+    shares = {key: value for key, value in found.items() if isinstance(value, float)}
+    return found | {f"{key}_percent": 100 * value for key, value in shares.items()}
 
 
 def _with_milliseconds(content: Any) -> Any:

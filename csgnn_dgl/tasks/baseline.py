@@ -19,7 +19,7 @@ Baseline = TypeVar("Baseline")
 
 # Largest share of the untrained weights in the average that goes without a warning.
 _UNTRAINED = 0.05
-# Fewer steps of the optimiser than this are too few for any network of this package.
+# Fewer steps of the optimiser than this get a warning. A cautious choice, not a measured limit.
 _STEPS = 200
 
 
@@ -87,14 +87,14 @@ def find_baseline(
 def training_warnings(
     *, samples: int, few: int, what: str, batch_size: int, epochs: int, ema_decay: float
 ) -> list[str]:
-    """Warn, before a training, that it can hardly learn anything.
+    """Warn, before a training, that it may learn hardly anything.
 
     Parameters
     ----------
     samples
         Number of training samples.
     few
-        Number below which networks were seen to learn less than a trivial baseline.
+        Number below which there is a warning.
     what
         What the samples are, in the plural.
     batch_size, epochs, ema_decay
@@ -106,8 +106,8 @@ def training_warnings(
     ...     samples=11, few=40, what="structures", batch_size=8, epochs=60, ema_decay=0.99
     ... ):
     ...     print(line.split(":")[0])
-    11 training structures are few
-    the average of the weights keeps 30 % of the untrained ones after 120 steps
+    11 training structures are few (fewer than 40)
+    the average of the weights keeps 55 % of the untrained ones after 60 steps
     >>> training_warnings(
     ...     samples=300, few=40, what="structures", batch_size=8, epochs=60, ema_decay=0.98
     ... )
@@ -116,9 +116,9 @@ def training_warnings(
     lines = []
     if samples < few:
         lines.append(
-            f"{samples} training {what} are few: with fewer than {few}, networks were worse than "
-            f"the baseline that csgnn-dgl evaluate prints beside the result; use more data, and "
-            f"compare with it"
+            f"{samples} training {what} are few (fewer than {few}): the network may be no better "
+            f"than the baseline that csgnn-dgl evaluate prints beside the result; compare with it, "
+            f"and use more data"
         )
     # The loader may join the last, incomplete batch to the others, so this is an estimate.
     per_epoch = max(round(samples / batch_size), 1)

@@ -1,4 +1,4 @@
-"""Add to a file of weights what its model knows, and how wrong it may be, without training.
+"""Add to a file of weights its domain, its errors and its baseline, without training.
 
 ``python -m csgnn_dgl.tasks.calibrate WEIGHTS --data PATH`` does what every training does at its
 end. The weights themselves stay the same, bit for bit. It is for models that were trained by
@@ -22,7 +22,7 @@ __all__ = ["calibrate"]
 
 
 def calibrate(weights: str | Path, data: Path | None = None, model: str | None = None) -> Relearned:
-    """Learn the domain and the errors of a trained model, and put them into its file.
+    """Learn domain, errors and baseline of a trained model, and put them into its file.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def main(weights: str, data: Path | None, model: str | None) -> None:
         click.echo(
             f"warning: {weights} was trained on data with the fingerprint "
             f"{found.trained.fingerprint}, but these have {found.fingerprint}: the held-out "
-            f"samples may be others than in the training"
+            f"samples, and those of the baseline, may be others than in the training"
         )
     assert found.learned.domain is not None
     click.echo(f"{found.trained.path}: {dict(found.learned.domain.facts)}")

@@ -1,4 +1,4 @@
-"""What is learned about a network after its training: its domain, and how wrong it may be."""
+"""What is learned about a network after its training: its domain, its errors, its baseline."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from torch import Tensor
 
+from csgnn_dgl.tasks.baseline import BASELINE
 from csgnn_dgl.tasks.domain import Domain
 from csgnn_dgl.tasks.trained import Trained
 from csgnn_dgl.tasks.weights import join_state, load_weights, save_weights, split_state
@@ -21,7 +22,7 @@ Sample = TypeVar("Sample")
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """What is learned from held-out data.
+    """What is learned from the training data and from held-out data.
 
     Parameters
     ----------
@@ -31,11 +32,14 @@ class Learned:
         How wrong predictions were, as plain values; the target knows what they mean.
     tensors
         Arrays of the calibration, stored beside those of the domain.
+    baseline
+        The trivial baseline of the training data, as plain values; None if it is unknown.
     """
 
     domain: Domain | None = None
     calibration: Mapping[str, Any] = field(default_factory=dict)
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    baseline: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +86,12 @@ def save_learned(path: Path, kind: str, learned: Learned) -> None:
     header, everything = load_weights(path, kind)
     network, _ = split_state(everything)
     domain = learned.domain
+    data = {name: entry for name, entry in header.data.items() if name != BASELINE}
+    if learned.baseline is not None:
+        data[BASELINE] = learned.baseline
     header = replace(
         header,
+        data=data,
         domain={} if domain is None else domain.plain(),
         calibration=dict(learned.calibration),
     )

@@ -161,7 +161,7 @@ class TrainingJob(ABC, Generic[Config, Data]):
             self._summarise(run, header, *done, echo)
 
     def _learn(self, run: RunDirectory, trained: Any, echo: Echo) -> dict[str, Any]:
-        """Put the domain and the calibration into the weights; returns entries of the summary."""
+        """Put what is learned from the data into the weights; returns entries of the summary."""
         started = time.perf_counter()
         if self.config.accelerator in ("auto", "gpu", "cuda"):
             trained.model.to(choose_device("auto"))

@@ -105,8 +105,9 @@ def test_it_is_the_same_every_time_and_after_saving(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     network = {"model.weight": torch.arange(3.0)}
     save_weights(path, network, Header("dos", {"name": "csgnn"}))
-    save_learned(path, "dos", Learned(first, {"votes": {}}, {"more": torch.ones(2)}))
+    save_learned(path, "dos", Learned(first, {"votes": {}}, {"more": torch.ones(2)}, {"cone": 2}))
     header, everything = load_weights(path, "dos")
+    assert header.data["baseline"] == {"cone": 2}
     kept, arrays = split_state(everything)
     assert list(kept) == ["model.weight"]
     assert torch.equal(kept["model.weight"], network["model.weight"])
@@ -117,7 +118,7 @@ def test_it_is_the_same_every_time_and_after_saving(tmp_path: Path) -> None:
     # What is learned later replaces it, and nothing may be left.
     save_learned(path, "dos", Learned())
     header, everything = load_weights(path, "dos")
-    assert (header.domain, header.calibration) == ({}, {})
+    assert (header.domain, header.calibration, header.data) == ({}, {}, {})
     assert list(everything) == ["model.weight"]
     # The same content is the same file, byte for byte.
     save_weights(tmp_path / "again.safetensors", network, header)

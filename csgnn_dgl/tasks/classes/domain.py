@@ -14,6 +14,7 @@ from csgnn_dgl.datasets.shapes import ShapeSplit
 from csgnn_dgl.mapping import RotationProtocol
 from csgnn_dgl.mapping.shape_fingerprint import shape_fingerprint
 from csgnn_dgl.tasks.calibration import calibrated_probabilities, fit_temperature
+from csgnn_dgl.tasks.classes.baseline import count_classes
 from csgnn_dgl.tasks.classes.trained import TrainedClassifier
 from csgnn_dgl.tasks.classes.vote import vote
 from csgnn_dgl.tasks.domain import fit_domain
@@ -79,7 +80,7 @@ def learn_shapes(
     rotation: RotationProtocol,
     seed: int,
 ) -> Learned:
-    """Learn the domain of a classifier and its temperatures, from shapes held out of training.
+    """Learn a classifier's domain, its temperatures, and the counts of its training classes.
 
     Parameters
     ----------
@@ -92,6 +93,7 @@ def learn_shapes(
     seed
         Random seed for the choice of shapes and for rotations.
     """
+    baseline = count_classes(training.labels.tolist(), trained.class_names)
     inside, own = (
         (split.points[chosen], split.labels[chosen])
         for split, chosen in (
@@ -107,7 +109,7 @@ def learn_shapes(
         seed=seed,
     )
     if domain is None:
-        return Learned()
+        return Learned(baseline=baseline)
     entries: dict[str, Any] = {}
     for votes in _VOTES:
         probabilities = vote(
@@ -121,7 +123,8 @@ def learn_shapes(
         fitted = fit_temperature(probabilities.numpy(), own[1].numpy(), seed=seed)
         if fitted is not None:
             entries[str(votes)] = fitted
-    return Learned(domain, {"rotation": rotation, "votes": entries} if entries else {})
+    calibration = {"rotation": rotation, "votes": entries} if entries else {}
+    return Learned(domain, calibration, baseline=baseline)
 
 
 def _chosen(split: ShapeSplit, most: int, seed: int) -> list[int]:

@@ -41,7 +41,7 @@ from csgnn_dgl.tasks.weights import Header
 __all__ = ["ClassifierJob", "closing_lines", "load_run_data", "resume", "train"]
 
 
-# Training shapes per class; with fewer, a network is hardly better than the commonest class.
+# Fewer training shapes per class than this get a warning. A cautious choice, not a measured limit.
 _FEW = 4
 
 

@@ -15,6 +15,7 @@ from csgnn_dgl.errors import DataError
 from csgnn_dgl.physics import EnergyGrid, Levels, find_levels
 from csgnn_dgl.tasks.calibration import fit_expected_error
 from csgnn_dgl.tasks.domain import fit_domain
+from csgnn_dgl.tasks.dos.baseline import MeanCurves
 from csgnn_dgl.tasks.dos.domain import QUANTITIES, scores_of
 from csgnn_dgl.tasks.dos.prediction import average_curves
 from csgnn_dgl.tasks.dos.trained import TrainedDOS
@@ -57,7 +58,7 @@ def _levels(curve: Floats, grid: EnergyGrid, electrons: float) -> Levels | None:
 def learn_atoms(
     trained: TrainedDOS, training: Sequence[DOSRecord], held_out: Sequence[DOSRecord], seed: int
 ) -> Learned:
-    """Learn the domain of a model and the errors to expect, from data that it was not trained on.
+    """Learn a model's domain, the errors to expect, and the mean curves of its training data.
 
     Parameters
     ----------
@@ -70,6 +71,7 @@ def learn_atoms(
     seed
         Random seed for the choice of structures and atoms.
     """
+    baseline = MeanCurves.of(training).to_plain()
     training, held_out = (
         sampled(records, most, seed)
         for records, most in ((training, _TRAINING), (held_out, _HELD_OUT))
@@ -84,7 +86,7 @@ def learn_atoms(
     own = trained.fingerprints([record.atoms for record in held_out])
     domain = fit_domain(fingerprints, own, grouped=True, seed=seed)
     if domain is None:
-        return Learned()
+        return Learned(baseline=baseline)
     scores = [score for score in scores_of(domain, own) if score is not None]
     structure = np.array([score.structure for score in scores])
     shares = np.array([score.shares for score in scores])
@@ -102,4 +104,4 @@ def learn_atoms(
                 local[f"error.{votes}.{name}"] = torch.from_numpy(expected.local.astype(np.float32))
         if entries:
             calibration[str(votes)] = entries
-    return Learned(domain, {"votes": calibration} if calibration else {}, local)
+    return Learned(domain, {"votes": calibration} if calibration else {}, local, baseline)

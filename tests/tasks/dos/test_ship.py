@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.build import bulk
+from ase.io import write
 
 from csgnn_dgl.descriptor import AtomDescriptor, OutOfDomainWarning
 from csgnn_dgl.errors import CheckpointError
+from csgnn_dgl.tasks.dos.baseline import MeanCurves
 from csgnn_dgl.tasks.dos.evaluate import evaluate
 from csgnn_dgl.tasks.dos.trained import load_dos_model
 from csgnn_dgl.tasks.run_directory import RunDirectory
@@ -83,6 +85,40 @@ def test_shipped_networks_are_those_of_version_0_1(name: str) -> None:
         content.update(network[key].numpy().tobytes())
     assert content.hexdigest() == NETWORKS[name]
     assert sum(array.nbytes for array in arrays.values()) <= 100_000
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_shipped_models_hold_a_checksum_and_the_mean_of_their_training_data(
+    name: str, tmp_path: Path
+) -> None:
+    model = shipped_models()[name]
+    header, _ = load_weights(model.path, "dos")
+    means = MeanCurves.from_plain(header.data["baseline"], load_dos_model(model.path).grid.size)
+    assert means.structures == model.figures["training_structures"]
+    assert means.overall.max() > 0
+    # The checksum is that of the header and the tensors: a changed curve is found.
+    copy = tmp_path / "changed.safetensors"
+    content = model.path.read_bytes()
+    assert content.count(b"checksum") == 1
+    number = str(header.data["baseline"]["overall"][20]).encode()
+    copy.write_bytes(content.replace(number, number[:-1] + (b"1" if number[-1:] != b"1" else b"2")))
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_weights(copy, "dos")
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_shipped_models_have_a_baseline_on_any_data(name: str, tmp_path: Path) -> None:
+    trained = load_dos_model(shipped_models()[name].path)
+    grid = trained.grid
+    atoms = bulk("C", "diamond", 3.57)
+    atoms.info["dos"] = np.ones(grid.size)
+    write(tmp_path / "train.extxyz", [atoms] * 3)
+    described = {"start": grid.start, "step": grid.step, "size": grid.size, "unit": grid.unit}
+    described |= {"zero": grid.zero, "quantity": trained.quantity, "dos_unit": trained.dos_unit}
+    (tmp_path / "grid.json").write_text(json.dumps(described))
+    found = evaluate(name, EvaluateConfig(data=tmp_path))
+    assert found.comparison is not None
+    assert not any("no baseline" in line for line in found.lines)
 
 
 def test_a_folder_of_data_does_not_hide_a_shipped_model(

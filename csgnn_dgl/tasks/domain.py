@@ -288,8 +288,8 @@ def _lower_limits(held_out: Sequence[Floats], training: Sequence[Floats]) -> dic
             np.array([_regularity(scores)[name] for scores in groups])
             for groups in (held_out, training)
         ]
-        # Where some groups of the training are as regular as can be, such as relaxed crystals of one
-        # kind of site, regularity tells nothing, however few they are.
+        # Where some groups of the training are as regular as can be, such as relaxed crystals of
+        # one kind of site, regularity tells nothing, however few they are.
         if min(float(v.min()) for v in values) <= _NEGLIGIBLE:
             continue
         # Training data are rarely too regular, even where every sample is a place.

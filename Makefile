@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= runs/demo
-# Arguments for pytest, such as TESTARGS="-n 2 --dist loadfile" or TESTARGS=tests/nn.
-TESTARGS ?=
+# Arguments for pytest: two processes by default; or TESTARGS=tests/nn for a part, in one process.
+TESTARGS ?= -n 2 --dist loadfile
 # For make fuzz. Another SEED makes other damaged files; FORMATS="off,cif" reads only these.
 INPUTS ?= 20000
 SEED ?= 1
@@ -43,7 +43,7 @@ demo: setup
 	@echo "pictures: $(DEMO)/*.png"
 
 test: setup
-	$(BIN)/python -m pytest -q $(TESTARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(TESTARGS)
 
 # The defects found lie in build/fuzz.
 fuzz: setup

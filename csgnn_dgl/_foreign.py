@@ -279,6 +279,9 @@ def reading(path: object, error: type[CSGNNError] = DataError, advice: str = "")
         raise error(f"{excerpt(path)} cannot be read: {_reason(problem)}{after}") from problem
 
 
+_ADVICE = re.compile(r"\s*To allow loading|[^.]*(?:allow_pickle|weights_only)")
+
+
 def _reason(problem: BaseException) -> str:
     if isinstance(problem, MemoryError):
         return "it needs more memory than there is"
@@ -290,4 +293,6 @@ def _reason(problem: BaseException) -> str:
         return f"{excerpt(problem)} is missing or not known"
     if isinstance(problem, IndexError):
         return "it ends too early, or its lines do not follow its format"
-    return excerpt(problem) or type(problem).__name__
+    # Libraries say how to read what may hold code. No message repeats that.
+    text = str(problem)[: 4 * LIMIT].replace(" when allow_pickle=False", "")
+    return excerpt(_ADVICE.split(text)[0]) or type(problem).__name__

@@ -262,7 +262,7 @@ def validated(
             hint = (
                 f"did you mean {nearest!r}?"
                 if nearest
-                else f"known keys: {', '.join(options.model_fields) or 'none'}"
+                else f"known keys: {excerpt(', '.join(options.model_fields), 120) or 'none'}"
             )
             raise ConfigError(
                 f"unknown key {quoted(name)} in {origin.get(name, 'options')}: {hint}"

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import os
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -137,3 +138,14 @@ def test_texts_may_begin_with_a_mark(encoding: str, tmp_path: Path) -> None:
     assert read_text(path) == "Å\n"
     path.write_bytes(b"\xc5\n")  # Latin-1
     assert read_text(path) == "\N{REPLACEMENT CHARACTER}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Too long. To allow loading, trust it.", "Odd. Use allow_pickle=True", "a weights_only=b"],
+)
+def test_advice_to_read_unsafely_is_left_out(text: str) -> None:
+    with pytest.raises(DataError) as error, reading("a.npy"):
+        raise ValueError(text)
+    assert not re.search("To allow|allow_pickle|weights_only", str(error.value))
+    assert "a.npy" in str(error.value)

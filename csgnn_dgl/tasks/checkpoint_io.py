@@ -112,9 +112,16 @@ def _check_entries(path: Path, content: Any) -> None:
         for name, kind in _ENTRIES.items()
         if not isinstance(content.get(name), kind)
     ]
-    state = content.get("state_dict")
-    if isinstance(state, dict) and not all(isinstance(name, str) for name in state):
-        wrong.append("state_dict (not all names are text)")
+    for name in ("state_dict", "current_model_state"):
+        # The second is there only if weights are averaged.
+        state = content.get(name)
+        if isinstance(state, dict):
+            if not all(isinstance(key, str) for key in state):
+                wrong.append(f"{name} (not all names are text)")
+            if not all(isinstance(value, torch.Tensor) for value in state.values()):
+                wrong.append(f"{name} (not all weights are tensors)")
+        elif state is not None and name not in _ENTRIES:
+            wrong.append(f"{name} (a {type(state).__name__})")
     if not wrong:
         wrong = _wrong_callbacks(content["callbacks"])
     if wrong:

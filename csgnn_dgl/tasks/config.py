@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import SerializeAsAny, model_validator
 from typing_extensions import Self
 
-from csgnn_dgl._foreign import quoted
+from csgnn_dgl._foreign import excerpt, quoted
 from csgnn_dgl.config import CommandConfig, Source, option, preset_of, validated
 from csgnn_dgl.errors import ConfigError, nearest_name
 from csgnn_dgl.models.hypers import Hypers
@@ -328,7 +328,11 @@ class TrainingConfig(CommandConfig):
                 f"write it by itself, as --{key.replace('_', '-')}"
             )
         nearest = nearest_name(key, known)
-        hint = f"did you mean {nearest!r}?" if nearest else f"known keys: {', '.join(known)}"
+        hint = (
+            f"did you mean {nearest!r}?"
+            if nearest
+            else f"known keys: {excerpt(', '.join(known), 120)}"
+        )
         raise ConfigError(f"unknown key {quoted(key)} in {place}: {hint}")
 
 

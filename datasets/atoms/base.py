@@ -26,6 +26,7 @@ from csgnn_dgl.errors import DataError
 __all__ = ["AtomDataset", "AtomRecord", "RecordError", "Rejected", "Target"]
 
 _VALIDATION = 0xD05
+_LARGEST = 1e100
 
 
 class RecordError(DataError):
@@ -104,6 +105,9 @@ class Target:
             )
         if np.isinf(array).any() or (array.size and np.isnan(array).all()):
             raise RecordError(record.name, f"{self.name} has infinite values, or only NaN")
+        # Sums and squares of such values would be infinite.
+        if array.size and np.nanmax(np.abs(array)) > _LARGEST:
+            raise RecordError(record.name, f"{self.name} has values beyond {_LARGEST:g}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -269,6 +269,9 @@ def _check_arrays(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} is of the type {array.dtype}")
         if not np.isfinite(array).all():
             raise ValueError(f"{name} holds values that are NaN or infinite")
+    volume = abs(float(np.linalg.det(arrays["cell"])))
+    if arrays["pbc"].all() and not 1e-3 * positions.shape[1] < volume < np.inf:
+        raise ValueError(f"the cell has a volume of {volume:.3g} Å³")
     temperature = about["temperature"]
     if not isinstance(temperature, int | float) or isinstance(temperature, bool):
         raise ValueError(f"temperature is {excerpt(repr(temperature), 40)}")

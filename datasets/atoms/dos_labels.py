@@ -77,6 +77,11 @@ def checked_curve(values: npt.ArrayLike, grid: EnergyGrid) -> tuple[Floats, bool
         raise DataError(f"it has {curve.size} values, but the grid has {grid.size} energies")
     if np.isinf(curve).any():
         raise DataError(f"value {int(np.isinf(curve).argmax()) + 1} is infinite")
+    # The sums and slopes of such values would be infinite.
+    beyond = np.abs(curve) > 1e100
+    if beyond.any():
+        place = int(beyond.argmax())
+        raise DataError(f"value {place + 1} is {curve[place]:g}, which is no density of states")
     defined = curve[~np.isnan(curve)]
     if len(defined) == 0:
         raise DataError("every value is nan")

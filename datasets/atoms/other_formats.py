@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from csgnn_dgl._foreign import excerpt, open_text, parse_integer, read_text
+from csgnn_dgl._foreign import excerpt, open_text, parse_integer, read_text, reading
 from csgnn_dgl.errors import DataError
 
 __all__ = ["check_other"]
@@ -26,7 +28,7 @@ def check_other(path: Path) -> list[str]:
     """Refuse files that ASE reads wrongly, and note what it guesses.
 
     These are PDB and SHELX files with symmetry, LAMMPS files with types instead of elements, and
-    cube files that declare more than they hold.
+    CFG, cube and JSON files that declare more than they hold.
 
     Parameters
     ----------
@@ -96,6 +98,52 @@ def _check_cube(path: Path) -> list[str]:
     return []
 
 
+def _check_cfg(path: Path) -> list[str]:
+    """ASE makes room for the columns that the header declares before it reads them."""
+    with open_text(path) as file:
+        lines = file.read().split("\n")
+    longest = max(len(line.split()) for line in lines)
+    for line in lines:
+        key, _, value = line.partition("=")
+        limit = {"entry_count": longest, "Number of particles": len(lines)}.get(key.strip())
+        number = parse_integer(value) if limit is not None else None
+        if limit is not None and (number is None or number > limit):
+            raise DataError(
+                f"{path} declares {excerpt(key.strip())} = {excerpt(value, 60)}, but no more than "
+                f"{limit} are there"
+            )
+    return []
+
+
+def _check_json(path: Path) -> list[str]:
+    """ASE makes room for an array before it fills it, and fills all of it with a single number."""
+
+    def check(found: dict[str, Any]) -> dict[str, Any]:
+        if "__ndarray__" in found:
+            # What has another form is refused by ASE.
+            with contextlib.suppress(TypeError, ValueError):
+                shape, kind, values = found["__ndarray__"]
+                declared = math.prod(shape) * (2 if str(kind).startswith("complex") else 1)
+                if len(values) != declared:
+                    raise _SizeError(shape, len(values))
+        return found
+
+    with reading(path):
+        try:
+            json.loads(read_text(path), object_hook=check)
+        except _SizeError as error:
+            shape, there = error.args
+            raise DataError(
+                f"{path} declares an array of the shape {excerpt(shape, 60)}, but gives {there} "
+                f"numbers for it"
+            ) from None
+    return []
+
+
+class _SizeError(Exception):
+    """An array has another number of values than its shape."""
+
+
 def _check_dump(path: Path) -> list[str]:
     with open_text(path) as file:
         for line in file:
@@ -121,7 +169,9 @@ def _check_binary_dump(path: Path) -> list[str]:
 _CHECKS: dict[str, Callable[[Path], list[str]]] = {
     "proteindatabank": _check_pdb,
     "res": _check_shelx,
+    "cfg": _check_cfg,
     "cube": _check_cube,
+    "json": _check_json,
     "lammps-dump-text": _check_dump,
     "lammps-dump-binary": _check_binary_dump,
     "lammps-data": _check_lammps_data,

@@ -10,7 +10,7 @@ from typing import get_args
 
 import numpy as np
 from ase import Atoms
-from ase.data import covalent_radii
+from ase.data import chemical_symbols, covalent_radii
 
 from csgnn_dgl._foreign import check_expansion, check_file, reading
 from csgnn_dgl._pairs import find_pairs, structure_problem
@@ -77,17 +77,18 @@ def _checked(structure: Structure) -> Structure:
     atoms, where = structure.atoms, structure.source
     if len(atoms) == 0:
         raise DataError(f"{where} holds no atoms")
+    if not np.isfinite(atoms.cell.array).all():
+        raise DataError(f"{where}: the cell is NaN or infinite")
+    unknown = (atoms.numbers < 1) | (atoms.numbers >= len(chemical_symbols))
+    if unknown.any():
+        bad = int(unknown.argmax())
+        raise DataError(f"{where}: atom {bad} is of no known element")
     lost = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))
     if len(lost):
         raise DataError(
             f"{where}: positions are NaN or infinite: atom {lost[0]} "
             f"({atoms.symbols[lost[0]]}){f' and {len(lost) - 1} more' if len(lost) > 1 else ''}"
         )
-    if not np.isfinite(atoms.cell.array).all():
-        raise DataError(f"{where}: the cell is NaN or infinite")
-    if (atoms.numbers < 1).any():
-        bad = int((atoms.numbers < 1).argmax())
-        raise DataError(f"{where}: atom {bad} is of no known element")
     problem = structure_problem(atoms)
     if problem is not None:
         raise DataError(f"{where}: {problem}")

@@ -202,9 +202,13 @@ def _nelect_beside(file: Path, notes: list[str]) -> float | None:
         if word is None:
             continue
         try:
-            return float(parse_numbers([word])[0])
+            found = float(parse_numbers([word])[0])
         except DataError as error:
             notes.append(f"NELECT in {name} was left out: {error}")
+            continue
+        if np.isfinite(found):
+            return found
+        notes.append(f"NELECT in {name} was left out: it is {found}")
     return None
 
 

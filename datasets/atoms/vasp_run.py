@@ -133,6 +133,8 @@ def make_run(
     integral = _finite(rows[1], file, "integrated density of states")
     if not np.isfinite(fermi_level):
         raise DataError(f"{file.name}: the Fermi level is {fermi_level}")
+    if electrons is not None and not np.isfinite(electrons):
+        raise DataError(f"{file.name}: NELECT is {electrons}")
     dos = _by_integral(dos, integral, ends.step, notes)
     grid, below = ends.shifted(-ends.step / 2, ends.zero), 0.0
     if abs(integral[0]) >= FEW or abs(dos[0]) * ends.step >= FEW:
@@ -171,8 +173,12 @@ def _by_integral(dos: Floats, integral: Floats, step: float, notes: list[str]) -
     return slope
 
 
+_LARGEST = 1e100
+
+
 def _finite(values: Floats, file: Path, what: str) -> Floats:
-    bad = np.flatnonzero(~np.isfinite(values))
+    # Sums and differences of larger values would be infinite.
+    bad = np.flatnonzero(~(np.abs(values) < _LARGEST))
     if len(bad):
         raise DataError(f"{file.name}: row {bad[0] + 1} of the {what} is {values[bad[0]]}")
     return values

@@ -147,7 +147,7 @@ def check_frame(body: list[str]) -> None:
     columns = sum(width for width in widths if width is not None)
     for number, row in enumerate(row for row in body[1:] if not _is_vector(row)):
         # One more would be enough. Without the limit a damaged row would be split whole.
-        words = len(row.split(None, columns))
+        words = len(row.split(None, min(columns, len(row))))
         if words < columns or (found is not None and words > columns):
             raise DataError(
                 f"atom {number} has {'fewer' if words < columns else 'more'} columns than the "

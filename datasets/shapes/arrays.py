@@ -78,6 +78,10 @@ def check_unpacked(size: int, stored: int, where: str) -> None:
         )
 
 
+# numpy refuses longer ones.
+_LONGEST_HEADER = 10_000
+
+
 def npy_shape(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     """Read the header of an array in NumPy's format: its shape and type.
 
@@ -89,10 +93,20 @@ def npy_shape(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
         Whatever numpy raises for a damaged header.
     """
     version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise DataError(f"its format has the version {version}")
+    if version != (1, 0):
+        # Of these, numpy would make room for the length that is declared, up to 4 GiB.
+        place = stream.tell()
+        length = int.from_bytes(stream.read(4), "little")
+        stream.seek(place)
+        if length > _LONGEST_HEADER:
+            raise DataError(f"its header declares {length} bytes of its own")
     read = np.lib.format.read_array_header_1_0
     shape, _, dtype = (read if version == (1, 0) else np.lib.format.read_array_header_2_0)(stream)
     # numpy takes True and negative numbers.
-    if any(type(size) is not int or size < 0 for size in shape):
+    # No file is so large, and Python refuses to write thousands of digits.
+    if any(type(size) is not int or not 0 <= size < 2**63 for size in shape):
         raise DataError(f"its header declares the shape {excerpt(shape, 60)}")
     return shape, dtype
 
@@ -104,14 +118,14 @@ def _read_array(stream: IO[bytes], size: int, where: str) -> np.ndarray:
         raise DataError(f"{where}: {error}; it is damaged") from None
     if dtype.kind not in "fiu":
         raise DataError(
-            f"{where} holds {excerpt(dtype, 60)} of shape {shape}, but numbers of shape (N, 3) are "
-            f"needed"
+            f"{where} holds {excerpt(dtype, 60)} of shape {excerpt(shape, 60)}, but numbers of "
+            f"shape (N, 3) are needed"
         )
     declared = stream.tell() + prod(shape) * dtype.itemsize
     if declared != size:
         raise DataError(
-            f"{where} declares {dtype} of shape {shape} and so {declared} bytes, but has {size}: "
-            f"it is truncated or damaged"
+            f"{where} declares {excerpt(dtype, 60)} of shape {excerpt(shape, 60)} and so "
+            f"{excerpt(declared, 30)} bytes, but has {size}: it is truncated or damaged"
         )
     stream.seek(0)
     return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))

@@ -190,7 +190,7 @@ def another_model(run_path: Path) -> None:
         (remove_weights, "there are no weights"),
         (truncate_weights, "is damaged or not a safetensors file"),
         (foreign_tensors, "not the header that csgnn-dgl writes"),
-        (another_model, "do not fit the model their header describes"),
+        (another_model, "its weights and its header are not those that were written"),
         (shutil.rmtree, "there is no run"),
     ],
 )

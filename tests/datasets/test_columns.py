@@ -198,7 +198,7 @@ end_header
         ("a.pts", b"2\n0 0 0 7\n1 1 1 7\n", ["columns 1 to 3"], ["column 4"]),
         ("a.txt", b"# x y z\n0,0,0\n", ["columns 1 to 3"], []),
         ("a.npz", b"damaged", [], []),
-        ("a.npy", b"damaged", ["columns 1 to 3"], []),
+        ("a.npy", b"damaged", [], []),
         ("a.mine", b"", [], []),
         (
             "a.ply",

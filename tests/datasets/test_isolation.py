@@ -28,9 +28,19 @@ def shown(contents: Any) -> list[Any]:
     return [str(c) if isinstance(c, DataError) else c for c in contents]
 
 
+#: Processes that other tests left to this one.
+FOREIGN: set[psutil.Process] = set()
+
+
+@pytest.fixture(autouse=True)
+def _others_processes() -> None:
+    FOREIGN.clear()
+    FOREIGN.update(psutil.Process().children(recursive=True))
+
+
 def workers() -> list[psutil.Process]:
     """Processes below this one that read files."""
-    found = psutil.Process().children(recursive=True)
+    found = [p for p in psutil.Process().children(recursive=True) if p not in FOREIGN]
     alive = [p for p in found if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
     words = [" ".join(p.cmdline()) for p in alive]
     # These two stay as long as Python: the one makes workers, the other cleans up after them.

@@ -198,6 +198,9 @@ def _clouds() -> Iterator[Case]:
     for name, descr in (("objects", "'|O'"), ("nonsense", "'zz'"), ("dates", "'<M8[s]'")):
         yield _file("npy", "a.npy", name, _npy_header(kind % descr))
     yield _file("npy", "a.npy", "null bytes", _npy_header("{'descr': '<f8\x00'"))
+    odd = b"\x93NUMPY" + struct.pack("<BBI", 2, 0, 2**32 - 1) + b"x" * 99
+    yield _file("npy", "a.npy", "header of 4 GiB", odd)
+    yield _file("npy", "a.npy", "version 1.85", odd.replace(b"\x02\x00", b"\x01\x55", 1))
     buffer = io.BytesIO()
     np.savez(buffer, points=cloud)
     for name, place, value in (("encrypted", 8, 1), ("method 9", 10, 9), ("method 99", 10, 99)):
@@ -334,8 +337,27 @@ def _structures() -> Iterator[Case]:
         text = salt.format(scale=1, cell=cube).replace("1 1\n", f"1 {count}\n", 1)
         yield _file("poscar", "POSCAR", f"{name} count", text)
         yield _file("xyz", "a.xyz", f"{name} count", f"{count}\n\nC 0 0 0\n")
+    for width in (2**63, 2**64):
+        wide = f"1\nProperties=species:S:1:pos:R:3:x:R:{width}\nC 0 0 0\n"
+        yield _file("extxyz", "a.extxyz", f"column of {width}", wide)
     wide = "1\nProperties=species:S:4294967295:pos:R:3\nC 0 0 0\n"
     yield _file("extxyz", "a.extxyz", "wide column", wide)
+
+
+def _json() -> Iterator[Case]:
+    place = next(i for i, s in enumerate(FORMATS["ase"].made) if s.target.endswith(".json"))
+    for target, name, old, new in (
+        ("salt.cfg", "columns without end", r"entry_count = \d+", f"entry_count = {2**63 - 1}"),
+        ("salt.cfg", "a billion atoms", r"particles = \d+", "particles = 1000000000"),
+        ("salt.cube", "element 127", r"(?m)^ +11 ", "  127 "),
+    ):
+        other = next(i for i, s in enumerate(FORMATS["ase"].made) if s.target == target)
+        yield _replaced("ase", other, f"{target} {name}", target, old, new)
+    for name, old, new in (
+        ("array of a billion", r"\[3, 3\]", "[3, 1000000000]"),
+        ("one number for all", r"\[0\.0, 0\.0, 0\.0, 2\.8, 0\.0, 0\.0\]", "[0.5]"),
+    ):
+        yield _replaced("ase", place, name, "salt.json", old, new, says="shape")
 
 
 def _results() -> Iterator[Case]:
@@ -350,6 +372,16 @@ def _results() -> Iterator[Case]:
         yield _replaced("doscar", 0, f"size {name}", path, r"   31 ", f"{new} ")
     for name, new in (("dots", "1.2.3"), ("dot", "."), ("nan", "nan"), ("endless", "9" * 5000)):
         yield _replaced("doscar", 0, f"NELECT {name}", out, "8.0000", new, expected="either")
+    yield _replaced("doscar", 0, "states at 1e308", "r/DOSCAR", r"8.0000E\+00", "1e308")
+    yield _replaced(
+        "extxyz-folder",
+        0,
+        "a curve at 1e308",
+        "d/train.extxyz",
+        r'dos="\S+',
+        'dos="1e308',
+        expected="either",
+    )
     path = "vasprun.xml"
     yield _replaced("vasprun", 0, "unknown encoding", path, "ISO-8859-1", "klingon")
     yield _replaced("vasprun", 1, "spins of unequal length", path, r"<r> -10.0000 [^/]*</r>", "")
@@ -372,6 +404,7 @@ def _results() -> Iterator[Case]:
         expected="either",
     )
     yield _replaced("vasprun", 0, "electrons", path, "> 8.0<", "> 1.2.3<")
+    yield _replaced("vasprun", 0, "electrons beyond", path, "> 8.0<", "> 1e999<")
     yield _replaced("vasprun", 0, "Fermi level", path, "> 1.0 <", "> nan <")
     path = "d/grid.json"
     yield _replaced("grid-json", 0, "beyond 64 bits", path, "31", "9" * 30)
@@ -391,6 +424,7 @@ def _runs() -> Iterator[Case]:
         ("map", "!!map [1]"),
         ("float", "!!float abc"),
         ("bool", "!!bool maybe"),
+        ("key", f"3\n{'A' * 3000}: 1"),
         ("int", "!!int abc"),
         ("timestamp", "!!timestamp x"),
         ("binary", "!!binary é"),
@@ -518,6 +552,7 @@ CASES: tuple[Case, ...] = (
     *_hdf5_and_zips(),
     *_cifs(),
     *_structures(),
+    *_json(),
     *_results(),
     *_runs(),
 )

@@ -108,7 +108,7 @@ def _place(error: BaseException) -> str:
 
 def judge(error: BaseException, folder: Path, target: Path) -> Outcome:
     """Decide whether an exception is one for users: one line, not long, with the file's name."""
-    from csgnn_dgl.errors import CSGNNError
+    from csgnn_dgl.errors import ConfigError, CSGNNError
 
     text = str(error).replace(str(folder), "")
     if isinstance(error, MemoryError) or _from_memory(error):
@@ -128,7 +128,12 @@ def judge(error: BaseException, folder: Path, target: Path) -> Outcome:
         problem = "control characters"
     elif len(text) > longest:
         problem = f"more than {longest} characters"
-    elif target.name not in text and target.parent.name not in str(error):
+    elif (
+        target.name not in text
+        and target.parent.name not in str(error)
+        # Options that do not go together may be from a file, flags and a preset: they are named.
+        and not isinstance(error, ConfigError)
+    ):
         problem = "no file name"
     elif re.search("weights_only|allow_pickle", text):
         problem = "unsafe advice"

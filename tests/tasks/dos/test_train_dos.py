@@ -206,9 +206,10 @@ def test_calibrated_models_start_with_curves_of_the_right_kind(norm: str) -> Non
 def test_levels_of_a_perfect_prediction() -> None:
     grid = EnergyGrid(0.0, 0.1, 101)
     curve = np.full(101, 2.0)
-    record = DOSRecord(bulk("C"), curve, "x", electrons=5.0, band_energy=6.0)
+    record = DOSRecord(bulk("C"), curve, "x", electrons=5.0, band_energy=5.75)
     table = compare_curves([record], curve[None], grid)
-    assert table["band_energy"][0] == pytest.approx(6.25)
+    # The first bin begins at −0.05, so 5 electrons fill up to 2.45: 2.45² − 0.05².
+    assert table["band_energy"][0] == pytest.approx(6.0)
     assert table["band_energy_error"][0] == 0
     assert table["exact_band_energy_error"][0] == pytest.approx(0.25)
     empty = summarize(compare_curves([record], np.zeros((1, 101)), grid)).iloc[-1]

@@ -66,7 +66,7 @@ def _show(result: FileResult[Structure, Description], *, with_numbers: bool) -> 
     for structure, value in zip(result.items, result.values, strict=True):
         echo_line(f"{structure.source}: {structure.summary}")
         if value.scores is not None:
-            echo_line(f"  out-of-domain score {value.scores.structure:.2f} (up to 1: inside)")
+            echo_line(f"  {value.scores.text}")
         for note in _notes(structure, value):
             echo_line(f"  warning: {note}")
         if not with_numbers:

@@ -284,13 +284,18 @@ def _lower_limits(held_out: Sequence[Floats], training: Sequence[Floats]) -> dic
     """Lower limits of what is small in regular groups."""
     found = {}
     for name in ("least_mean", "least_spread"):
-        # Training data themselves are never too regular, even where every sample is a place.
-        both = [
-            _lower_limit(np.array([_regularity(scores)[name] for scores in groups]))
+        values = [
+            np.array([_regularity(scores)[name] for scores in groups])
             for groups in (held_out, training)
         ]
-        if min(both) > _NEGLIGIBLE:
-            found[name] = min(both)
+        # Where some groups of the training are as regular as can be, such as relaxed crystals of
+        # one kind of site, regularity tells nothing, however few they are.
+        if min(float(v.min()) for v in values) <= _NEGLIGIBLE:
+            continue
+        # Training data are rarely too regular, even where every sample is a place.
+        found[name] = min(map(_lower_limit, values))
+        if found[name] <= _NEGLIGIBLE:
+            del found[name]
     return found
 
 

@@ -99,14 +99,14 @@ def _compare_formula(
     if z == z:
         # Some programs write the formula of the whole cell, and count units of the reduced one.
         # Formulas of molecules can be reduced as well, so both are possible.
-        choices = {z, z / _common_factor(formula)}
+        choices = [z, z / _common_factor(formula)]
     else:  # only the proportions can be compared
         heavy = {name: count for name, count in formula.items() if name != "H"} or formula
-        choices = {sum(content.get(name, 0.0) for name in heavy) / sum(heavy.values())}
+        choices = [sum(content.get(name, 0.0) for name in heavy) / sum(heavy.values())]
     # Numbers of formulas are rounded where sites are partially occupied.
     rounded = partial or any(count % 1 for count in formula.values())
     wrong, units = min(
-        ((_differing(content, formula, units, rounded), units) for units in sorted(choices)),
+        ((_differing(content, formula, units, rounded), units) for units in choices),
         key=lambda choice: len(choice[0]),
     )
     if not wrong:

@@ -173,3 +173,16 @@ def test_quantiles_hold_for_new_values() -> None:
     hits = [rng.random() <= conformal_quantile(rng.random(19), 0.9) for _ in range(4000)]
     assert abs(np.mean(hits) - 0.9) < 0.02
     assert conformal_quantile([], 0.5) == math.inf
+
+
+def test_regularity_tells_nothing_where_training_groups_are_regular() -> None:
+    rng = np.random.default_rng(0)
+    groups = [rng.normal(size=(8, 3)) for _ in range(300)]
+    snapshots = fit_domain(groups[:200], groups[200:], grouped=True)
+    assert snapshots is not None
+    assert "least_spread" in snapshots.limits
+    # One in a hundred has equal samples.
+    regular = [np.repeat(g[:1], 8, axis=0) if i % 100 == 0 else g for i, g in enumerate(groups)]
+    crystals = fit_domain(regular[:200], regular[200:], grouped=True)
+    assert crystals is not None
+    assert "least_spread" not in crystals.limits

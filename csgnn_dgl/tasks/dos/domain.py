@@ -60,6 +60,12 @@ class AtomScores:
         return self.structure > 1
 
     @property
+    def text(self) -> str:
+        """The structure's score and what it means, for users."""
+        meaning = "above 1: outside" if self.outside else "up to 1: inside"
+        return f"out-of-domain score {self.structure:.2f} ({meaning})"
+
+    @property
     def atoms_outside(self) -> int:
         """Number of atoms outside."""
         return int((self.atoms > 1).sum())

@@ -136,9 +136,7 @@ class DOSPrediction:
         """The score and what an uncertainty means, in a line; None if the score is unknown."""
         if self.scores is None:
             return None
-        if self.scores.outside:
-            return f"out-of-domain score {self.scores.structure:.2f} (above 1: outside)"
-        text = f"out-of-domain score {self.scores.structure:.2f} (up to 1: inside)"
+        text = self.scores.text
         if "dos" in self.uncertainty:
             curve = f"error of the curve below {self.uncertainty['dos'][SHOWN_LEVEL]:.2g}"
             share = f"{100 * SHOWN_LEVEL:g} % of such structures"

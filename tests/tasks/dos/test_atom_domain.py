@@ -365,4 +365,14 @@ def test_diamond_is_outside_carbon_tb_and_its_limits_are_printed(tmp_path: Path)
     assert "more regular than those in training" in text
     assert "± unknown" in text
     text = call("describe-atoms", tmp_path / "diamond.cif", "--weights", "carbon-tb")
+    assert "(above 1: outside)" in text
+    assert "inside" not in text
     assert "limit of carbon-tb" in text
+
+
+def test_crystals_of_one_kind_of_site_are_inside_phonon_dos(tmp_path: Path) -> None:
+    """Its training data are relaxed crystals, silicon among them."""
+    ase.io.write(tmp_path / "silicon.cif", bulk("Si", "diamond", 5.431, cubic=True))
+    text = call("predict", "phonon-dos", tmp_path / "silicon.cif")
+    assert "up to 1: inside" in text
+    assert "more regular" not in text

@@ -19,7 +19,7 @@ __all__ = ["FEWEST_HELD_OUT", "Domain", "conformal_quantile", "fit_domain"]
 
 Floats = npt.NDArray[np.float64]
 
-#: With fewer held-out samples there is no limit: the largest of 19 is below the 95th percentile.
+#: With fewer held-out samples there is no limit. The largest of 19 is below the 95th percentile.
 FEWEST_HELD_OUT = 20
 # Share of held-out samples and groups below the limit.
 _LEVEL = 0.95

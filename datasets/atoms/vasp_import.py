@@ -379,11 +379,14 @@ def _within(
         )
         return None
     below = run.below + float(states_below(smooth, own, edge))
+    if electrons - below <= FEW:
+        notes.append("no occupied state lies in the window; no number of electrons is given")
+        return None
     if below > FEW:
         notes.append(
             f"{below:.2f} of {electrons:.2f} electrons lie below the first energy and do not count"
         )
-    return electrons - below if electrons - below > FEW else None
+    return electrons - below
 
 
 def _write(destination: Path, frames: list[Atoms], about: GridFile) -> None:

@@ -13,7 +13,7 @@ from csgnn_dgl.models.atoms.species import PROPERTIES, element_properties
 
 __all__ = ["LARGEST_REACH", "fingerprint_length", "surroundings_fingerprint"]
 
-#: Radius of the fingerprint where the model sees farther [Å]: two to three shells of neighbours.
+#: Radius of the fingerprint where the model sees farther [Å], two to three shells of neighbours.
 LARGEST_REACH = 5.0
 
 # Shells, evenly spaced in the logarithm of the distance, from the shortest bond of heavy atoms.

@@ -118,7 +118,7 @@ class DOSPrediction:
             parts.append(f"E_F {self.fermi_level:.3f}{level} {unit} (zero: {zero})")
             parts.append(f"band energy {self.band_energy:.4f}{energy} {unit}/atom")
             if self.gap:
-                parts.append(f"gap {self.gap:.2f}{gap} {unit}")
+                parts.append(f"gap of the curve {self.gap:.2f}{gap} {unit}")
             else:
                 parts.append(f"no gap ({gap.strip()})" if gap else "no gap")
             parts.append(f"{self.electrons:g} electrons/atom")

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from csgnn_dgl._progress import shown, write
 from csgnn_dgl.compare.settings import RECIPES, SIZES, Settings
 from csgnn_dgl.compare.store import Store
 from csgnn_dgl.compare.tables import TABLES
@@ -120,7 +121,8 @@ def compare_command(
     from csgnn_dgl.compare.cells import check_data
 
     check_data(settings)
-    failures = do_missing(store, _note)
+    with shown(True):
+        failures = do_missing(store, _note)
     _report(store)
     if failures:
         click.echo("\n  ".join([f"error: {len(failures)} cells failed:", *failures]), err=True)
@@ -128,7 +130,7 @@ def compare_command(
 
 
 def _note(line: str) -> None:
-    click.echo(line, err=True)
+    write(line, err=True)
 
 
 def _list(store: Store) -> None:

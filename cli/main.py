@@ -13,7 +13,7 @@ import click
 
 from csgnn_dgl import __version__
 from csgnn_dgl._files import resource_error
-from csgnn_dgl._foreign import excerpt, printable, quoted
+from csgnn_dgl._foreign import excerpt, message_text, quoted
 from csgnn_dgl.datasets.isolation import isolation
 from csgnn_dgl.errors import CSGNNError, StoppedError, suggest
 
@@ -108,7 +108,7 @@ cli = click.version_option(__version__, prog_name="csgnn-dgl")(cli)
 
 def _fail(message: str) -> int:
     # Lists in messages have lines of two blanks; any other line end is part of foreign text.
-    lines = "\n  ".join(printable(part) for part in message.split("\n  "))
+    lines = "\n  ".join(message_text(part) for part in message.split("\n  "))
     shown = lines if len(lines) <= _LONGEST else f"{lines[:_LONGEST]} …"
     click.echo(f"error: {shown}", err=True)
     return _STATUS_USER_ERROR

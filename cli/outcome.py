@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from csgnn_dgl._foreign import printable
+from csgnn_dgl._foreign import message_text, printable
 
 __all__ = ["echo_json", "echo_line", "finish_files"]
 
@@ -38,7 +38,7 @@ def finish_files(outcomes: Sequence[tuple[Path, str | None]]) -> int:
     int
         Exit status: 0 if all files could be used, 1 if some could, 2 if none could.
     """
-    errors = [printable(error) for _, error in outcomes if error is not None]
+    errors = [message_text(error) for _, error in outcomes if error is not None]
     if not errors:
         return 0
     if len(outcomes) == 1:

@@ -26,6 +26,7 @@ __all__ = [
     "check_expansion",
     "check_file",
     "excerpt",
+    "message_text",
     "open_text",
     "parse_integer",
     "printable",
@@ -105,6 +106,20 @@ def printable(text: object, keep: str = "") -> str:
     return "".join(
         c if c.isprintable() or c in keep else c.encode("unicode_escape").decode()
         for c in str(text)
+    )
+
+
+def message_text(text: object) -> str:
+    """Text of a message: printable, and words as long as no name should be are cut in the middle.
+
+    Examples
+    --------
+    >>> message_text("no file " + "a" * 5000)[:20], len(message_text("no file " + "a" * 5000))
+    ('no file aaaaaaaaaaaa', 209)
+    """
+    half = LIMIT // 2
+    return re.sub(
+        rf"\S{{{2 * LIMIT},}}", lambda m: f"{m[0][:half]}…{m[0][-half:]}", printable(text)
     )
 
 

@@ -119,6 +119,7 @@ def test_shipped_models_are_compared_with_the_mean_curve(
 def test_entries_that_were_measured_are_not_measured_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    pytest.importorskip("torch")  # its version is recorded
     monkeypatch.setattr(RESULTS, "FIGURES", tmp_path)
     assert not RESULTS.is_measured("demo")
     version = RESULTS._versions()["csgnn-dgl"]

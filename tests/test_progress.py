@@ -106,6 +106,7 @@ assert not _LINE._works and _LINE._thread is None
 
 
 def test_a_training_on_a_terminal(clouds: Path, tmp_path: Path) -> None:
+    pytest.importorskip("lightning")  # which the process needs, and this one does not import
     options = "--level 1 --n-spheres 2 --channels 2 --base-width 4 --hidden 8 --points 64"
     written = on_terminal(
         *("-m", "csgnn_dgl.cli", "train", "modelnet", "--data", str(clouds)),

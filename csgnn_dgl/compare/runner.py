@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+from csgnn_dgl._progress import working
 from csgnn_dgl.compare.settings import Cell
 from csgnn_dgl.compare.store import Store
 from csgnn_dgl.errors import CSGNNError
@@ -72,7 +73,8 @@ def do_missing(store: Store, echo: Echo) -> list[str]:
         place = f"{number}/{len(cells)} {cell.name}"
         if store.result(cell) is None:
             echo(f"{place} …")
-            status = _in_a_process(store, cell, f"{number}/{len(cells)}")
+            with working(place):
+                status = _in_a_process(store, cell, f"{number}/{len(cells)}")
             if store.result(cell) is None and status != 0:
                 problem = _problem(store, cell, status)
                 failures.append(f"{place}: {problem}")

@@ -232,3 +232,9 @@ def test_folders_that_are_no_comparison(tmp_path: Path) -> None:
     (tmp_path / "compare.json").write_text("[" * 100_000)
     with pytest.raises(ConfigError, match="cannot be read"):
         Store.open(tmp_path)
+
+
+def test_long_paths_are_cut_in_messages(tmp_path: Path) -> None:
+    found = compare("table1", "--data", "x" * 3000, "--output", tmp_path / "new", "--epochs", "1")
+    assert found.returncode == 2
+    assert len(found.stderr) < 700

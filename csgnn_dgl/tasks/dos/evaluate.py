@@ -247,7 +247,12 @@ def _evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
     energy, dos = dataset.grid.unit, dataset.dos_unit
     # Phonons, and data without electrons, have no levels.
     has_levels = "band_energy" in structures
-    levels = f", levels in {energy}, band energies in {energy}/atom" if has_levels else ""
+    levels = (
+        f"; levels and gaps, of the curves of data and model alike, in {energy}, band energies in "
+        f"{energy}/atom"
+        if has_levels
+        else ""
+    )
     shown_table = table if comparison is None else comparison.table()
     which = f"all {len(structures)}" if split == "all" else f"{len(structures)} {split}"
     lines = [

@@ -43,6 +43,6 @@ def test_weights_that_are_not_finite_replace_no_others(select: str) -> None:
     after(1, nan, loss=nan, score=nan)
     after(2, nan, loss=1.0, score=0.9)  # spoilt by the last step
     after(3, float("inf"), loss=1.0, score=0.9)
-    assert (saved, keep.epoch) == ([1.0], 0)
+    assert (saved, keep.epoch) == ([1.0], 1)
     after(4, 2.0, loss=1.0, score=0.5)
-    assert (saved, keep.epoch) == ([1.0, 2.0], 4)
+    assert (saved, keep.epoch) == ([1.0, 2.0], 5)

@@ -263,7 +263,7 @@ class _Workers:
         name = excerpt(file)
         if not isinstance(code, int):
             return DataError(f"{name} cannot be read: {excerpt(error) or type(error).__name__}")
-        if code == -signal.SIGABRT or (os.name == "posix" and code == -signal.SIGKILL):
+        if code == -signal.SIGABRT or (sys.platform != "win32" and code == -signal.SIGKILL):
             how = (
                 f"its reader was killed ({signal.Signals(-code).name}), as for want of memory (it "
                 f"may take {self.memory / 2**30:.1f} GiB)"

@@ -31,6 +31,7 @@ __all__ = [
     "parse_integer",
     "printable",
     "quoted",
+    "read_bytes",
     "read_text",
     "reading",
 ]
@@ -218,13 +219,32 @@ def check_expansion(path: Path, error: type[CSGNNError] = DataError) -> None:
             )
 
 
+def read_bytes(path: Path, error: type[CSGNNError] = DataError) -> bytes:
+    """Read a whole file, expanded if its name says that it is compressed.
+
+    Raises
+    ------
+    CSGNNError
+        Of the type ``error``: it is no regular file with content, cannot be read or expanded, or
+        is a bomb.
+    """
+    check_file(path, error)
+    check_expansion(path, error)
+    with reading(path, error):
+        opener = _OPENERS.get(path.suffix.lower())
+        if opener is None:
+            return path.read_bytes()
+        with opener(path) as file:
+            return file.read()
+
+
 def open_text(path: Path, error: type[CSGNNError] = DataError) -> TextIO:
     """Open a text file, plain or compressed, of any encoding that begins with its mark.
 
     Parameters
     ----------
     path
-        The file. Without a byte-order mark it is read as UTF-8, and bytes that are none become
+        The file. Without a byte-order mark it is read as UTF-8; bytes that are not UTF-8 become
         replacement characters.
     error
         Type of the error.

@@ -368,7 +368,7 @@ def parse_yaml(text: str, place: str) -> Any:
         raise ConfigError(f"{place} is not YAML: {excerpt(error)}") from None
     except RecursionError:
         raise ConfigError(f"{place} is not a configuration: it is nested too deeply") from None
-    # Constructors raise anything for values that are none of their tag, such as dates.
+    # A constructor may raise any exception if a value does not fit its tag, as a wrong date.
     except Exception as error:
         raise ConfigError(f"{place} holds a value that cannot be read: {excerpt(error)}") from error
 

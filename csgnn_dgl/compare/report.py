@@ -194,10 +194,27 @@ def _markdown(store: Store, table: pd.DataFrame, cells: list[Cell]) -> str:
         "The epoch is never chosen on the test split, which is read once per column.",
         published.PROTOCOLS[settings.table],
     ]
+    about += _contradictions(store, cells)
     listed = [f"- {name}: {why}" if why else f"- {name}" for name, why in failed.items()]
     if listed:
         about.append(f"{len(missing)} of {len(cells)} cells are missing:\n\n" + "\n".join(listed))
     return "\n\n".join([f"# {settings.found.title}", "\n".join(lines), *about]) + "\n"
+
+
+def _contradictions(store: Store, cells: list[Cell]) -> list[str]:
+    """Warnings if cells were trained on different data or with different versions."""
+    results = [r for r in (store.result(cell) for cell in cells) if r is not None]
+    found = []
+    for what, values in (
+        ("data", {(r.get("data") or {}).get("fingerprint") for r in results}),
+        ("versions of csgnn-dgl", {(r.get("versions") or {}).get("csgnn-dgl") for r in results}),
+    ):
+        if len(values) > 1:
+            found.append(
+                f"**Warning: the cells belong to {len(values)} different {what}, so they cannot be "
+                f"compared.** Do them again in another folder."
+            )
+    return found
 
 
 def _budget(store: Store) -> str:

@@ -293,7 +293,7 @@ def _look_up(crystal: gemmi.SmallStructure, where: str, notes: list[str]) -> Non
         cell = cell_vectors(crystal)
         usual = gemmi.find_spacegroup_by_number(number)
         settings = [s for s in gemmi.spacegroup_table() if s.number == number and s.hm == usual.hm]
-        # Of the hexagonal and the rhombohedral axes, those that fit.
+        # A trigonal group has hexagonal and rhombohedral axes: take those that fit the cell.
         fitting = [s for s in settings if _fits(s, cell)] or [usual]
         crystal.spacegroup_hm = (usual if usual in fitting else fitting[0]).xhm()
         crystal.determine_and_set_spacegroup("1")

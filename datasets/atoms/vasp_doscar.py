@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from ase import Atoms
 
-from csgnn_dgl._foreign import check_file, excerpt, parse_integer, reading
+from csgnn_dgl._foreign import check_file, excerpt, parse_integer, read_bytes, reading
 from csgnn_dgl.datasets.atoms.numbers_in_text import parse_numbers
 from csgnn_dgl.datasets.atoms.structures import read_structures
 from csgnn_dgl.datasets.atoms.vasp_run import (
@@ -18,7 +18,6 @@ from csgnn_dgl.datasets.atoms.vasp_run import (
     even_grid,
     make_run,
     matching,
-    read_bytes,
 )
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.physics import EnergyGrid

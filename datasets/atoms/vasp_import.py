@@ -20,11 +20,12 @@ from csgnn_dgl._foreign import excerpt, reading
 from csgnn_dgl.datasets.atoms.base import Rejected
 from csgnn_dgl.datasets.atoms.grid_file import GRID_FILE, GridFile, write_grid_file
 from csgnn_dgl.datasets.atoms.vasp import VaspRun, find_runs, read_run
+from csgnn_dgl.datasets.atoms.vasp_electrons import electrons_of, electrons_within
 from csgnn_dgl.datasets.atoms.vasp_run import FEW
 from csgnn_dgl.datasets.isolation import read_each
 from csgnn_dgl.errors import ConfigError, DataError, StructureError, suggest
 from csgnn_dgl.mapping import find_neighbors
-from csgnn_dgl.physics import EnergyGrid, band_gap, fermi_level, states_below
+from csgnn_dgl.physics import EnergyGrid, band_gap
 
 __all__ = ["VaspImport", "Zero", "energy_window", "import_vasp"]
 
@@ -32,10 +33,6 @@ Floats = npt.NDArray[np.float64]
 Zero = Literal["fermi", "as-given"]
 
 _ZEROS = {"fermi": "Fermi level", "as-given": "VASP's own zero, the mean potential of the cell"}
-# Largest relative difference between NELECT and the states up to the file's Fermi level, and the
-# range around that level in which they are compared [eV].
-_CLOSE = 0.005
-_NEAR_LEVEL = 0.05
 # Number of standard deviations that broadening reaches.
 _REACH = 3.0
 # Largest density of states in a gap [states/eV/atom], as in csgnn_dgl.physics.find_levels.
@@ -284,9 +281,9 @@ def _frame(
         ]
         atoms.arrays["pdos"] = np.array(curves)
     atoms.info = {"name": name, "dos": dos / n_atoms, "fermi_level": run.fermi_level}
-    electrons = _electrons(run, notes)
+    electrons = electrons_of(run, notes)
     if electrons is not None:
-        counted = _within(electrons, smooth, run, grid, notes)
+        counted = electrons_within(electrons, smooth, run, grid, notes)
         if counted is not None:
             atoms.info["electrons"] = counted
         if run.gap is None:
@@ -326,67 +323,6 @@ def _rebinned(dos: Floats, run: VaspRun, grid: EnergyGrid, width: float) -> Floa
     if not run.begins_empty:
         curve[low < edges[0] + (reach if width else -margin)] = np.nan
     return np.asarray(curve)
-
-
-def _electrons(run: VaspRun, notes: list[str]) -> float | None:
-    """Electrons of the cell: NELECT, if the curve holds as many up to the file's Fermi level."""
-    own, level = run.grid, run.fermi_level
-    ends = own.start - own.step / 2, own.stop + own.step / 2
-    if not ends[0] <= level <= ends[1]:
-        notes.append(
-            f"its Fermi level, {level:.3f} eV, lies outside its energies, {ends[0]:.3f} … "
-            f"{ends[1]:.3f} eV; no number of electrons is given"
-        )
-        return None
-    curve = np.maximum(run.dos, 0.0)
-
-    def states(energy: float) -> float:
-        return run.below + float(states_below(curve, own, energy))
-
-    filled, given = states(level), run.electrons
-    if filled - run.below < FEW:
-        notes.append("its curve holds no states up to its Fermi level; no electrons are given")
-        return None
-    if given is None:
-        notes.append(f"no NELECT found; {filled:.2f} electrons by its curve up to the Fermi level")
-        return filled
-    # In a gap the curve holds one number of electrons, which may differ from NELECT by rounding.
-    near = max(2 * own.step, _NEAR_LEVEL)
-    count = min(max(given, states(level - near)), states(level + near))
-    if abs(count - given) <= _CLOSE * abs(given):
-        return count
-    try:
-        own_level = f"only at {float(fermi_level(curve, own, given - run.below)):.3f} eV"
-    except DataError:
-        own_level = "nowhere among its energies"
-    notes.append(
-        f"NELECT is {given:g}, but its curve holds {filled:.2f} states up to its Fermi level, "
-        f"{level:.3f} eV, and NELECT {own_level}; the file's Fermi level was kept, "
-        f"and {filled:.2f} electrons were used"
-    )
-    return filled
-
-
-def _within(
-    electrons: float, smooth: Floats, run: VaspRun, grid: EnergyGrid, notes: list[str]
-) -> float | None:
-    """Electrons that the written curve holds: those above the lower end of its first bin."""
-    edge, own = grid.start - grid.step / 2, run.grid
-    if run.below >= FEW and edge < own.start - 0.6 * own.step:
-        notes.append(
-            f"{run.below:.2f} of its states lie somewhere below its energies; no number of "
-            f"electrons is given"
-        )
-        return None
-    below = run.below + float(states_below(smooth, own, edge))
-    if electrons - below <= FEW:
-        notes.append("no occupied state lies in the window; no number of electrons is given")
-        return None
-    if below > FEW:
-        notes.append(
-            f"{below:.2f} of {electrons:.2f} electrons lie below the first energy and do not count"
-        )
-    return electrons - below
 
 
 def _write(destination: Path, frames: list[Atoms], about: GridFile) -> None:

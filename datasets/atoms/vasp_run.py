@@ -1,8 +1,7 @@
-"""One calculation of VASP, and how its files are opened."""
+"""One calculation of VASP, made from the rows of its file."""
 
 from __future__ import annotations
 
-import gzip
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from ase import Atoms
 
-from csgnn_dgl._foreign import check_file
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.physics import EnergyGrid
 
-__all__ = ["VaspRun", "make_run", "read_bytes"]
+__all__ = ["VaspRun", "make_run"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -22,9 +20,6 @@ Floats = npt.NDArray[np.float64]
 ROUNDING = 1.1e-3
 # Number of states that is treated as zero.
 FEW = 1e-3
-# Largest size of an unpacked file: a multiple of the packed one's, or this number of bytes. Text of
-# VASP shrinks to about a tenth.
-_UNPACKED, _UNPACKED_LEAST = 100, 2**28
 # Largest difference between the integral in the file and that of its curve, relative to the latter.
 _SAME = 2e-3
 
@@ -71,30 +66,6 @@ class VaspRun:
     def begins_empty(self) -> bool:
         """Whether there are no states at and below the first energy."""
         return self.below < FEW and abs(float(self.dos[0])) * self.grid.step < FEW
-
-
-def read_bytes(file: Path) -> bytes:
-    """Read a file, unpacked if its name ends in ``.gz``.
-
-    Raises
-    ------
-    DataError
-        It is not a regular file with content, or it is much larger when unpacked.
-    OSError, EOFError, zlib.error
-        It cannot be read or is not gzip.
-    """
-    size = check_file(file)
-    if file.suffix != ".gz":
-        return file.read_bytes()
-    limit = max(_UNPACKED * size, _UNPACKED_LEAST)
-    with gzip.open(file, "rb") as content:
-        found = content.read(limit + 1)
-    if len(found) > limit:
-        raise DataError(
-            f"{file.name} has {size} bytes, but more than {limit} when unpacked, which VASP's text "
-            f"never has; unpack it yourself if it is right"
-        )
-    return found
 
 
 def make_run(

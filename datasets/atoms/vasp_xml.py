@@ -11,9 +11,9 @@ import numpy.typing as npt
 from ase import Atoms
 from ase.data import atomic_numbers
 
-from csgnn_dgl._foreign import excerpt
+from csgnn_dgl._foreign import excerpt, read_bytes
 from csgnn_dgl.datasets.atoms.numbers_in_text import parse_numbers
-from csgnn_dgl.datasets.atoms.vasp_run import VaspRun, even_grid, make_run, matching, read_bytes
+from csgnn_dgl.datasets.atoms.vasp_run import VaspRun, even_grid, make_run, matching
 from csgnn_dgl.errors import DataError
 
 __all__ = ["read_vasprun"]

@@ -96,7 +96,8 @@ def npy_shape(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     if version not in ((1, 0), (2, 0), (3, 0)):
         raise DataError(f"its format has the version {version}")
     if version != (1, 0):
-        # Of these, numpy would make room for the length that is declared, up to 4 GiB.
+        # In these versions the header declares its own length, for which numpy takes memory,
+        # up to 4 GiB.
         place = stream.tell()
         length = int.from_bytes(stream.read(4), "little")
         stream.seek(place)

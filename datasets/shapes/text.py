@@ -43,7 +43,7 @@ def first_columns(rows: Sequence[str], count: int, where: str) -> np.ndarray:
     Raises
     ------
     DataError
-        A row has fewer numbers, or a word that is none. The message quotes it.
+        A row has too few numbers, or a word that is not a number. The message quotes the row.
 
     Examples
     --------

@@ -198,6 +198,15 @@ def test_means_over_seeds_and_the_better_recipe(tmp_path: Path) -> None:
     assert "82.0 ± 2.8" in text
 
 
+def test_cells_of_different_data_are_not_compared_in_silence(store: Store) -> None:
+    cells = store.settings.cells()
+    for cell in cells:
+        store.write(cell, _result(cell, 90.0, data={"fingerprint": "a"}))
+    assert "Warning" not in write_report(store)[0].read_text()
+    store.write(cells[0], _result(cells[0], 90.0, data={"fingerprint": "b"}))
+    assert "2 different data" in write_report(store)[0].read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "what"),
     [

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from csgnn_dgl.config import Preset, option
 from csgnn_dgl.models.contract import ShapeModel
 from csgnn_dgl.models.hypers import Hypers
+from csgnn_dgl.models.shapes.parts import PUBLISHED_STEPS
 
 __all__ = ["Alignment", "PointNet", "PointNetHypers"]
 
@@ -28,12 +29,7 @@ class PointNetHypers(Hypers):
             {
                 "hidden": [512, 256],
                 "dropout": 0.3,
-                "learning_rate": 1e-3,
-                "schedule": "step",
-                "step_epochs": 20,
-                "step_factor": 0.7,
-                "final_learning_rate": 1e-5,
-                "epochs": 250,
+                **PUBLISHED_STEPS,
             },
         ),
     }

@@ -7,7 +7,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from csgnn_dgl.config import Preset, option
-from csgnn_dgl.models.shapes.parts import Dense, binned_maxima, nearest, polar
+from csgnn_dgl.models.shapes.parts import PUBLISHED_STEPS, Dense, binned_maxima, nearest, polar
 from csgnn_dgl.models.shapes.shells import LIFTED, BinnedConv, BinnedModel, ShellHypers
 
 __all__ = ["RIConv", "RIConvHypers"]
@@ -31,12 +31,7 @@ class RIConvHypers(ShellHypers):
             {
                 "hidden": [512, 256],
                 "dropout": 0.5,
-                "learning_rate": 1e-3,
-                "schedule": "step",
-                "step_epochs": 20,
-                "step_factor": 0.7,
-                "final_learning_rate": 1e-5,
-                "epochs": 250,
+                **PUBLISHED_STEPS,
             },
         ),
     }

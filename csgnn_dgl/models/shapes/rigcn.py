@@ -11,7 +11,15 @@ from csgnn_dgl.config import Preset, option
 from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.models.contract import ShapeModel
 from csgnn_dgl.models.hypers import Hypers
-from csgnn_dgl.models.shapes.parts import Dense, farthest_points, gather, nearest, require_points
+from csgnn_dgl.models.shapes.parts import (
+    PUBLISHED_STEPS,
+    Dense,
+    check_layers,
+    farthest_points,
+    gather,
+    nearest,
+    require_points,
+)
 
 __all__ = ["RIGCN", "RIGCNHypers", "local_frames"]
 
@@ -35,12 +43,7 @@ class RIGCNHypers(Hypers):
             {
                 "hidden": [512, 256],
                 "dropout": 0.5,
-                "learning_rate": 1e-3,
-                "schedule": "step",
-                "step_epochs": 20,
-                "step_factor": 0.7,
-                "final_learning_rate": 1e-5,
-                "epochs": 250,
+                **PUBLISHED_STEPS,
             },
         ),
     }
@@ -64,20 +67,9 @@ class RIGCNHypers(Hypers):
 
     @model_validator(mode="after")
     def _levels_fit(self) -> Self:
-        counts = {name: len(getattr(self, name)) for name in ("sampled", "neighbors", "widths")}
-        if len(set(counts.values())) != 1 or not self.widths:
-            listed = ", ".join(f"{count} {name}" for name, count in counts.items())
-            raise ConfigError(f"there are {listed}, but each level needs one of each")
+        check_layers(self.sampled, self.neighbors, widths=self.widths)
         if min(self.neighbors) < 3:
             raise ConfigError(f"neighbors is {self.neighbors}, but a frame needs at least 3")
-        for before, after, count in zip(
-            self.sampled, self.sampled[1:], self.neighbors[1:], strict=False
-        ):
-            if max(after, count) > before:
-                raise ConfigError(
-                    f"sampled is {self.sampled} and neighbors {self.neighbors}, but a level that "
-                    f"gets {before} centres cannot keep {after} of them with {count} neighbours"
-                )
         return self
 
 

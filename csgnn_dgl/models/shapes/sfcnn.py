@@ -9,7 +9,7 @@ from csgnn_dgl.config import Preset, option
 from csgnn_dgl.grid.icosphere import Icosphere
 from csgnn_dgl.models.contract import ShapeModel
 from csgnn_dgl.models.hypers import Hypers
-from csgnn_dgl.models.shapes.parts import Dense, gather, polar, require_points
+from csgnn_dgl.models.shapes.parts import PUBLISHED_STEPS, Dense, gather, polar, require_points
 from csgnn_dgl.models.shapes.pointnet import Alignment
 
 __all__ = ["SFCNN", "SFCNNHypers"]
@@ -36,12 +36,7 @@ class SFCNNHypers(Hypers):
             {
                 "hidden": [1024, 512],
                 "dropout": 0.5,
-                "learning_rate": 1e-3,
-                "schedule": "step",
-                "step_epochs": 20,
-                "step_factor": 0.7,
-                "final_learning_rate": 1e-5,
-                "epochs": 250,
+                **PUBLISHED_STEPS,
             },
         ),
     }

@@ -8,7 +8,7 @@ from typing_extensions import Self
 
 from csgnn_dgl.config import Preset
 from csgnn_dgl.errors import ConfigError
-from csgnn_dgl.models.shapes.parts import NormFirst
+from csgnn_dgl.models.shapes.parts import PUBLISHED_STEPS, NormFirst
 from csgnn_dgl.models.shapes.shells import LIFTED, BinnedConv, BinnedModel, ShellHypers
 
 __all__ = ["ShellNet", "ShellNetHypers"]
@@ -31,13 +31,8 @@ class ShellNetHypers(ShellHypers):
             "the paper's network and training",
             {
                 "hidden": [256, 128],
-                "learning_rate": 1e-3,
+                **PUBLISHED_STEPS,
                 "weight_decay": 1e-8,
-                "schedule": "step",
-                "step_epochs": 20,
-                "step_factor": 0.7,
-                "final_learning_rate": 1e-5,
-                "epochs": 250,
             },
         ),
     }

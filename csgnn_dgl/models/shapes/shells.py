@@ -10,10 +10,15 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from csgnn_dgl.config import option
-from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.models.contract import ShapeModel
 from csgnn_dgl.models.hypers import Hypers
-from csgnn_dgl.models.shapes.parts import farthest_points, gather, nearest, require_points
+from csgnn_dgl.models.shapes.parts import (
+    check_layers,
+    farthest_points,
+    gather,
+    nearest,
+    require_points,
+)
 
 __all__ = ["LIFTED", "BinnedConv", "BinnedModel", "ShellHypers"]
 
@@ -35,20 +40,7 @@ class ShellHypers(Hypers):
 
     @model_validator(mode="after")
     def _layers_fit(self) -> Self:
-        counts = {
-            name: len(getattr(self, name)) for name in ("neighbors", "bins", "sampled", "widths")
-        }
-        if len(set(counts.values())) != 1 or not self.widths:
-            listed = ", ".join(f"{count} {name}" for name, count in counts.items())
-            raise ConfigError(f"there are {listed}, but each layer needs one of each")
-        for before, after, count in zip(
-            self.sampled, self.sampled[1:], self.neighbors[1:], strict=False
-        ):
-            if max(after, count) > before:
-                raise ConfigError(
-                    f"sampled is {self.sampled} and neighbors {self.neighbors}, but a layer that "
-                    f"gets {before} points cannot keep {after} of them with {count} neighbours each"
-                )
+        check_layers(self.sampled, self.neighbors, bins=self.bins, widths=self.widths)
         return self
 
 

@@ -184,7 +184,7 @@ def test_archives_of_other_content(changed: dict[str, object], reason: str, tmp_
 def test_archives_that_declare_too_much(tmp_path: Path) -> None:
     path = _archive(tmp_path / "a.npz", dos=np.zeros(3 * 10**7, np.float32))
     assert path.stat().st_size < 10**6
-    with pytest.raises(DataError, match=r"but declares 1200.* when unpacked"):
+    with pytest.raises(DataError, match=r"expands to more than 64 MiB"):
         read_trajectory(path)
     # An encrypted member: its flag is set in the central directory and in the local header.
     content = bytearray(_archive(tmp_path / "b.npz").read_bytes())

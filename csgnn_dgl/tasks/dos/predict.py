@@ -112,7 +112,7 @@ def predict_outcome(
         lines.append(f"{len(predicted)} curves written to {config.output}")
     if predicted and config.plot is not None:
         _draw(config.plot, results)
-        lines.append(f"{len(predicted)} pictures: {config.plot}")
+        lines.append(f"{len(predicted)} picture{'s' * (len(predicted) > 1)}: {config.plot}")
     scores = [value.scores for *_, value in predicted]
     lines += closing_notes(trained.path, _name(weights, trained), scores)
     errors = [(result.file, result.error) for result in results]

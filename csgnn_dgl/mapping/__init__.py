@@ -7,7 +7,13 @@ from csgnn_dgl.mapping.clouds import normalize_clouds, subsample
 from csgnn_dgl.mapping.faces import FaceSearch
 from csgnn_dgl.mapping.neighbors import Neighbors, find_neighbors
 from csgnn_dgl.mapping.points import PointMapping, RadialNeighborhood
-from csgnn_dgl.mapping.rotations import RotationProtocol, UpAxis, random_rotations, rotate_clouds
+from csgnn_dgl.mapping.rotations import (
+    RotationProtocol,
+    UpAxis,
+    axis_rotations,
+    random_rotations,
+    rotate_clouds,
+)
 
 __all__ = [
     "AtomAssignment",
@@ -20,6 +26,7 @@ __all__ = [
     "RadialNeighborhood",
     "RotationProtocol",
     "UpAxis",
+    "axis_rotations",
     "find_neighbors",
     "normalize_clouds",
     "random_rotations",

@@ -10,7 +10,14 @@ from torch import Tensor
 from csgnn_dgl.errors import ConfigError, DataError, suggest
 from csgnn_dgl.ops.copies import to_device
 
-__all__ = ["RotationProtocol", "UpAxis", "check_protocol", "random_rotations", "rotate_clouds"]
+__all__ = [
+    "RotationProtocol",
+    "UpAxis",
+    "axis_rotations",
+    "check_protocol",
+    "random_rotations",
+    "rotate_clouds",
+]
 
 RotationProtocol = Literal["none", "z", "so3", "euler"]
 UpAxis = Literal["x", "y", "z"]
@@ -87,6 +94,46 @@ def random_rotations(
             matrices = about_z @ about_y @ about_x
     # Change the type first, because some devices do not support float64.
     return to_device(matrices.to(dtype), device)
+
+
+def axis_rotations(axes: Tensor, degrees: float) -> Tensor:
+    """Right-handed rotations about given axes, all by the same angle (Rodrigues' formula).
+
+    Parameters
+    ----------
+    axes
+        Shape ``(n, 3)``, of any length but zero.
+    degrees
+        The angle.
+
+    Returns
+    -------
+    Tensor
+        Shape ``(n, 3, 3)``, float64 on the CPU; apply with :func:`rotate_clouds`.
+
+    Raises
+    ------
+    DataError
+        The shape is another, or an axis has no length.
+
+    Examples
+    --------
+    >>> axis_rotations(torch.tensor([[0.0, 0.0, 2.0]]), 90).round().int().tolist()
+    [[[0, -1, 0], [1, 0, 0], [0, 0, 1]]]
+    """
+    if axes.dim() != 2 or axes.shape[1] != 3:
+        raise DataError(f"axes have shape {tuple(axes.shape)}, but (n, 3) is needed")
+    axes = axes.to("cpu", torch.float64)
+    length = axes.norm(dim=1, keepdim=True)
+    if not bool((length > 0).all()):
+        raise DataError("an axis of rotation is zero or not a number, so it has no direction")
+    x, y, z = (axes / length).unbind(1)
+    zero = torch.zeros_like(x)
+    rows = [[zero, -z, y], [z, zero, -x], [-y, x, zero]]
+    cross = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
+    radians = torch.deg2rad(torch.tensor(degrees, dtype=torch.float64))
+    identity = torch.eye(3, dtype=torch.float64)
+    return identity + radians.sin() * cross + (1 - radians.cos()) * (cross @ cross)
 
 
 def rotate_clouds(points: Tensor, rotations: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Plots that every run has, as PNG."""
+"""Plots that every run has, and how pictures are written."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import io
 from pathlib import Path
 
 import pandas as pd
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from csgnn_dgl._files import atomic_write
+from csgnn_dgl.errors import ConfigError
 
-__all__ = ["plot_curves", "save_figure", "tidy"]
+__all__ = ["PICTURES", "check_picture", "plot_curves", "save_figure", "tidy"]
 
+#: Suffixes of pictures that can be written.
+PICTURES = (".png", ".svg", ".pdf")
 _TRAINING, _VALIDATION = "#4477aa", "#cc6677"
 
 
@@ -78,11 +82,51 @@ def tidy(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, completely or not at all."""
+def check_picture(path: Path) -> None:
+    """Refuse a name for a picture whose format cannot be written, before any work.
+
+    Raises
+    ------
+    ConfigError
+        Its suffix is none of :data:`PICTURES`.
+
+    Examples
+    --------
+    >>> check_picture(Path("curves.gif"))
+    Traceback (most recent call last):
+    csgnn_dgl.errors.ConfigError: curves.gif is no .png, .svg, .pdf; choose one of these suffixes
+    """
+    if path.suffix.lower() not in PICTURES:
+        raise ConfigError(f"{path} is no {', '.join(PICTURES)}; choose one of these suffixes")
+
+
+def save_figure(figure: Figure, path: Path, dpi: int = 130) -> None:
+    """Write a figure, completely or not at all, in the format that the file's suffix names.
+
+    Parameters
+    ----------
+    figure
+        The figure.
+    path
+        The file, with a suffix of :data:`PICTURES`.
+    dpi
+        Resolution of PNG files.
+
+    Raises
+    ------
+    ConfigError
+        The suffix is another.
+    ResourceError
+        The file cannot be written.
+    """
+    check_picture(path)
+    kind = path.suffix.lower()
     # pyplot would need a display, keep global state, and have to be closed.
     FigureCanvasAgg(figure)
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=130)
+    # The same figure gives the same file: no dates, no random names.
+    date = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[kind]
+    with rc_context({"svg.hashsalt": "csgnn-dgl"}):
+        figure.savefig(content, format=kind[1:], dpi=dpi, metadata=date)
     with atomic_write(path, "wb") as file:
         file.write(content.getvalue())

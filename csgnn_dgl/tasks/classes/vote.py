@@ -15,7 +15,32 @@ from csgnn_dgl.mapping import (
 from csgnn_dgl.models import Classifier
 from csgnn_dgl.tasks.votes import average_over_votes, vote_rotations
 
-__all__ = ["vote"]
+__all__ = ["rotated_scores", "vote"]
+
+
+@torch.no_grad()
+def rotated_scores(model: Classifier, points: Tensor, rotations: Tensor) -> Tensor:
+    """Compute the class scores of rotated clouds: one step of every evaluation and prediction.
+
+    Parameters
+    ----------
+    model
+        The classifier in evaluation mode, on any device.
+    points
+        Shape ``(B, N, 3)``.
+    rotations
+        A matrix for each cloud, shape ``(B, 3, 3)``.
+
+    Returns
+    -------
+    Tensor
+        Scores before the softmax, on the device of the model, shape ``(B, num_classes)``.
+    """
+    like = next(model.parameters())
+    clouds = points.to(like.device, like.dtype)
+    rotated = rotate_clouds(clouds, rotations.to(like.device, like.dtype))
+    scores: Tensor = model(normalize_clouds(rotated))
+    return scores
 
 
 @torch.no_grad()
@@ -62,8 +87,6 @@ def vote(
     Tensor
         Probabilities, float64 on the CPU, shape ``(n, num_classes)``.
     """
-    device = next(model.parameters()).device
-    dtype = next(model.parameters()).dtype
     rotations = vote_rotations(
         votes,
         seed,
@@ -76,11 +99,10 @@ def vote(
     with working("shapes", votes * len(points), unit="shape") as done:
         for start in range(0, len(points), batch_size):
             chosen = slice(start, start + batch_size)
-            clouds = points[chosen].to(device, dtype)
+            clouds = points[chosen].to(next(model.parameters()).device)
 
             def answer(matrices: Tensor, clouds: Tensor = clouds) -> list[Tensor]:
-                rotated = rotate_clouds(clouds, matrices.to(device, dtype))
-                scores = model(normalize_clouds(rotated))
+                scores = rotated_scores(model, clouds, matrices)
                 done(len(clouds))
                 return [scores.softmax(dim=-1).to("cpu", torch.float64)]
 

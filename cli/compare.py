@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from csgnn_dgl._progress import shown, write
-from csgnn_dgl.cli.compare_pictures import curve_command
+from csgnn_dgl.cli.compare_pictures import curve_command, figures_command
 from csgnn_dgl.compare.settings import RECIPES, SIZES, Settings
 from csgnn_dgl.compare.store import Store
 from csgnn_dgl.compare.tables import TABLES
@@ -51,7 +51,7 @@ class _Compare(click.Command):
         return command.make_context(f"{info_name} {command.name}", args[1:], parent, **extra)
 
 
-_OTHERS: dict[str, click.Command] = {str(c.name): c for c in (curve_command,)}
+_OTHERS: dict[str, click.Command] = {str(c.name): c for c in (figures_command, curve_command)}
 
 
 @click.command("compare", cls=_Compare, context_settings={"max_content_width": 100})

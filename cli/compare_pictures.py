@@ -7,11 +7,55 @@ from typing import Any
 
 import click
 
+from csgnn_dgl._foreign import parse_integer
 from csgnn_dgl._progress import shown
+from csgnn_dgl.errors import ConfigError
 
-__all__ = ["curve_command"]
+__all__ = ["curve_command", "figures_command"]
 
 _CONTEXT = {"max_content_width": 100, "show_default": True}
+
+
+@click.command("figures", context_settings=_CONTEXT)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("results/figures"),
+    help="Folder for the figures; or, with one figure, a file: .png, .svg or .pdf.",
+)
+@click.option("--only", help="Figures to draw, separated by commas.  [default: 2,3,5]")
+@click.option(
+    "--shape",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Mesh or cloud for Figure 2.  [default: a built-in solid]",
+)
+@click.option(
+    "--format",
+    "kind",
+    help="png, svg or pdf.  [default: png, or that of the file's name]",
+)
+def figures_command(output: Path, only: str | None, shape: Path | None, kind: str | None) -> int:
+    """Draw Figures 2, 3 and 5 of the paper from this package's own objects.
+
+    2 is a cloud and its features on the concentric spheres, 3 the grid with its pooling and its
+    convolutions, and 5 the carbon structures.
+    """
+    from csgnn_dgl.compare.figures import write_figures
+
+    with shown(True):
+        paths = write_figures(output, only=_figures(only), shape=shape, kind=kind)
+    for path in paths:
+        click.echo(str(path))
+    return 0
+
+
+def _figures(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    numbers = [parse_integer(part.strip()) for part in text.split(",") if part.strip()]
+    if None in numbers:
+        raise ConfigError(f"--only is {text!r}, but it must be numbers of figures, such as 2,3,5")
+    return [number for number in numbers if number is not None]
 
 
 @click.command("curve", context_settings=_CONTEXT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib import rc_context
@@ -18,6 +19,8 @@ __all__ = ["PICTURES", "check_picture", "plot_curves", "save_figure", "tidy"]
 
 #: Suffixes of pictures that can be written.
 PICTURES = (".png", ".svg", ".pdf")
+# Options that make smaller files of the same content.
+_SMALLER: dict[str, dict[str, Any]] = {".png": {"pil_kwargs": {"optimize": True}}}
 _TRAINING, _VALIDATION = "#4477aa", "#cc6677"
 
 
@@ -127,6 +130,6 @@ def save_figure(figure: Figure, path: Path, dpi: int = 130) -> None:
     # The same figure gives the same file: no dates, no random names.
     date = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[kind]
     with rc_context({"svg.hashsalt": "csgnn-dgl"}):
-        figure.savefig(content, format=kind[1:], dpi=dpi, metadata=date)
+        figure.savefig(content, format=kind[1:], dpi=dpi, metadata=date, **_SMALLER.get(kind, {}))
     with atomic_write(path, "wb") as file:
         file.write(content.getvalue())

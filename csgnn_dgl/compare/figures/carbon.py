@@ -15,13 +15,15 @@ __all__ = ["KINDS", "bonds", "draw_carbon"]
 
 #: The kinds of structures, with their members and the directions from which each is seen.
 KINDS: dict[str, dict[str, tuple[float, float]]] = {
-    "sheets": {"graphene": (-75, 32), "graphite": (-80, 12)},
-    "tubes": {"cnt-6-4": (-62, 28), "cnt-9-9": (-62, 28), "cnt-8-0": (-62, 28)},
+    "sheets": {"graphene": (-80, 48), "graphite": (-72, 14)},
+    "tubes": {"cnt-6-4": (-58, 22), "cnt-9-9": (-58, 22), "cnt-8-0": (-58, 22)},
     "cages": {"C20": (-70, 20), "C40": (-70, 8), "C60": (-70, 16)},
 }
 _LABELS = {"cnt-6-4": "C(6,4)", "cnt-9-9": "C(9,9)", "cnt-8-0": "C(8,0)"}
 # Longest bond [Å]: half-way between first and second neighbours.
 _BOND = 1.85
+# Radius of a drawn atom [Å], and width of the page [in].
+_RADIUS, _WIDTH = 0.36, 7.2
 _CARBON, _EDGE, _STICK = "#8a97a8", "#27313f", "#5b6675"
 
 
@@ -45,23 +47,27 @@ def bonds(atoms: Atoms) -> Floats:
 
 
 def draw_carbon() -> Figure:
-    """Draw the eight carbon structures from which the data set is made, relaxed.
+    """Draw the eight carbon structures from which the data set is made.
+
+    Cages are relaxed, because they are built from nothing but the list of their bonds.
 
     Raises
     ------
     DataError
         A relaxation does not converge.
     """
-    figure = Figure(figsize=(7.2, 6.6), layout="constrained")
-    columns = figure.subfigures(1, len(KINDS), wspace=0.02)
-    rows = max(len(members) for members in KINDS.values())
-    for column, (kind, members) in zip(columns, KINDS.items(), strict=True):
-        column.suptitle(kind, fontsize=11, fontweight="bold")
-        panels = column.subplots(rows, 1)
-        for axes, (name, (azimuth, elevation)) in zip(panels, members.items(), strict=False):
-            _draw(axes, allotrope(name), azimuth, elevation)
-        for axes in panels[len(members) :]:
-            axes.set_axis_off()
+    figure = Figure(figsize=(_WIDTH, 6.9))
+    rows = figure.add_gridspec(
+        len(KINDS), 1, left=0.05, right=1, bottom=0.01, top=0.96, hspace=0.16
+    )
+    for row, (kind, members) in zip(rows, KINDS.items(), strict=True):
+        for place, (name, (azimuth, elevation)) in zip(
+            row.subgridspec(1, len(members), wspace=0.02), members.items(), strict=True
+        ):
+            axes = figure.add_subplot(place)
+            _draw(axes, allotrope(name, relax=kind == "cages"), azimuth, elevation)
+        middle = sum(row.get_position(figure).intervaly) / 2
+        figure.text(0.03, middle, kind, rotation=90, va="center", ha="center", fontsize=11)
     return figure
 
 
@@ -77,17 +83,20 @@ def _draw(axes: Axes, atoms: Atoms, azimuth: float, elevation: float) -> None:
     middle = ends.mean(axis=1, keepdims=True)
     halves = np.concatenate([np.concatenate([ends[:, [i]], middle], axis=1) for i in (0, 1)])
     flat, _ = scene.project(places)
-    extent = np.abs(flat).max()
-    scene.lines(halves, _STICK, 14 / extent)
-    scene.dots(places, _CARBON, (58 / extent) ** 2, edge=_EDGE, lift=0.3)
+    low, high = flat.min(axis=0) - _RADIUS, flat.max(axis=0) + _RADIUS
+    reach = max(high - low) / 2
+    # Points of the page in an Å: axes are as high as a third of the page.
+    scale = 72 * 1.62 / (2 * reach)
+    scene.lines(halves, _STICK, max(0.9, 0.2 * scale))
+    scene.dots(places, _CARBON, (2 * _RADIUS * scale) ** 2, edge=_EDGE, lift=0.3)
     scene.draw()
-    low, high = flat.min(axis=0), flat.max(axis=0)
-    bottom = low[1] - 0.2 * extent
-    # A scale, as each structure is drawn as large as its place allows.
-    start = (low[0] + high[0]) / 2 - 2.5
-    axes.plot([start, start + 5], [bottom, bottom], color="black", linewidth=1.5)
-    axes.text(start + 2.5, bottom - 0.05 * extent, "5 Å", ha="center", va="top", fontsize=7)
-    reach = 1.12 * extent
-    axes.set(xlim=(-reach, reach), ylim=(min(bottom - 0.22 * extent, -reach), reach))
-
-
+    # Each structure is drawn as large as its place allows, hence a scale for each.
+    length = 5 if reach > 5 else 2
+    left, bottom = (low[0] + high[0] - length) / 2, low[1] - 0.14 * reach
+    axes.plot([left, left + length], [bottom, bottom], color="black", linewidth=1.5)
+    axes.text(
+        left + length / 2, bottom - 0.05 * reach, f"{length} Å", ha="center", va="top", fontsize=7
+    )
+    axes.update_datalim([low - [0, 0.36 * reach], high])
+    axes.margins(0.01)
+    axes.autoscale_view()

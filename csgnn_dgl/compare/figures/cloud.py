@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 
 from csgnn_dgl.compare.figures.scene import (
     BLUE,
+    GREEN,
     GREY,
     ORANGE,
     Floats,
@@ -96,8 +97,9 @@ def draw_cloud(path: Path | None = None) -> Figure:
     """
     cloud = cloud_of(path)
     single, grouped = cloud_features(cloud)
-    figure = Figure(figsize=(11, 2.75), layout="constrained")
+    figure = Figure(figsize=(11, 2.75))
     panels = figure.subplots(1, 5)
+    figure.subplots_adjust(left=0.005, right=0.995, bottom=0.1, top=0.9, wspace=0.04)
     _ball(panels[0], cloud)
     _spheres(panels[1], cloud)
     _neighborhood(panels[2], cloud)
@@ -123,7 +125,7 @@ def _radii(count: int) -> Floats:
 def _ball(axes: Axes, cloud: Floats) -> None:
     blank(axes, f"(a) {len(cloud):,} points", 1.06)
     scene = _scene(axes, _radii(1))
-    scene.dots(cloud, "#000000", 2.2)
+    scene.dots(cloud, "#000000", 2.6)
     scene.draw()
 
 
@@ -131,58 +133,63 @@ def _spheres(axes: Axes, cloud: Floats) -> None:
     count = SPHERES * CHANNELS
     blank(axes, f"(b) in {count} concentric spheres", 1.06)
     scene = _scene(axes, _radii(count))
-    scene.dots(cloud, "#000000", 1.2)
+    scene.dots(cloud, "#000000", 1.6)
     scene.draw()
 
 
 def _neighborhood(axes: Axes, cloud: Floats) -> None:
     """The sites to which one point contributes, from the mapping of that point alone."""
-    blank(axes, "(c) one point's neighbourhood")
-    count = SPHERES * CHANNELS
-    scene = Scene(axes, **_VIEW, fade=0.5)
-    point = _typical(cloud, scene)
-    weight = PointMapping(LEVEL, count, 1, radial="bracket")(torch.from_numpy(point)[None, None])
-    weight = weight.view(-1, count).numpy()
-    sphere = Icosphere.get(LEVEL)
-    radii = _radii(count)
+    blank(axes, "(c) neighbourhood of a point")
+    count, sphere = SPHERES * CHANNELS, Icosphere.get(LEVEL)
+    point = _typical(cloud)
+    mapping = PointMapping(LEVEL, count, 1, radial="bracket")
+    weight = mapping(torch.from_numpy(point)[None, None]).view(-1, count).numpy()
     vertices, levels = (np.unique(found) for found in np.nonzero(weight))
-    near = sphere.faces[np.isin(sphere.faces, vertices).any(axis=1)]
-    around = np.unique(np.sort(near[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1), axis=0)
+    # The direction of the point is turned upwards.
+    up = point / np.linalg.norm(point)
+    first = sphere.vertices[vertices[0]] - up
+    first -= (first @ up) * up
+    first /= np.linalg.norm(first)
+    frame = np.stack([first, np.cross(up, first), up])
+    places, radii = sphere.vertices @ frame.T, _radii(count)
+    scene = Scene(axes, azimuth=-82, elevation=19, fade=0.5)
+    around = sphere.edges[(places[sphere.edges, 2] > np.cos(np.deg2rad(29))).all(axis=1)]
+    face = places[vertices]
     for level in levels:
-        scene.lines(radii[level] * sphere.vertices[around], "#bbbbbb", 0.6)
-        face = sphere.vertices[vertices]
+        scene.lines(radii[level] * places[around], "#999999", 0.6)
         sides = np.stack([face, np.roll(face, 1, axis=0)], axis=1)
-        scene.lines(radii[level] * sides, "#333333", 1.2)
-    chains = radii[levels][:, None] * sphere.vertices[vertices][:, None, :]
-    if len(levels) == 2:
-        scene.lines(chains, "#999999", 0.8, dash=(0, (2, 2)))
-    sites = chains.reshape(-1, 3)
-    shares = weight[vertices][:, levels].ravel()
-    spokes = np.stack([np.broadcast_to(point, sites.shape), sites], axis=1)
-    scene.lines(spokes, BLUE, 0.9)
-    scene.dots(sites, "#b8cde2", 20 + 220 * shares, edge=BLUE, lift=0.05)
-    scene.dots(point[None], "#000000", 26, lift=0.2)
+        scene.lines(radii[level] * sides, "#333333", 1.4, lift=0.02)
+    sites = radii[levels][:, None, None] * face
+    if len(sites) == 2:
+        scene.lines(sites.transpose(1, 0, 2), GREEN, 1.2, dash=(0, (2, 2)))
+    sites = sites.reshape(-1, 3)
+    place = frame @ point
+    scene.lines(np.stack([np.broadcast_to(place, sites.shape), sites], axis=1), BLUE, 1.0)
+    shares = weight[vertices][:, levels].T.ravel()
+    scene.dots(sites, "#b8cde2", 16 + 170 * shares, edge=BLUE, lift=0.05)
+    scene.dots(place[None], "#000000", 30, lift=0.3)
     scene.draw()
-    axes.margins(0.08)
+    axes.margins(0.06)
 
 
-def _typical(cloud: Floats, scene: Scene) -> Floats:
-    """A point between two spheres, seen from the side, near the middle of its face."""
+def _typical(cloud: Floats) -> Floats:
+    """A point in the middle between two spheres, and of the face that its direction hits."""
     radius = np.linalg.norm(cloud, axis=1)
-    count = SPHERES * CHANNELS
-    inside = radius * count
-    place, depth = scene.project(cloud / np.maximum(radius, 1e-9)[:, None])
-    # Seen obliquely, the two spheres lie beside each other.
-    oblique = np.abs(np.abs(place[:, 0]) - 0.75) + np.maximum(0, -depth)
-    between = np.abs(inside - np.floor(inside) - 0.5)
-    small = np.maximum(0, 3 - inside)
-    best: int = np.argmin(oblique + between + small)
-    return cloud[best]
+    directions = cloud / np.maximum(radius, np.finfo(np.float64).tiny)[:, None]
+    place = radius * SPHERES * CHANNELS
+    between = np.abs(place - np.floor(place) - 0.5)
+    inner = np.maximum(0, 3 - place)
+    mapping = PointMapping(LEVEL, 1, 1)
+    face = mapping.vertices_of(mapping.find_faces(torch.from_numpy(directions))).numpy()
+    corners = Icosphere.get(LEVEL).vertices[face]
+    beside = np.linalg.norm(directions - corners.mean(axis=1), axis=1)
+    found: Floats = cloud[np.argmin(between + inner + 5 * beside)]
+    return found
 
 
 def _single_channel(axes: Axes, features: Floats) -> None:
     count = features.shape[1]
-    blank(axes, f"(d) a feature per vertex, R = {count}", 1.06)
+    blank(axes, f"(d) one channel, R = {count}", 1.06)
     scene = _scene(axes, _radii(count))
     _sites(scene, features, BLUE, "o")
     scene.draw()
@@ -196,12 +203,20 @@ def _grouped(axes: Axes, features: Floats) -> None:
         _sites(scene, features[:, :, channel], color, half_disc(channel == 0))
     scene.draw()
     handles = [
-        Line2D([], [], color=color, marker="o", linestyle="", markersize=4, label=f"channel {i + 1}")
+        Line2D(
+            [], [], color=color, marker="o", linestyle="", markersize=4, label=f"channel {i + 1}"
+        )
         for i, color in enumerate((BLUE, ORANGE))
     ]
     axes.legend(
-        handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=2, fontsize=7,
-        frameon=False, handletextpad=0, columnspacing=0.8,
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.03),
+        ncols=2,
+        fontsize=7,
+        frameon=False,
+        handletextpad=0,
+        columnspacing=0.8,
     )
 
 
@@ -210,5 +225,5 @@ def _sites(scene: Scene, features: Floats, color: str, marker: object) -> None:
     vertices = Icosphere.get(LEVEL).vertices
     sites = vertices[:, None, :] * _radii(features.shape[1])[:, None]
     shown = features > 0.02 * features.max()
-    areas = 24 * features[shown] / features.max()
+    areas = 48 * features[shown] / features.max()
     scene.dots(sites[shown], color, areas, marker=marker)

@@ -69,8 +69,9 @@ def sources(graph: Any, relation: str, node: int) -> np.ndarray:
 
 def draw_grid() -> Figure:
     """Draw the grid from the edges of its graphs: refinement, pooling, and convolutions."""
-    figure = Figure(figsize=(9.4, 3.1), layout="constrained")
+    figure = Figure(figsize=(10.4, 2.9))
     panels = figure.subplots(1, 4, width_ratios=[1, 1, 1, 1.45])
+    figure.subplots_adjust(left=0.005, right=0.995, bottom=0.1, top=0.91, wspace=0.04)
     for axes, level, title in (
         (panels[0], 0, "(a) icosahedron, level 0"),
         (panels[1], 1, "refined, level 1"),
@@ -122,40 +123,50 @@ def _pooling(axes: Axes) -> None:
 
 def _convolutions(axes: Axes) -> None:
     """Patches of three consecutive spheres, with all edges into one node."""
-    blank(axes, "(b) the convolutions")
-    grid = ConcentricGrid(2, 6)
-    graph = grid.graph()
-    position = graph.ndata["position"].double().numpy()
+    blank(axes, "(b) convolutions within and between spheres")
+    graph = ConcentricGrid(2, 5).graph()
     sphere, vertex = (graph.ndata[name].numpy() for name in ("sphere", "vertex"))
-    shown = (3, 4, 5)
-    # A vertex with six neighbours nearest to the top; its axis is turned to point upwards.
-    degrees = graph.in_degrees(etype="intra").numpy()
-    top = int(np.argmax(np.where((degrees == 6) & (sphere == shown[1]), position[:, 2], -np.inf)))
+    position = graph.ndata["position"].double().numpy()
     unit = position / np.linalg.norm(position, axis=1, keepdims=True)
-    up = unit[top]
-    across = np.cross(up, [1.0, 0.0, 0.0])
+    shown = np.array([2, 3, 4])
+    # A vertex with six neighbours, whose direction is turned upwards.
+    six = (graph.in_degrees(etype="intra").numpy() == 6) & (sphere == shown[1])
+    node = int(np.argmax(np.where(six, position[:, 2], -np.inf)))
+    ring, chain = sources(graph, "intra", node), sources(graph, "radial", node)
+    up = unit[node]
+    across = np.cross(up, unit[ring[0]])
     across /= np.linalg.norm(across)
-    frame = np.stack([np.cross(across, up), across, up])
-    near = (unit @ up > np.cos(np.deg2rad(48))) & np.isin(sphere, shown)
-    # The gaps between spheres are drawn wider than they are, so that the patches do not overlap.
-    places = (position / np.linalg.norm(position, axis=1, keepdims=True)) @ frame.T
-    places = places * (1 + 0.0 * sphere[:, None]) + [0, 0, 1] * (1.05 * sphere[:, None])
-    scene = Scene(axes, azimuth=-68, elevation=27, fade=0.45)
-
-    def ends(relation: str, keep: Any) -> Floats:
-        source, destination = (found.numpy() for found in graph.edges(etype=relation))
-        chosen = keep(source, destination)
-        return np.stack([places[source[chosen]], places[destination[chosen]]], axis=1)
-
-    scene.lines(ends("intra", lambda s, d: near[s] & near[d] & (s < d)), "#777777", 0.6)
-    others = near & (vertex != vertex[top])
-    scene.dots(places[others], "#777777", 5)
-    scene.lines(
-        ends("radial", lambda s, d: (d == top) & near[s]), GREEN, 2.2, lift=0.1, dash=(0, (2, 1.5))
-    )
-    scene.lines(ends("intra", lambda s, d: d == top), ORANGE, 2.2, lift=0.1)
-    ring, chain = sources(graph, "intra", top), sources(graph, "radial", top)
-    scene.dots(places[ring], ORANGE, 34, edge="#000000", lift=0.12)
-    scene.dots(places[chain], GREEN, 34, edge="#000000", lift=0.12)
-    scene.dots(places[[top]], "#ffffff", 48, edge="#000000", lift=0.14)
+    frame = np.stack([across, np.cross(up, across), up])
+    near = (unit @ up > np.cos(np.deg2rad(42))) & np.isin(sphere, shown)
+    # The spheres are drawn farther apart than they are, so that their patches do not overlap.
+    places = position @ frame.T + 0.3 * np.stack([0 * sphere, 0 * sphere, sphere], axis=1)
+    scene = Scene(axes, azimuth=-80, elevation=21, fade=0.45)
+    source, destination = (ends.numpy() for ends in graph.edges(etype="intra"))
+    net = near[source] & near[destination] & (source < destination)
+    scene.lines(np.stack([places[source[net]], places[destination[net]]], axis=1), "#777777", 0.7)
+    scene.dots(places[near & (vertex != vertex[node])], "#777777", 6)
+    for found, color, dash in ((chain, GREEN, (0, (2, 1.5))), (ring, ORANGE, "-")):
+        ends = np.stack([places[found], np.broadcast_to(places[node], (len(found), 3))], axis=1)
+        scene.lines(ends, color, 2.4, lift=0.2, dash=dash)
+        scene.dots(places[found], color, 36, edge="#000000", lift=0.3)
+    scene.dots(places[[node]], "#ffffff", 48, edge="#000000", lift=0.6)
     scene.draw()
+    axes.margins(0.04)
+    for index, name in zip(shown, ("r − 1", "r", "r + 1"), strict=True):
+        place, _ = scene.project(places[near & (sphere == index)])
+        left = place[place[:, 0].argmin()]
+        axes.text(left[0] - 0.06, left[1], f"sphere {name}", ha="right", va="center", fontsize=8)
+    handles = [
+        Line2D([], [], color=ORANGE, linewidth=2, label=f"intra: {len(ring)} neighbours"),
+        Line2D([], [], color=GREEN, linewidth=2, linestyle=(0, (2, 1)), label="radial: co-radial"),
+    ]
+    axes.legend(
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.02),
+        ncols=2,
+        fontsize=8,
+        frameon=False,
+        columnspacing=1.2,
+        handlelength=1.6,
+    )

@@ -82,7 +82,13 @@ class Scene:
         return found[..., :2], found[..., 2]
 
     def lines(
-        self, ends: npt.ArrayLike, color: Any, width: float = 0.6, *, lift: float = 0, dash: Any = "-"
+        self,
+        ends: npt.ArrayLike,
+        color: Any,
+        width: float = 0.6,
+        *,
+        lift: float = 0,
+        dash: Any = "-",
     ) -> None:
         """Add lines between pairs of points ``(n, 2, 3)``.
 
@@ -156,7 +162,12 @@ class Scene:
         order = 1 + index / _SLICES
         if place.ndim == 3:
             lines = LineCollection(
-                list(place), colors=color, linewidths=size, zorder=order, capstyle="round", **part.style
+                list(place),
+                colors=color,
+                linewidths=size,
+                zorder=order,
+                capstyle="round",
+                **part.style,
             )
             self.axes.add_collection(lines)
             return
@@ -176,11 +187,15 @@ class Scene:
 
 def blank(axes: Axes, title: str, size: float | None = None) -> None:
     """Make axes of equal scale without a frame: ``size`` on either side of the origin."""
-    axes.set_aspect("equal")
+    # The frame keeps its size, so that the titles of a row stand at one height.
+    axes.set_aspect("equal", adjustable="datalim")
     axes.set_axis_off()
     axes.set_title(title, fontsize=9)
     if size is not None:
-        axes.set(xlim=(-size, size), ylim=(-size, size))
+        # Fixed limits would contradict the fixed frame.
+        axes.update_datalim([(-size, -size), (size, size)])
+        axes.margins(0)
+        axes.autoscale_view()
 
 
 def half_disc(left: bool) -> Outline:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from matplotlib import rc_context
@@ -19,8 +18,6 @@ __all__ = ["PICTURES", "check_picture", "plot_curves", "save_figure", "tidy"]
 
 #: Suffixes of pictures that can be written.
 PICTURES = (".png", ".svg", ".pdf")
-# Options that make smaller files of the same content.
-_SMALLER: dict[str, dict[str, Any]] = {".png": {"pil_kwargs": {"optimize": True}}}
 _TRAINING, _VALIDATION = "#4477aa", "#cc6677"
 
 
@@ -103,7 +100,7 @@ def check_picture(path: Path) -> None:
         raise ConfigError(f"{path} is no {', '.join(PICTURES)}; choose one of these suffixes")
 
 
-def save_figure(figure: Figure, path: Path, dpi: int = 130) -> None:
+def save_figure(figure: Figure, path: Path, *, dpi: int = 130, colors: int | None = None) -> None:
     """Write a figure, completely or not at all, in the format that the file's suffix names.
 
     Parameters
@@ -114,6 +111,8 @@ def save_figure(figure: Figure, path: Path, dpi: int = 130) -> None:
         The file, with a suffix of :data:`PICTURES`.
     dpi
         Resolution of PNG files.
+    colors
+        Number of colours to keep in PNG files, at most 256, which makes them small; None for all.
 
     Raises
     ------
@@ -130,6 +129,19 @@ def save_figure(figure: Figure, path: Path, dpi: int = 130) -> None:
     # The same figure gives the same file: no dates, no random names.
     date = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[kind]
     with rc_context({"svg.hashsalt": "csgnn-dgl"}):
-        figure.savefig(content, format=kind[1:], dpi=dpi, metadata=date, **_SMALLER.get(kind, {}))
+        figure.savefig(content, format=kind[1:], dpi=dpi, metadata=date)
+    if kind == ".png" and colors is not None:
+        content = _with_few_colors(content, colors)
     with atomic_write(path, "wb") as file:
         file.write(content.getvalue())
+
+
+def _with_few_colors(png: io.BytesIO, colors: int) -> io.BytesIO:
+    """The same picture with a palette."""
+    from PIL import Image
+
+    found = io.BytesIO()
+    with Image.open(png) as picture:
+        small = picture.convert("RGB").quantize(colors, dither=Image.Dither.NONE)
+        small.save(found, format="png", optimize=True)
+    return found

@@ -158,7 +158,14 @@ def _convolutions(axes: Axes) -> None:
         axes.text(left[0] - 0.06, left[1], f"sphere {name}", ha="right", va="center", fontsize=8)
     handles = [
         Line2D([], [], color=ORANGE, linewidth=2, label=f"intra: {len(ring)} neighbours"),
-        Line2D([], [], color=GREEN, linewidth=2, linestyle=(0, (2, 1)), label="radial: co-radial"),
+        Line2D(
+            [],
+            [],
+            color=GREEN,
+            linewidth=2,
+            linestyle=(0, (2, 1)),
+            label=f"radial: {len(chain)} co-radial",
+        ),
     ]
     axes.legend(
         handles=handles,

@@ -111,6 +111,12 @@ def curve_command(
     )
     click.echo("shapes that keep their class [%], by axes and angle")
     click.echo((100 * table.loc[:, (slice(None), [15, 45, 90, 180])]).round(1).to_string())
+    if constant := curve.constant():
+        click.echo(
+            f"warning: {', '.join(constant)}: one class for all upright shapes, so that keeping it "
+            f"says nothing; train longer",
+            err=True,
+        )
     if curve.missing:
         click.echo(f"not done: {', '.join(curve.missing)}", err=True)
     for path in paths:

@@ -98,7 +98,8 @@ class RotationCurve:
         ``seed``, ``axes``, ``angle`` [degrees], ``agreement`` (share of shapes whose predicted
         class is that of the upright shape), ``accuracy`` (share of shapes classified correctly),
         ``change`` and ``largest_change`` (of the scores before the softmax, relative to their size:
-        mean and maximum over shapes).
+        mean and maximum over shapes), ``classes`` (number of classes that are predicted for upright
+        shapes: with one, agreement says nothing).
     shapes
         Number of shapes.
     data, fingerprints
@@ -122,6 +123,10 @@ class RotationCurve:
         values = ["agreement", "accuracy", "change", "largest_change"]
         groups = self.table.groupby(["row", "axes", "angle"], sort=False)
         return groups[values].mean().reset_index()
+
+    def constant(self) -> list[str]:
+        """Systems that give all upright shapes one class, with any seed."""
+        return [str(row) for row in self.table.loc[self.table["classes"] == 1, "row"].unique()]
 
     def content(self) -> dict[str, Any]:
         """The curves as plain values for JSON."""
@@ -303,7 +308,7 @@ def turned(
     -------
     list of dict
         For each kind of axes and each angle: ``axes``, ``angle``, ``agreement``, ``accuracy``,
-        ``change``, ``largest_change``; see :class:`RotationCurve`.
+        ``change``, ``largest_change``, ``classes``; see :class:`RotationCurve`.
 
     Raises
     ------
@@ -347,6 +352,7 @@ def turned(
                     "accuracy": float((named == labels).double().mean()),
                     "change": float(change.mean()),
                     "largest_change": float(change.max()),
+                    "classes": len(upright.argmax(dim=1).unique()),
                 }
             )
     return rows

@@ -142,6 +142,8 @@ def _with_few_colors(png: io.BytesIO, colors: int) -> io.BytesIO:
 
     found = io.BytesIO()
     with Image.open(png) as picture:
-        small = picture.convert("RGB").quantize(colors, dither=Image.Dither.NONE)
+        # This method also keeps colours that only a few pixels have.
+        method = Image.Quantize.MAXCOVERAGE
+        small = picture.convert("RGB").quantize(colors, method, dither=Image.Dither.NONE)
         small.save(found, format="png", optimize=True)
     return found

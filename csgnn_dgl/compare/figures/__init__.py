@@ -89,7 +89,7 @@ def write_figures(
             raise resource_error(error, output, "make") from error
         paths = [output / f"figure-{number}.{kind or 'png'}" for number in numbers]
     for number, path in each(list(zip(numbers, paths, strict=True)), "figures"):
-        save_figure(_draw(number, shape), path, dpi=150, colors=128)
+        save_figure(_draw(number, shape), path, dpi=150, colors=256)
     return paths
 
 

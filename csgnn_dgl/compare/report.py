@@ -66,7 +66,8 @@ def summarise(store: Store, found: pd.DataFrame) -> pd.DataFrame:
         seeds), and ``… published``; then costs.
     """
     table = store.settings.found
-    tests = list(dict.fromkeys(found["test"]))
+    known = [test.column for tests in table.tests.values() for test in tests]
+    tests = sorted(dict.fromkeys(found["test"]), key=lambda t: known.index(t) if t in known else 99)
     rows = []
     for row in table.select(store.settings.models):
         here = found[found["row"] == row.name]
@@ -158,7 +159,7 @@ def _text(column: str, value: Any) -> str:
         return value
     if column == "epochs":
         return f"{value:.0f}"
-    if column.startswith("parameters"):
+    if column.startswith(("parameters", "peak memory")):
         return f"{value:.2f}"
     return f"{value:.4f}" if abs(value) < 1 else f"{value:.1f}"
 

@@ -54,8 +54,9 @@ def main(folder: Path, name: str) -> None:
         text = text.replace(data, without_paths(data))
     (target / "report.md").write_text(text, encoding="utf-8")
     shutil.copy(folder / "report.csv", target / "report.csv")
-    if (folder / "report.png").is_file():
-        shutil.copy(folder / "report.png", target / "report.png")
+    for picture in ("report.png", "learning.png"):
+        if (folder / picture).is_file():
+            shutil.copy(folder / picture, target / picture)
     click.echo(str(target))
 
 

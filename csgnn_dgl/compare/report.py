@@ -116,7 +116,7 @@ def _label(row: Row, kind: str) -> str:
 
 
 def write_report(store: Store) -> list[Path]:
-    """Write ``report.md``, ``.csv``, ``.tex``, ``.json`` and ``.png`` into the folder.
+    """Write ``report.md``, ``.csv``, ``.tex``, ``.json``, ``.png``, and ``learning.png``.
 
     Returns
     -------
@@ -146,10 +146,14 @@ def write_report(store: Store) -> list[Path]:
     }
     atomic_write_json(paths["json"], content)
     listed = list(paths.values())
+    from csgnn_dgl.compare.learning import draw_learning
     from csgnn_dgl.compare.pictures import draw
 
-    picture = draw(store, found, store.path / "report.png")
-    return [*listed, *([picture] if picture is not None else [])]
+    pictures = (
+        draw(store, found, store.path / "report.png"),
+        draw_learning(store, store.path / "learning.png"),
+    )
+    return [*listed, *(picture for picture in pictures if picture is not None)]
 
 
 def _text(column: str, value: Any) -> str:

@@ -59,7 +59,8 @@ def draw_learning(store: Store, path: Path) -> Path | None:
     drawn = [(cell, curve) for cell, curve in found if curve is not None]
     if not drawn:
         return None
-    protocols = list(dict.fromkeys(cell.protocol for cell, _ in drawn))
+    done = {cell.protocol for cell, _ in drawn}
+    protocols = [name for name in store.settings.found.tests if name in done]
     systems = [row.name for row in store.settings.found.select(store.settings.models)]
     others = [name for name in systems if name != "csgnn"]
     figure = Figure(figsize=(1.5 + 4.2 * len(protocols), 4.4), layout="constrained")

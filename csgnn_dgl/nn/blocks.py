@@ -33,7 +33,7 @@ def _activated(
     """Apply convolution, norm over all sites and samples, and ReLU; add ``own``."""
     plain_norm = untouched(norm, nn.BatchNorm1d)
     if plain_norm and untouched(conv, IntraConv, RadialConv):
-        weight = conv.weight.t() if isinstance(conv, IntraConv) else conv.weight
+        weight = conv._joint_weight() if isinstance(conv, IntraConv) else conv.weight
         if can_norm_relu(norm, source_features(feat)):
             out = conv._convolve(graph, feat, weight, None)
             fits = own is not None and own.dtype == out.dtype

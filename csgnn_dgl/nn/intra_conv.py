@@ -78,8 +78,8 @@ class IntraConv(nn.Module):
         The order is unknown, or ``self_loop`` is switched off with an order above 0.
     DataError
         The graph lacks the edge type; the number of nodes or channels is wrong; or nodes with the
-        data ``sphere`` are joined twice, across spheres, or to themselves (with ``self_loop``). With
-        gradients, the graph lacks positions.
+        data ``sphere`` are joined twice, across spheres, or to themselves (with ``self_loop``).
+        With gradients, the graph lacks positions.
 
     Examples
     --------
@@ -137,7 +137,7 @@ class IntraConv(nn.Module):
         return self._convolve(graph, feat, self._joint_weight(), self.bias)
 
     def _joint_weight(self) -> Tensor:
-        """The weights of all terms that are added up, side by side: ``(F, sum of their widths)``."""
+        """The weights of all terms that are added up, side by side, ``(F, …)``."""
         rows = self.weight.flatten(0, -2)
         if self.gradients:
             rows = torch.cat([rows, self.gradient_weight])
@@ -214,9 +214,9 @@ class IntraConv(nn.Module):
             )
         if self.filter_order == 2 and len(own) != len(source_features(feat)):
             raise DataError(
-                f"the ring of the ring (filter_order 2) needs features of all nodes in between, but "
-                f"there are {len(source_features(feat))} sources and {len(own)} destinations; use "
-                f"two layers of order 1 on such a graph"
+                f"the ring of the ring (filter_order 2) needs features of all nodes in between, "
+                f"but there are {len(source_features(feat))} sources and {len(own)} destinations; "
+                f"use two layers of order 1 on such a graph"
             )
         return own
 

@@ -16,7 +16,7 @@ def linear_sum(terms: Sequence[tuple[Tensor, Tensor]], bias: Tensor | None = Non
 
     .. math:: y = b + \sum_k W_k x_k
 
-    Products are accumulated in one tensor. On two cores this takes 10 to 25 % less time, forward and
+    Products are accumulated in one tensor. On a CPU this takes 10 to 25 % less time, forward and
     backward, than one product of concatenated features, which have to be copied.
 
     Parameters

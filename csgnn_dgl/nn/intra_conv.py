@@ -16,7 +16,13 @@ from csgnn_dgl.nn.structure import (
     source_features,
     tangents,
 )
-from csgnn_dgl.ops import linear_sum, neighbor_sum, node_linear, tangential_gradient
+from csgnn_dgl.ops import (
+    linear_sum,
+    neighbor_sum,
+    node_linear,
+    slope_lengths,
+    tangential_gradient,
+)
 
 __all__ = ["IntraConv"]
 
@@ -221,7 +227,7 @@ class IntraConv(nn.Module):
         """Lengths of the tangential gradients of mixed channels."""
         mixed = node_linear(feat, self.gradient_mix.t())
         slopes = tangential_gradient(tangents(graph, self.etype), mixed)
-        return torch.linalg.vector_norm(slopes, dim=0).to(mixed.dtype)
+        return slope_lengths(slopes).to(mixed.dtype)
 
     def extra_repr(self) -> str:
         richer = f", filter_order={self.filter_order}" if self.filter_order else ""

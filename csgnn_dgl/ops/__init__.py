@@ -12,7 +12,7 @@ from csgnn_dgl.ops.neighborhood_max import neighborhood_and_global_max, neighbor
 from csgnn_dgl.ops.node_linear import node_linear
 from csgnn_dgl.ops.norm_relu import can_norm_relu, norm_relu
 from csgnn_dgl.ops.radial import radial_conv_by_offset, radial_conv_regular
-from csgnn_dgl.ops.tangents import Tangents, tangential_gradient
+from csgnn_dgl.ops.tangents import Tangents, slope_lengths, tangential_gradient
 
 __all__ = [
     "CSR",
@@ -29,5 +29,6 @@ __all__ = [
     "norm_relu",
     "radial_conv_by_offset",
     "radial_conv_regular",
+    "slope_lengths",
     "tangential_gradient",
 ]

@@ -14,10 +14,12 @@ from csgnn_dgl.ops.csr import CSR
 from csgnn_dgl.ops.lasting import lasting
 from csgnn_dgl.ops.rows import source_rows
 
-__all__ = ["Tangents", "tangential_gradient"]
+__all__ = ["Tangents", "slope_lengths", "tangential_gradient"]
 
 # Shorter projections (of unit vectors) are rounding errors: such neighbours have no direction.
 _SHORTEST = 1e-9
+# A slope is divided by its length, but by no less than this.
+_SMALLEST = 1e-12
 
 
 def _frames(normals: Tensor) -> Tensor:
@@ -171,3 +173,41 @@ def tangential_gradient(tangents: Tangents, feat: Tensor) -> Tensor:
     else:
         out = _sum(rows, csr.indptr, csr.indices, tangents.weights)
     return out.view(2, csr.num_destinations // 2, *feat.shape[1:])
+
+
+class _Lengths(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, slopes: Tensor) -> Tensor:
+        first, second = slopes
+        lengths = (first * first).addcmul_(second, second).sqrt_()
+        ctx.save_for_backward(slopes, lengths)
+        return lengths
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        slopes, lengths = ctx.saved_tensors
+        return slopes * (grads[0] / lengths.clamp(min=_SMALLEST))
+
+
+def slope_lengths(slopes: Tensor) -> Tensor:
+    """Lengths of gradients, with a gradient of zero where they are zero.
+
+    On a CPU, PyTorch's norm over the first of several dimensions takes forty times as long.
+
+    Parameters
+    ----------
+    slopes
+        From :func:`tangential_gradient`, shape ``(2, ...)``.
+
+    Returns
+    -------
+    Tensor
+        Shape ``(...)``.
+
+    Examples
+    --------
+    >>> slope_lengths(torch.tensor([[3.0, 0.0], [4.0, 0.0]])).tolist()
+    [5.0, 0.0]
+    """
+    out: Tensor = _Lengths.apply(slopes)
+    return out

@@ -171,6 +171,8 @@ class IntraConv(nn.Module):
         widths += [weight.shape[1] - sum(widths)] * self.gradients
         weights = list(weight.split(widths, dim=1))
         beside = [(self._lengths(graph, sources), weights.pop())] if self.gradients else []
+        if self.filter_order == 2:
+            weights[2] = weights[2] / _RING
         if sum_first:
             powers = self._powers(graph, feat)
             return linear_sum([*zip(powers, weights, strict=True), *beside], bias)
@@ -185,7 +187,7 @@ class IntraConv(nn.Module):
         csr = relation(graph, self.etype)
         powers = [self._own(graph, feat), neighbor_sum(csr, sources)]
         if self.filter_order == 2:
-            powers.append(neighbor_sum(csr, powers[1]) / _RING)
+            powers.append(neighbor_sum(csr, powers[1]))
         return powers
 
     def _products_first(
@@ -204,7 +206,7 @@ class IntraConv(nn.Module):
             return neighbor_sum(csr, ring) + linear_sum(beside, bias)
         own = self._own(graph, feat)
         if self.filter_order == 2:
-            ring = ring + neighbor_sum(csr, node_linear(sources, weights[2])) / _RING
+            ring = ring + neighbor_sum(csr, node_linear(sources, weights[2]))
         return neighbor_sum(csr, ring) + linear_sum([(own, weights[0]), *beside], bias)
 
     def _own(self, graph: Any, feat: Tensor | tuple[Tensor, Tensor]) -> Tensor:

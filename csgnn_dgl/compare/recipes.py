@@ -26,6 +26,7 @@ _OF_THE_RECIPE = (
     "min_learning_rate",
     "gradient_clip",
     "label_smoothing",
+    "consistency",
     "dropout",
     "ema_decay",
     "select",

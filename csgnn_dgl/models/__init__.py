@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from csgnn_dgl.models.contract import AtomModel, ShapeModel
     from csgnn_dgl.models.dos import DOSModel
     from csgnn_dgl.models.encoder import CSGNN, EncoderConfig
-    from csgnn_dgl.models.heads import ClassHead, CurveHead
+    from csgnn_dgl.models.heads import ClassHead, ClassHeads, CurveHead
     from csgnn_dgl.models.hypers import AtomCSGNNHypers, Hypers, ShapeCSGNNHypers
     from csgnn_dgl.models.shapes.csgnn import ShapeCSGNN
     from csgnn_dgl.models.shapes.pointnet import PointNet
@@ -25,6 +25,7 @@ __all__ = [
     "AtomCSGNNHypers",
     "AtomModel",
     "ClassHead",
+    "ClassHeads",
     "Classifier",
     "CurveHead",
     "DOSModel",
@@ -51,6 +52,7 @@ _PLACES = {
     "CSGNN": "encoder",
     "EncoderConfig": "encoder",
     "ClassHead": "heads",
+    "ClassHeads": "heads",
     "CurveHead": "heads",
     "AtomCSGNNHypers": "hypers",
     "Hypers": "hypers",

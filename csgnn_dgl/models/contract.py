@@ -69,6 +69,14 @@ class ShapeModel(nn.Module, ABC):
         super().__init__()
         self.hypers = hypers
 
+    @property
+    def head_features(self) -> tuple[int, ...]:
+        """Lengths of consecutive parts of a feature vector, each of which gets a head of its own.
+
+        They add up to ``features``. By default there is one part.
+        """
+        return (self.features,)
+
     @abstractmethod
     def forward(self, points: Tensor) -> Any:
         """Features of clouds ``(B, N, 3)``."""
@@ -181,7 +189,7 @@ def check_made(model: Any, name: str) -> None:
     Raises
     ------
     ConfigError
-        ``features`` or ``cutoff`` is not a positive number.
+        ``features`` or ``cutoff`` is not a positive number, or ``head_features`` do not add up.
     """
     wanted: dict[str, tuple[type, ...]] = {"features": (int,)}
     if isinstance(model, AtomModel):
@@ -193,6 +201,13 @@ def check_made(model: Any, name: str) -> None:
             raise ConfigError(
                 f"{name} breaks the contract of models: its attribute {attribute} is {value!r}, "
                 f"but it must be a positive number"
+            )
+    if isinstance(model, ShapeModel):
+        parts = model.head_features
+        if not parts or min(parts) < 1 or sum(parts) != model.features:
+            raise ConfigError(
+                f"{name} breaks the contract of models: its head_features are {tuple(parts)}, but "
+                f"they must be positive and add up to features, which is {model.features}"
             )
 
 

@@ -12,9 +12,12 @@ from torch import Tensor, nn
 
 from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.grid import ConcentricGrid
+from csgnn_dgl.models.hypers import GlobalPooling, Readout
+from csgnn_dgl.models.readouts import check_readouts, read_length, readout_parts, reads_level
 from csgnn_dgl.nn import IntraBlock, RadialBlock, VertexPool
 from csgnn_dgl.nn.blocks import radial_stack
 from csgnn_dgl.nn.bypass import bypassable, untouched
+from csgnn_dgl.nn.power_spectrum import power_spectrum, spectral_basis
 from csgnn_dgl.nn.structure import Prepared, prepare, relation
 from csgnn_dgl.nn.vertex_pool import PoolMode
 from csgnn_dgl.ops import global_max, global_max_beside, neighborhood_and_global_max
@@ -22,12 +25,10 @@ from csgnn_dgl.ops.lasting import lasting
 
 __all__ = ["CSGNN", "EncoderConfig", "Output"]
 
-GlobalPooling = Literal["max", "mean", "sum", "mean-at-coarsest", "sum-at-coarsest"]
 Output = Literal["global", "coarsest", "finest"]
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 _GLOBAL: dict[str, Callable[[Tensor], Tensor]] = {
-    "max": global_max,
     "mean": lambda feat: feat.mean(dim=0),
     "sum": lambda feat: feat.sum(dim=0),
 }
@@ -83,6 +84,12 @@ class EncoderConfig:
     concatenate
         Whether the global features are those of all levels, concatenated, or only those of the
         coarsest level.
+    filter_order, gradients
+        See :class:`~csgnn_dgl.nn.IntraConv`.
+    readout
+        Parts of the global features, one after the other: ``"pool"`` (``global_pooling`` of all
+        sites), ``"max-mean"`` (maximum and mean of all sites), ``"power"`` (power spectra of the
+        two coarsest levels, see :func:`~csgnn_dgl.nn.power_spectrum.power_spectrum`).
 
     Raises
     ------
@@ -106,8 +113,12 @@ class EncoderConfig:
     self_loop: bool = True
     residual: bool = True
     concatenate: bool = True
+    filter_order: int = 0
+    gradients: bool = False
+    readout: tuple[Readout, ...] = ("pool",)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "readout", tuple(self.readout))
         for name in ("intra_widths", "radial_widths"):
             # YAML and JSON give lists.
             widths = tuple(tuple(int(w) for w in level) for level in getattr(self, name))
@@ -137,6 +148,7 @@ class EncoderConfig:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)!r}, but it must be one of {get_args(known)}"
                 )
+        check_readouts(self.readout, self.level, len(self.intra_widths))
 
     @classmethod
     def with_base_width(
@@ -172,7 +184,30 @@ class EncoderConfig:
     @property
     def global_features(self) -> int:
         """Length of the global feature vector."""
-        return sum(self.level_features) if self.concatenate else self.level_features[-1]
+        return sum(self.readout_features)
+
+    @property
+    def readout_features(self) -> tuple[int, ...]:
+        """Length of each readout's part of the global feature vector."""
+        return tuple(
+            sum(
+                read_length(part, self.level - index, self.level_features[index])
+                for part, index in self._vectors(readout)
+            )
+            for readout in self.readout
+        )
+
+    def _vectors(self, readout: str) -> list[tuple[str, int]]:
+        """Vectors of a readout in their order, as kinds and indices of levels."""
+        levels = len(self.intra_widths)
+        return [
+            (part, index)
+            for index in range(levels)
+            if reads_level(readout, index, levels, self.concatenate)
+            for part in readout_parts(
+                readout, _GLOBAL_MODES[self.global_pooling][index == levels - 1]
+            )
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for headers; ``EncoderConfig(**d)`` makes the configuration again."""
@@ -181,7 +216,9 @@ class EncoderConfig:
 
 @cache
 @lasting
-def _prepared(level: int, n_spheres: int, coarsest: int, self_loops: bool) -> tuple[Prepared, ...]:
+def _prepared(
+    level: int, n_spheres: int, coarsest: int, self_loops: bool, gradients: bool
+) -> tuple[Prepared, ...]:
     """Prepared graphs of all levels, finest first, each after the coarsening that leads to it.
 
     They come from a grid of their own, so that user code cannot change its graphs.
@@ -190,7 +227,9 @@ def _prepared(level: int, n_spheres: int, coarsest: int, self_loops: bool) -> tu
     for at in range(level, coarsest - 1, -1):
         if at < level:
             found.append(prepare(grid.coarsening(at + 1)))
-        found.append(prepare(grid.graph(at), radial="radial", self_loops=self_loops))
+        found.append(
+            prepare(grid.graph(at), radial="radial", self_loops=self_loops, gradients=gradients)
+        )
     return tuple(found)
 
 
@@ -219,7 +258,14 @@ class _Level(nn.Module):
         self.intra, self.radial = nn.ModuleList(), nn.ModuleList()
         for width in config.intra_widths[index]:
             self.intra.append(
-                IntraBlock(in_feats, width, self_loop=config.self_loop, residual=config.residual)
+                IntraBlock(
+                    in_feats,
+                    width,
+                    self_loop=config.self_loop,
+                    residual=config.residual,
+                    filter_order=config.filter_order,
+                    gradients=config.gradients,
+                )
             )
             in_feats = width
         for width in config.radial_widths[index]:
@@ -278,7 +324,9 @@ class CSGNN(nn.Module):
             if level < grid.level:
                 graphs.append(partial(grid.coarsening, level + 1))
             graphs.append(partial(grid.graph, level))
-        found = _prepared(grid.level, grid.n_spheres, grid.coarsest, self.config.self_loop)
+        config = self.config
+        self_loops = config.self_loop and config.filter_order == 0
+        found = _prepared(grid.level, grid.n_spheres, grid.coarsest, self_loops, config.gradients)
         return tuple(p.on(device, graph) for p, graph in zip(found, graphs, strict=True))
 
     def forward(self, feat: Tensor, output: Output = "global") -> Tensor:
@@ -310,31 +358,42 @@ class CSGNN(nn.Module):
         sample = feat.shape[0] * self.config.level_features[0] * feat.element_size()
         return max(1, _PART_BYTES // sample)
 
+    @_constant_to_compilers
+    def _basis(self, level: int, device: torch.device) -> Tensor:
+        return spectral_basis(level, device)
+
     def _encode(self, feat: Tensor, output: Output) -> Tensor:
         structure = self._structure(feat.device)
-        pooled = []
+        order = [v for readout in self.config.readout for v in self.config._vectors(readout)]
+        vectors: dict[tuple[str, int], Tensor] = {}
         last = len(self.levels) - 1
-        coarsest = _GLOBAL[_GLOBAL_MODES[self.config.global_pooling][1]]
         for index, layers in enumerate(self.levels):
             feat = layers(structure[2 * index], feat)
             if output == "finest":
                 return feat
-            counts = output == "global" and (self.config.concatenate or index == last)
+            for part, at in order if output == "global" else ():
+                if at == index and part != "max" and (part, index) not in vectors:
+                    vectors[part, index] = self._summary(part, index, feat)
+            takes_max = output == "global" and ("max", index) in order
             if index == last:
-                if counts:
-                    pooled.append(coarsest(feat))
-            elif counts:
-                feat, best = self._pool_both(structure[2 * index + 1], feat)
-                pooled.append(best)
+                if takes_max:
+                    vectors["max", index] = global_max(feat)
+            elif takes_max:
+                feat, vectors["max", index] = self._pool_both(structure[2 * index + 1], feat)
             else:
                 feat = self.pool(structure[2 * index + 1], feat)
-        return torch.cat(pooled, dim=-1) if output == "global" else feat
+        return torch.cat([vectors[v] for v in order], dim=-1) if output == "global" else feat
+
+    def _summary(self, part: str, index: int, feat: Tensor) -> Tensor:
+        """A vector of a level, other than the maximum."""
+        if part != "power":
+            return _GLOBAL[part](feat)
+        level = self.grid.level - index
+        basis = self._basis(level, feat.device)
+        return power_spectrum(feat, level, self.grid.n_spheres, basis)
 
     def _pool_both(self, coarsening: Prepared, feat: Tensor) -> tuple[Tensor, Tensor]:
-        """Pool neighbourhoods to the next level, and all sites into one vector."""
-        mode = _GLOBAL_MODES[self.config.global_pooling][0]
-        if mode != "max":
-            return self.pool(coarsening, feat), _GLOBAL[mode](feat)
+        """Pool neighbourhoods to the next level, and take the maximum over all sites."""
         if untouched(self.pool, VertexPool) and self.pool.mode == "max":
             return neighborhood_and_global_max(relation(coarsening, self.pool.etype), feat)
         feat, best = global_max_beside(feat)

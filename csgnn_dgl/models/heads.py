@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from csgnn_dgl.errors import ConfigError
 
-__all__ = ["ClassHead", "CurveHead"]
+__all__ = ["ClassHead", "ClassHeads", "CurveHead"]
 
 
 def _check_widths(hidden: Sequence[int], dropout: float) -> None:
@@ -76,6 +76,51 @@ class ClassHead(nn.Sequential):
         rows = input.flatten(0, -2) if input.dim() > 2 else input
         scores: Tensor = super().forward(rows)
         return scores.unflatten(0, input.shape[:-1]) if input.dim() > 2 else scores
+
+
+class ClassHeads(nn.Module):
+    """Several heads for classes, each on its own part of the features.
+
+    In training each head has its own loss. A loss of their sum would let one head rely on the
+    other, so that both make the same errors. With losses of their own, errors differ, and the mean
+    of the scores is better than either.
+
+    Parameters
+    ----------
+    features
+        Length of each head's part.
+    num_classes, hidden, dropout
+        See :class:`ClassHead`.
+
+    Shapes
+    ------
+    ``(..., sum(features))`` → ``(..., number of heads, num_classes)``, before the softmax.
+
+    Examples
+    --------
+    >>> ClassHeads((8, 5), 3, hidden=(4,))(torch.rand(6, 13)).shape
+    torch.Size([6, 2, 3])
+    """
+
+    def __init__(
+        self,
+        features: Sequence[int],
+        num_classes: int,
+        *,
+        hidden: Sequence[int] = (512, 256),
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.features, self.num_classes = tuple(features), num_classes
+        self.heads = nn.ModuleList(
+            ClassHead(length, num_classes, hidden=hidden, dropout=dropout) for length in features
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Scores of feature vectors, by each head."""
+        parts = input.split(self.features, dim=-1)
+        scores = [head(part) for head, part in zip(self.heads, parts, strict=True)]
+        return torch.stack(scores, dim=-2)
 
 
 class CurveHead(nn.Module):

@@ -15,10 +15,11 @@ from typing_extensions import Self
 from csgnn_dgl.config import Options, Preset, option
 from csgnn_dgl.errors import ConfigError
 
-__all__ = ["AtomCSGNNHypers", "GlobalPooling", "Hypers", "Pooling", "ShapeCSGNNHypers"]
+__all__ = ["AtomCSGNNHypers", "GlobalPooling", "Hypers", "Pooling", "Readout", "ShapeCSGNNHypers"]
 
 Pooling = Literal["max", "mean", "sum"]
 GlobalPooling = Literal["max", "mean", "sum", "mean-at-coarsest", "sum-at-coarsest"]
+Readout = Literal["pool", "max-mean", "power"]
 Widths = tuple[tuple[int, ...], ...]
 
 
@@ -53,6 +54,26 @@ class _CSGNNHypers(Hypers):
     )
     kernel_size: int = option(3, "Kernel size K of the radial convolutions, odd.", "Network", ge=1)
     pooling: Pooling = option("max", "Pooling between levels.", "Network")
+    filter_order: int = option(
+        0,
+        "Filters within a sphere: 0 gives a vertex and its neighbours one weight, as in the paper; "
+        "1 gives each a weight of its own, and 2 also the neighbours' neighbours.",
+        "Network",
+        ge=0,
+        le=2,
+    )
+    gradients: bool = option(
+        False,
+        "Let every filter see the length of the features' gradient along the sphere.",
+        "Network",
+    )
+    readout: list[Readout] = option(
+        ["pool"],
+        "Features of all sites together: pool (a maximum or another pooling), max-mean, power "
+        "(power spectra of the two coarsest levels), or several, separated by commas. For shapes, "
+        "each gets a head of its own, and their scores are averaged.",
+        "Network",
+    )
 
     def _default(self, name: str) -> Any:
         return type(self).model_fields[name].default
@@ -61,6 +82,14 @@ class _CSGNNHypers(Hypers):
     def _odd_kernel(self) -> Self:
         if self.kernel_size % 2 == 0:
             raise ConfigError(f"kernel_size is {self.kernel_size}, but it must be odd: 1, 3, 5, …")
+        return self
+
+    @model_validator(mode="after")
+    def _different_readouts(self) -> Self:
+        if not self.readout or len(set(self.readout)) < len(self.readout):
+            raise ConfigError(
+                f"readout is {self.readout}, but it must be one or several different readouts"
+            )
         return self
 
 
@@ -162,6 +191,20 @@ class ShapeCSGNNHypers(_CSGNNHypers):
     radial_widths: Widths | None = option(
         None, "Output channels of the radial convolutions at each level.", "Network"
     )
+
+    @model_validator(mode="after")
+    def _used(self) -> Self:
+        if self.filter_order and not self.self_loop:
+            raise ConfigError(
+                f"self_loop is off, but with filter_order {self.filter_order} a vertex has a "
+                f"weight of its own. Leave self_loop on, or set filter_order to 0"
+            )
+        if "pool" not in self.readout and self.global_pooling != self._default("global_pooling"):
+            raise ConfigError(
+                f"global_pooling is {self.global_pooling}, but readout is {self.readout}, which "
+                f"does not use it. Leave it out, or add pool to readout"
+            )
+        return self
 
     @model_validator(mode="after")
     def _both_widths(self) -> Self:

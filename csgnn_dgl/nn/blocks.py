@@ -33,7 +33,7 @@ def _activated(
     """Apply convolution, norm over all sites and samples, and ReLU; add ``own``."""
     plain_norm = untouched(norm, nn.BatchNorm1d)
     if plain_norm and untouched(conv, IntraConv, RadialConv):
-        weight = conv.weight.t() if isinstance(conv, IntraConv) else conv.weight
+        weight = conv._joint_weight() if isinstance(conv, IntraConv) else conv.weight
         if can_norm_relu(norm, source_features(feat)):
             out = conv._convolve(graph, feat, weight, None)
             fits = own is not None and own.dtype == out.dtype
@@ -65,7 +65,7 @@ class IntraBlock(nn.Module):
     ----------
     in_feats, out_feats
         Channels ``C`` and ``F``.
-    self_loop
+    self_loop, filter_order, gradients
         See :class:`IntraConv`.
     residual
         Add the input if ``C == F``.
@@ -76,10 +76,23 @@ class IntraBlock(nn.Module):
     """
 
     def __init__(
-        self, in_feats: int, out_feats: int, *, self_loop: bool = True, residual: bool = True
+        self,
+        in_feats: int,
+        out_feats: int,
+        *,
+        self_loop: bool = True,
+        residual: bool = True,
+        filter_order: int = 0,
+        gradients: bool = False,
     ) -> None:
         super().__init__()
-        self.conv = IntraConv(in_feats, out_feats, self_loop=self_loop)
+        self.conv = IntraConv(
+            in_feats,
+            out_feats,
+            self_loop=self_loop,
+            filter_order=filter_order,
+            gradients=gradients,
+        )
         self.norm = nn.BatchNorm1d(out_feats)
         self.residual = residual and in_feats == out_feats
 

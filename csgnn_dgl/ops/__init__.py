@@ -6,17 +6,21 @@ whose first dimension is that of the nodes. It runs on the device of the tensor.
 
 from csgnn_dgl.ops.csr import CSR
 from csgnn_dgl.ops.global_pool import global_max, global_max_beside
+from csgnn_dgl.ops.linear_sum import linear_sum
 from csgnn_dgl.ops.neighbor_sum import neighbor_mean, neighbor_sum
 from csgnn_dgl.ops.neighborhood_max import neighborhood_and_global_max, neighborhood_max
 from csgnn_dgl.ops.node_linear import node_linear
 from csgnn_dgl.ops.norm_relu import can_norm_relu, norm_relu
 from csgnn_dgl.ops.radial import radial_conv_by_offset, radial_conv_regular
+from csgnn_dgl.ops.tangents import Tangents, slope_lengths, tangential_gradient
 
 __all__ = [
     "CSR",
+    "Tangents",
     "can_norm_relu",
     "global_max",
     "global_max_beside",
+    "linear_sum",
     "neighbor_mean",
     "neighbor_sum",
     "neighborhood_and_global_max",
@@ -25,4 +29,6 @@ __all__ = [
     "norm_relu",
     "radial_conv_by_offset",
     "radial_conv_regular",
+    "slope_lengths",
+    "tangential_gradient",
 ]

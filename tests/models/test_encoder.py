@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.models import CSGNN, EncoderConfig, encoder
 from csgnn_dgl.models.encoder import Output
+from csgnn_dgl.nn.power_spectrum import power_spectrum, spectral_basis
 from csgnn_dgl.nn.vertex_pool import PoolMode
 from csgnn_dgl.testing import assert_no_mutation
 
@@ -117,10 +118,19 @@ def test_written_out(randomise: Randomise) -> None:
     torch.testing.assert_close(model(feat, "coarsest"), x, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("pooling", ["max", "mean", "sum"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"pooling": mode, "global_pooling": mode} for mode in ("max", "mean", "sum")),
+        {"filter_order": 1},
+        {"filter_order": 2, "gradients": True, "readout": ("max-mean", "power", "pool")},
+        {"gradients": True, "readout": ("power",)},
+    ],
+    ids=str,
+)
 @torch.no_grad()
-def test_exact_symmetry(randomise: Randomise, pooling: PoolMode) -> None:
-    config = replace(SMALL, pooling=pooling, global_pooling=pooling)
+def test_exact_symmetry(randomise: Randomise, change: dict[str, Any]) -> None:
+    config = replace(SMALL, **change)
     model, feat = make(randomise, config), features(config)
     references = {output: model(feat, output) for output in OUTPUTS}
     fine = torch.from_numpy(model.grid.node_permutations(2))
@@ -206,6 +216,51 @@ def test_global_pooling(
     torch.testing.assert_close(model(feat)[:, :first], function(model(feat, "finest")))
     last = SMALL.level_features[-1]
     torch.testing.assert_close(model(feat)[:, -last:], function(model(feat, "coarsest")))
+
+
+def test_filters_reach_the_convolutions(randomise: Randomise) -> None:
+    model = make(randomise, replace(SMALL, filter_order=2, gradients=True))
+    convolutions = [block.conv for level in model.levels for block in level.intra]
+    assert len(convolutions) == 5
+    assert {(conv.filter_order, conv.gradients) for conv in convolutions} == {(2, True)}
+    feat = features()
+    x = feat
+    for block in [*model.levels[0].intra, *model.levels[0].radial]:
+        x = block(model.grid.graph(), x)
+    torch.testing.assert_close(model(feat, "finest"), x, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("concatenate", [True, False])
+@torch.no_grad()
+def test_readouts(randomise: Randomise, concatenate: bool) -> None:
+    readout: Any = ("power", "pool", "max-mean")
+    config = replace(SMALL, concatenate=concatenate, global_pooling="sum", readout=readout)
+    model, feat = make(randomise, config), features()
+    kept: list[Tensor] = []
+    for level in model.levels:
+        level.register_forward_hook(lambda _, __, out: kept.append(out))
+    found = model(feat).split(config.readout_features, dim=1)
+    read = kept if concatenate else kept[-1:]
+    spectra = [
+        power_spectrum(sites, level, 3, spectral_basis(level, torch.device("cpu")))
+        for level, sites in ((1, kept[1]), (0, kept[2]))
+    ]
+    expected = (
+        spectra,
+        [sites.sum(dim=0) for sites in read],
+        [part for sites in read for part in (sites.amax(dim=0), sites.mean(dim=0))],
+    )
+    assert sum(config.readout_features) == config.global_features
+    for one, parts in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, torch.cat(parts, dim=1), rtol=1e-12, atol=1e-12)
+
+
+def test_gradients_through_several_readouts(randomise: Randomise) -> None:
+    config = EncoderConfig.with_base_width(
+        1, 2, 2, base_width=2, readout=("pool", "max-mean", "power"), filter_order=1
+    )
+    feat = features(config, batch=1).requires_grad_()
+    assert torch.autograd.gradcheck(make(randomise, config), feat)
 
 
 @pytest.mark.parametrize("mode", ["mean", "sum"])
@@ -374,6 +429,7 @@ def test_deepcopy(randomise: Randomise) -> None:
 
 def test_config_round_trip() -> None:
     config = replace(SMALL, kernel_size=5, pooling="mean", self_loop=False, concatenate=False)
+    config = replace(config, gradients=True, readout=("max-mean", "power"))
     assert EncoderConfig(**config.to_dict()) == config
     # JSON makes lists of tuples.
     again = EncoderConfig(**json.loads(json.dumps(config.to_dict())))
@@ -403,6 +459,10 @@ def test_config_round_trip() -> None:
         ({"global_pooling": "median"}, "global_pooling is .median., but it must be one of"),
         ({"pooling": "mean-at-coarsest"}, "pooling is .mean-at-coarsest., but it must be one of"),
         ({"level": -1}, "starts at level -1"),
+        ({"readout": ()}, "readout is .*, but must be one or several of"),
+        ({"readout": ("max",)}, "readout is .'max'., but must be"),
+        ({"readout": ("pool", "pool")}, "each may be given only once"),
+        ({"level": 6, "readout": ("power",)}, "here up to 5, but can read levels up to 3"),
     ],
     ids=str,
 )
@@ -415,6 +475,13 @@ def test_bad_configs(change: dict[str, Any], message: str) -> None:
 def test_even_kernels(kernel_size: int) -> None:
     with pytest.raises(ValueError, match=f"kernel_size is {kernel_size}, but it must be odd"):
         CSGNN(replace(SMALL, kernel_size=kernel_size))
+
+
+def test_filters_that_there_are_not() -> None:
+    with pytest.raises(ConfigError, match="filter_order is 3, but it must be one of"):
+        CSGNN(replace(SMALL, filter_order=3))
+    with pytest.raises(ConfigError, match="self_loop is off"):
+        CSGNN(replace(SMALL, filter_order=1, self_loop=False))
 
 
 def test_unknown_options() -> None:

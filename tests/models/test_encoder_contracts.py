@@ -284,13 +284,14 @@ def test_export_of_an_encoder_that_never_ran() -> None:
     code = """
 import torch
 from csgnn_dgl.models import CSGNN, EncoderConfig
-model = CSGNN(EncoderConfig.with_base_width(1, 4, 2, base_width=4)).eval()
-feat = torch.randn(168, 3, 2)
-batch = torch.export.Dim("batch")
-program = torch.export.export(model, (feat,), dynamic_shapes=({1: batch}, ))
-with torch.no_grad():
-    torch.testing.assert_close(program.module()(feat[:, :2]), model(feat[:, :2]))
-model.train()(feat).sum().backward()
+for options in {}, {"filter_order": 2, "gradients": True, "readout": ("max-mean", "power")}:
+    model = CSGNN(EncoderConfig.with_base_width(1, 4, 2, base_width=4, **options)).eval()
+    feat = torch.randn(168, 3, 2)
+    batch = torch.export.Dim("batch")
+    program = torch.export.export(model, (feat,), dynamic_shapes=({1: batch}, ))
+    with torch.no_grad():
+        torch.testing.assert_close(program.module()(feat[:, :2]), model(feat[:, :2]))
+    model.train()(feat).sum().backward()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -31,7 +31,8 @@ def switch(modules, on):
 
 ROWS = """
 from csgnn_dgl.grid import ConcentricGrid
-from csgnn_dgl.nn.structure import relation
+from csgnn_dgl.nn.structure import relation, tangents
+from csgnn_dgl.ops import tangential_gradient
 
 grid = ConcentricGrid(1, 2)
 intra = relation(grid.graph(), "intra").with_self_loops
@@ -59,6 +60,21 @@ for csr in (intra, pool, empty):
                 assert one.dtype == dtype
                 assert (one - other).norm() <= limit * other.norm(), (dtype, shape)
 assert len(calls) > 50
+
+def slopes(features):
+    feat = features.clone().requires_grad_()
+    out = tangential_gradient(tangents(grid.graph(), "intra"), feat)
+    return out, *torch.autograd.grad(out.sin().sum(), feat)
+
+for dtype, limit in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
+    features = torch.randn(intra.num_sources, 2, 5, dtype=dtype)
+    expected = slopes(features)
+    calls.clear()
+    switch(("ops.tangents",), True)
+    for one, other in zip(slopes(features), expected, strict=True):
+        assert (one - other).norm() <= limit * other.norm(), dtype
+    assert len(calls) == 2
+    switch(("ops.tangents",), False)
 """
 
 BLOCKS = """

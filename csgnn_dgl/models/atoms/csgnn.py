@@ -28,6 +28,9 @@ def _encoder_config(hypers: AtomCSGNNHypers, embedding: int) -> EncoderConfig:
         pooling=hypers.pooling,
         global_pooling=hypers.pooling,
         concatenate=False,
+        filter_order=hypers.filter_order,
+        gradients=hypers.gradients,
+        readout=tuple(hypers.readout),
     )
 
 

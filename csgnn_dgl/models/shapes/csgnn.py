@@ -12,7 +12,17 @@ from csgnn_dgl.models.hypers import ShapeCSGNNHypers
 __all__ = ["ShapeCSGNN", "encoder_config"]
 
 # Options that have the same name in the encoder's configuration.
-_SHARED = ("kernel_size", "pooling", "global_pooling", "self_loop", "residual", "concatenate")
+_SHARED = (
+    "kernel_size",
+    "pooling",
+    "global_pooling",
+    "self_loop",
+    "residual",
+    "concatenate",
+    "filter_order",
+    "gradients",
+    "readout",
+)
 
 
 def encoder_config(hypers: ShapeCSGNNHypers) -> EncoderConfig:
@@ -69,6 +79,11 @@ class ShapeCSGNN(ShapeModel):
         )
         self.encoder = CSGNN(encoder_config(hypers))
         self.features = self.encoder.config.global_features
+
+    @property
+    def head_features(self) -> tuple[int, ...]:
+        """One head for each readout."""
+        return self.encoder.config.readout_features
 
     def encode(self, points: Tensor, output: Output = "global") -> Tensor:
         """Features of clouds ``(B, N, 3)``; see :class:`CSGNN` for ``output``."""

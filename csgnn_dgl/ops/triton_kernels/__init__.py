@@ -11,6 +11,7 @@ from csgnn_dgl.ops.triton_kernels.rows import (
     neighbor_sum,
     neighborhood_max,
     neighborhood_max_backward,
+    weighted_sum,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "norm_relu_backward",
     "point_features",
     "require_working",
+    "weighted_sum",
 ]

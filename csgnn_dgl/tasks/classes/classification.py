@@ -24,7 +24,7 @@ from csgnn_dgl.tasks.mean import SampleMean
 from csgnn_dgl.tasks.seeds import derive_seed, generator
 from csgnn_dgl.tasks.training_task import TrainingTask
 
-__all__ = ["ClassificationTask", "ShapeBatches"]
+__all__ = ["ClassificationTask", "ShapeBatches", "divergence"]
 
 
 class ShapeBatches(Dataset[tuple[Tensor, Tensor]]):
@@ -39,6 +39,25 @@ class ShapeBatches(Dataset[tuple[Tensor, Tensor]]):
     def __getitems__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         chosen = list(indices)
         return self.split.points[chosen], self.split.labels[chosen]
+
+
+def divergence(scores: Tensor, others: Tensor) -> Tensor:
+    """Mean over shapes of the symmetric Kullback-Leibler divergence of two predictions.
+
+    Parameters
+    ----------
+    scores, others
+        Scores before the softmax, shape ``(B, classes)``.
+
+    Examples
+    --------
+    >>> scores = torch.tensor([[0.0, 1.0]])
+    >>> float(divergence(scores, scores)), float(divergence(scores, -scores)) > 0.1
+    (0.0, True)
+    """
+    first, second = F.log_softmax(scores, dim=-1), F.log_softmax(others, dim=-1)
+    difference = (first.exp() - second.exp()) * (first - second)
+    return difference.sum(dim=-1).mean() / 2
 
 
 class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
@@ -80,7 +99,7 @@ class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
         weights = torch.tensor(class_counts).clamp(min=1).double().pow(-config.class_balance)
         self.register_buffer("class_weights", (weights / weights.mean()).float(), persistent=False)
         self.augment = Augmentation(
-            scale=(1 - config.scale, 1 + config.scale),
+            scale=config.scales,
             rotation=config.train_rotation,
             translation=config.translation,
             jitter=config.jitter,
@@ -98,28 +117,36 @@ class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
         place = (self.current_epoch, batch_idx, self.global_rank)
         # Dropout draws from the global generator, as PyTorch's modules do.
         torch.manual_seed(derive_seed(self.config.seed, "dropout", *place))
-        if self.config.resample:
-            points = subsample(
-                points, self.config.points, generator(self.config.seed, "points", *place)
-            )
-        else:
-            points = points[:, : self.config.points]
-        points = self.augment(points, generator(self.config.seed, "augment", *place))
-        found = self.model(normalize_clouds(points))
+        views = self._view(points, "", place)
+        if self.config.consistency:
+            views = torch.cat([views, self._view(points, " of second views", place)])
+            labels = labels.repeat(2)
+        found = self.model(normalize_clouds(views))
         scores, penalty = found if isinstance(found, tuple) else (found, None)
         loss = self._loss(scores, labels)
         if penalty is not None:
             loss = loss + penalty
-        if scores.dim() == 3:  # scores of parts of each cloud
+        if scores.dim() == 3:  # scores of parts of each cloud, or of several heads
             scores = scores.mean(dim=1)
+        if self.config.consistency:
+            loss = loss + self.config.consistency * divergence(*scores.chunk(2))
         self.train_loss.update(loss.detach(), len(labels))
         self.train_accuracy.update(scores.detach(), labels)
         self.log("train_loss", self.train_loss, on_epoch=True, on_step=False, prog_bar=True)
         self.log("train_accuracy", self.train_accuracy, on_epoch=True, on_step=False)
         return loss
 
+    def _view(self, points: Tensor, stream: str, place: tuple[int, ...]) -> Tensor:
+        """Points of each cloud at random, and changed at random."""
+        seed, number = self.config.seed, self.config.points
+        if self.config.resample:
+            points = subsample(points, number, generator(seed, f"points{stream}", *place))
+        else:
+            points = points[:, :number]
+        return self.augment(points, generator(seed, f"augment{stream}", *place))
+
     def _loss(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy of scores ``(B, classes)``, or of scores of parts ``(B, M, classes)``."""
+        """Cross-entropy of scores ``(B, classes)``, or of parts or heads ``(B, M, classes)``."""
         if scores.dim() == 3:
             labels = labels[:, None].expand(scores.shape[:2]).flatten()
             scores = scores.flatten(0, 1)

@@ -87,7 +87,8 @@ class ClassifierJob(TrainingJob[TrainModelNetConfig, ShapeDataset]):
 
     def check_memory(self) -> None:
         config = self.config
-        values = self.model.training_memory(config.hypers, config.batch_size, config.points)
+        clouds = config.batch_size * (2 if config.consistency else 1)
+        values = self.model.training_memory(config.hypers, clouds, config.points)
         if values is None:
             return
         itemsize = 8 if config.precision.startswith("64") else 4
@@ -96,7 +97,7 @@ class ClassifierJob(TrainingJob[TrainModelNetConfig, ShapeDataset]):
         sizes = ", ".join(f"{k} {v}" for k, v in config.hypers if type(v) is int)
         require_memory(
             values * itemsize,
-            f"a training step of {config.batch_size} clouds with {config.model} ({sizes})",
+            f"a training step of {clouds} clouds with {config.model} ({sizes})",
             "choose a smaller --batch-size or a smaller network",
         )
 

@@ -25,7 +25,7 @@ from csgnn_dgl.tasks.classes.trained import KIND, load_classifier
 from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.targets import TARGETS
 from csgnn_dgl.tasks.training import silent
-from csgnn_dgl.tasks.use_config import EvaluateConfig, PredictConfig
+from csgnn_dgl.tasks.use_config import EvaluateConfig, PredictConfig, VoteSet
 
 __all__ = ["Prediction", "ShapeClassifier", "ShapeEvaluation", "train_classifier"]
 
@@ -135,7 +135,7 @@ class ShapeClassifier:
         Parameters
         ----------
         options
-            Options of the command: ``rotation``, ``votes``, ``seed``, ``data``, …
+            Options of the command: ``rotation``, ``votes``, ``vote_set``, ``seed``, ``data``, …
 
         Raises
         ------
@@ -154,7 +154,7 @@ class ShapeClassifier:
         files
             The files.
         options
-            Options of the command: ``votes``, ``seed``, ``top``, ``strict``, …
+            Options of the command: ``votes``, ``vote_set``, ``seed``, ``top``, ``strict``, …
 
         Returns
         -------
@@ -166,7 +166,12 @@ class ShapeClassifier:
         return predict(self.weights, paths, config, trained=self._trained)
 
     def probabilities(
-        self, points: npt.ArrayLike, *, votes: int = 1, seed: int = 0
+        self,
+        points: npt.ArrayLike,
+        *,
+        votes: int = 1,
+        seed: int = 0,
+        vote_set: VoteSet = "designed",
     ) -> npt.NDArray[np.float64]:
         """Predict class probabilities of clouds in memory.
 
@@ -177,6 +182,8 @@ class ShapeClassifier:
             there are more points than in training, a random part is used.
         votes, seed
             Orientations to average over, and the random seed for them and for that part.
+        vote_set
+            ``"designed"`` orientations, which average better than as many ``"random"`` ones.
 
         Returns
         -------
@@ -196,7 +203,7 @@ class ShapeClassifier:
             A few points lie so far out that they squeeze the others.
         """
         ready = self._ready(points, seed)
-        found = predict_points(self._trained, ready, votes=votes, seed=seed)
+        found = predict_points(self._trained, ready, votes=votes, seed=seed, vote_set=vote_set)
         return found.numpy()
 
     def scores(self, points: npt.ArrayLike, *, seed: int = 0) -> npt.NDArray[np.float64]:

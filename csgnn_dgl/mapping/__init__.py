@@ -4,6 +4,7 @@ from csgnn_dgl.mapping.atoms import AtomAssignment, AtomMapping
 from csgnn_dgl.mapping.augment import Augmentation
 from csgnn_dgl.mapping.bandwidth import Bandwidth, shell_bandwidths
 from csgnn_dgl.mapping.clouds import normalize_clouds, subsample
+from csgnn_dgl.mapping.designed import designed_angles, designed_rotations, variance_left
 from csgnn_dgl.mapping.faces import FaceSearch
 from csgnn_dgl.mapping.neighbors import Neighbors, find_neighbors
 from csgnn_dgl.mapping.points import PointMapping, RadialNeighborhood
@@ -20,10 +21,13 @@ __all__ = [
     "RadialNeighborhood",
     "RotationProtocol",
     "UpAxis",
+    "designed_angles",
+    "designed_rotations",
     "find_neighbors",
     "normalize_clouds",
     "random_rotations",
     "rotate_clouds",
     "shell_bandwidths",
     "subsample",
+    "variance_left",
 ]

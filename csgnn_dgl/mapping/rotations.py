@@ -10,7 +10,14 @@ from torch import Tensor
 from csgnn_dgl.errors import ConfigError, DataError, suggest
 from csgnn_dgl.ops.copies import to_device
 
-__all__ = ["RotationProtocol", "UpAxis", "check_protocol", "random_rotations", "rotate_clouds"]
+__all__ = [
+    "RotationProtocol",
+    "UpAxis",
+    "check_protocol",
+    "random_rotations",
+    "rotate_clouds",
+    "rotations_about",
+]
 
 RotationProtocol = Literal["none", "z", "so3", "euler"]
 UpAxis = Literal["x", "y", "z"]
@@ -79,10 +86,10 @@ def random_rotations(
     else:
         angles = 2 * torch.pi * torch.rand(n, 3, generator=generator, dtype=torch.float64)
         if protocol == "z":
-            matrices = _about_axis(angles[:, 0], up_axis)
+            matrices = rotations_about(angles[:, 0], up_axis)
         else:
             about_x, about_y, about_z = (
-                _about_axis(angles[:, i], axis) for i, axis in enumerate(get_args(UpAxis))
+                rotations_about(angles[:, i], axis) for i, axis in enumerate(get_args(UpAxis))
             )
             matrices = about_z @ about_y @ about_x
     # Change the type first, because some devices do not support float64.
@@ -133,7 +140,7 @@ def _from_quaternions(quaternion: Tensor) -> Tensor:
     return torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
 
 
-def _about_axis(angle: Tensor, axis: str) -> Tensor:
+def rotations_about(angle: Tensor, axis: str) -> Tensor:
     """Right-handed rotations (n, 3, 3) about a coordinate axis."""
     fixed = get_args(UpAxis).index(axis)
     first, second = (fixed + 1) % 3, (fixed + 2) % 3

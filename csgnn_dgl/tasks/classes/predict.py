@@ -18,9 +18,10 @@ from csgnn_dgl.tasks.classes.domain import calibrated, outside_note, score_shape
 from csgnn_dgl.tasks.classes.trained import TrainedClassifier, load_classifier
 from csgnn_dgl.tasks.classes.vote import vote
 from csgnn_dgl.tasks.device import choose_device
+from csgnn_dgl.tasks.evaluation import chosen_set
 from csgnn_dgl.tasks.files import FileResult, work_on_files
 from csgnn_dgl.tasks.outcome import Outcome
-from csgnn_dgl.tasks.use_config import PredictConfig
+from csgnn_dgl.tasks.use_config import PredictConfig, VoteSet
 
 __all__ = ["Prediction", "predict", "predict_outcome", "predict_points"]
 
@@ -61,7 +62,12 @@ class Prediction:
 
 
 def predict_points(
-    trained: TrainedClassifier, points: Tensor, *, votes: int = 1, seed: int = 0
+    trained: TrainedClassifier,
+    points: Tensor,
+    *,
+    votes: int = 1,
+    seed: int = 0,
+    vote_set: VoteSet = "designed",
 ) -> Tensor:
     """Predict class probabilities of clouds in any orientation.
 
@@ -72,10 +78,11 @@ def predict_points(
     points
         Shape ``(n, N, 3)``, centred in the same way as the training data.
     votes
-        Orientations to average over: the first as given, the others random. They are the same for
-        all clouds, so that a cloud's prediction does not depend on the others.
-    seed
-        Random seed for the rotations.
+        Orientations to average over; a single one is the cloud as given. They are the same for all
+        clouds, so that a cloud's prediction does not depend on the others.
+    seed, vote_set
+        Random seed for the rotations, and the kind of their set
+        (:func:`~csgnn_dgl.tasks.votes.vote_rotations`).
 
     Returns
     -------
@@ -91,6 +98,7 @@ def predict_points(
         seed=seed,
         unrotated_first=True,
         same_for_all=True,
+        vote_set=vote_set,
     )
     return calibrated(trained, found, votes)
 
@@ -156,6 +164,7 @@ def _results(
     config: PredictConfig,
     done: Callable[[int], object] | None,
 ) -> list[FileResult[Tensor, Prediction]]:
+    chosen_set(config)
     # The same points of the file as in evaluation.
     read = partial(_read, points=trained.points, pool=trained.pool, seed=config.seed)
 
@@ -163,7 +172,9 @@ def _results(
 
     def work(clouds: Sequence[Tensor]) -> list[Prediction]:
         points = torch.stack(list(clouds))
-        found = predict_points(trained, points, votes=config.votes, seed=config.seed)
+        found = predict_points(
+            trained, points, votes=config.votes, seed=config.seed, vote_set=config.vote_set
+        )
         scores = score_shapes(trained, points)
         known = [None] * len(points) if scores is None else scores.tolist()
         best = found.topk(min(config.top, len(trained.class_names)), dim=1)

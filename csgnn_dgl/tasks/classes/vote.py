@@ -13,6 +13,7 @@ from csgnn_dgl.mapping import (
     rotate_clouds,
 )
 from csgnn_dgl.models import Classifier
+from csgnn_dgl.tasks.use_config import VoteSet
 from csgnn_dgl.tasks.votes import average_over_votes, vote_rotations
 
 __all__ = ["vote"]
@@ -30,8 +31,9 @@ def vote(
     batch_size: int = 64,
     unrotated_first: bool = False,
     same_for_all: bool = False,
+    vote_set: VoteSet = "designed",
 ) -> Tensor:
-    """Average class probabilities over ``votes`` random rotations of each cloud.
+    """Average class probabilities over ``votes`` rotations of each cloud.
 
     Every cloud has its own rotations. They are drawn for the whole set at once, so the batch size
     does not affect the result. The softmax is averaged, not the scores, over all votes (the paper's
@@ -51,8 +53,8 @@ def vote(
         Random seed for the rotations.
     batch_size
         Clouds per step.
-    unrotated_first
-        Use the cloud without rotation for the first vote.
+    unrotated_first, vote_set
+        See :func:`~csgnn_dgl.tasks.votes.vote_rotations`.
     same_for_all
         Use the same rotations for all clouds, so that a cloud's result does not depend on its
         place among them.
@@ -71,6 +73,7 @@ def vote(
         rotation=rotation,
         up_axis=up_axis,
         unrotated_first=unrotated_first,
+        vote_set=vote_set,
     )
     shares = []
     with working("shapes", votes * len(points), unit="shape") as done:

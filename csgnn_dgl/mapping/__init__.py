@@ -6,16 +6,20 @@ from csgnn_dgl.mapping.bandwidth import Bandwidth, shell_bandwidths
 from csgnn_dgl.mapping.clouds import normalize_clouds, subsample
 from csgnn_dgl.mapping.designed import designed_angles, designed_rotations, variance_left
 from csgnn_dgl.mapping.faces import FaceSearch
+from csgnn_dgl.mapping.invariants import NEIGHBOR_FEATURES, NeighborFeatures, radial_cosine
 from csgnn_dgl.mapping.neighbors import Neighbors, find_neighbors
-from csgnn_dgl.mapping.points import PointMapping, RadialNeighborhood
+from csgnn_dgl.mapping.points import FeatureMean, PointMapping, RadialNeighborhood
 from csgnn_dgl.mapping.rotations import RotationProtocol, UpAxis, random_rotations, rotate_clouds
 
 __all__ = [
+    "NEIGHBOR_FEATURES",
     "AtomAssignment",
     "AtomMapping",
     "Augmentation",
     "Bandwidth",
     "FaceSearch",
+    "FeatureMean",
+    "NeighborFeatures",
     "Neighbors",
     "PointMapping",
     "RadialNeighborhood",
@@ -25,6 +29,7 @@ __all__ = [
     "designed_rotations",
     "find_neighbors",
     "normalize_clouds",
+    "radial_cosine",
     "random_rotations",
     "rotate_clouds",
     "shell_bandwidths",

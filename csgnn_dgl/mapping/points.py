@@ -17,9 +17,10 @@ from csgnn_dgl.mapping.faces import FaceSearch
 from csgnn_dgl.mapping.tables import Tables
 from csgnn_dgl.ops.backend import triton_for
 
-__all__ = ["PointMapping", "RadialNeighborhood"]
+__all__ = ["FeatureMean", "PointMapping", "RadialNeighborhood"]
 
 RadialNeighborhood = Literal["shell", "bracket"]
+FeatureMean = Literal["mean", "sum"]
 
 
 class PointMapping(nn.Module):
@@ -42,6 +43,14 @@ class PointMapping(nn.Module):
 
     Sphere ``r·C + k`` of the ``R'`` spheres becomes channel ``k`` of the spatial sphere ``r``.
 
+    Points may carry ``F`` features, such as the angle of their normals with the radius. Each is
+    mapped with the same weights as the density :math:`h`, to ``C`` further channels:
+
+    .. math:: \frac{\sum_p w_p(x) f_p}{\sum_p w_p(x)} \quad\text{or}\quad \sum_p w_p(x) f_p
+
+    With ``feature_mean="mean"`` a channel holds the mean value of the feature near the site,
+    whatever the density, and 0 where there are no points. With ``"sum"`` it grows with the density.
+
     Clouds should be scaled to the unit ball (:func:`~csgnn_dgl.mapping.normalize_clouds`). Points
     farther out belong to the outermost shell, and are weighted by their distance like all others.
     Coinciding points add up. A point at the origin (closer than the rounding error of its type) has
@@ -62,6 +71,8 @@ class PointMapping(nn.Module):
         Number ``C`` of spheres that form the channels of one spatial sphere.
     radial
         Radial neighbourhood, see above.
+    feature_mean
+        What the channels of features hold, see above.
     bandwidth, threshold
         Formula and target value ``T`` of :func:`~csgnn_dgl.mapping.shell_bandwidths`.
     validate
@@ -71,7 +82,8 @@ class PointMapping(nn.Module):
 
     Shapes
     ------
-    points ``(B, N, 3)``, or ``(M, 3)`` with ``batch`` ``(M,)`` → ``(V·R, B, C)``, row ``v·R + r``.
+    points ``(B, N, 3)``, or ``(M, 3)`` with ``batch`` ``(M,)`` → ``(V·R, B, C)``, row ``v·R + r``;
+    with features ``(B, N, F)`` or ``(M, F)`` → ``(V·R, B, (1 + F)·C)``, the density first.
 
     Raises
     ------
@@ -83,6 +95,8 @@ class PointMapping(nn.Module):
     >>> mapping = PointMapping(level=1, n_spheres=4, channels=2)
     >>> mapping(torch.rand(3, 100, 3) / 2).shape
     torch.Size([168, 3, 2])
+    >>> mapping(torch.rand(3, 100, 3) / 2, features=torch.rand(3, 100, 5)).shape
+    torch.Size([168, 3, 12])
     """
 
     def __init__(
@@ -94,9 +108,14 @@ class PointMapping(nn.Module):
         radial: RadialNeighborhood = "shell",
         bandwidth: Bandwidth = "squared",
         threshold: float = 0.01,
+        feature_mean: FeatureMean = "mean",
         validate: bool = True,
     ) -> None:
         super().__init__()
+        if feature_mean not in get_args(FeatureMean):
+            hint = suggest(str(feature_mean), get_args(FeatureMean))
+            raise ConfigError(f"unknown mean of features {feature_mean!r}: {hint}")
+        self.feature_mean = feature_mean
         for name, size in (("n_spheres", n_spheres), ("channels", channels)):
             if size < 1:
                 raise ConfigError(f"{name} is {size}, but it must be at least 1")
@@ -127,7 +146,12 @@ class PointMapping(nn.Module):
         return self.faces.vertices_of(faces)
 
     def forward(
-        self, points: Tensor, batch: Tensor | None = None, batch_size: int | None = None
+        self,
+        points: Tensor,
+        batch: Tensor | None = None,
+        batch_size: int | None = None,
+        *,
+        features: Tensor | None = None,
     ) -> Tensor:
         """Compute the site features of clouds.
 
@@ -141,24 +165,31 @@ class PointMapping(nn.Module):
         batch_size
             Number ``B`` of clouds; by default one more than the largest index in ``batch``, which
             on CUDA waits for the device.
+        features
+            Features of the points, of their type: shape ``(B, N, F)``, or ``(M, F)``.
 
         Returns
         -------
         Tensor
-            Shape ``(V·R, B, C)``, with the type and device of ``points``, differentiable with
-            respect to them. For float16 and bfloat16 points, the computation is in float32.
+            Shape ``(V·R, B, C)``, or ``(V·R, B, (1 + F)·C)`` with features, with the type and
+            device of ``points``, differentiable with respect to points and features. For float16
+            and bfloat16 points, the computation is in float32.
 
         Raises
         ------
         DataError
             The shape or type is wrong; with ``validate`` also if coordinates are NaN, infinite or
-            so large that their squares overflow, a cloud has no points, or an index is outside
-            ``0 … B - 1``.
+            so large that their squares overflow, features are NaN or infinite, a cloud has no
+            points, or an index is outside ``0 … B - 1``.
         """
         flat, n_clouds = _as_flat(points, batch, batch_size)
+        carried = None if features is None else _as_flat_features(features, points)
         if self.validate and not (self.training and points.is_cuda):
             _check_values(flat, batch, n_clouds)
-        if triton := self._triton(flat):
+            if carried is not None:
+                _check_features(carried)
+        # The kernel maps the density only.
+        if carried is None and (triton := self._triton(flat)):
             out = self._empty(n_clouds, flat)
             triton.point_features(
                 out,
@@ -184,7 +215,7 @@ class PointMapping(nn.Module):
         face = self.faces.find_columns(direction.detach())
         corner = self.faces.corner_positions(face, wide)
         chord = (direction[:, None] - corner).square().sum(dim=0)
-        out = self._centre_share(at_centre, cloud, n_clouds, wide)
+        out = self._centre_share(at_centre.to(wide), cloud, n_clouds)
 
         gamma, sphere, weightless = self._radial_neighborhood(distance.detach(), at_centre)
         # Cast before the division: a quotient of integers would have only the default precision.
@@ -204,7 +235,20 @@ class PointMapping(nn.Module):
         offset = shell * (n_clouds * self.channels) + channel
         site = row[:, :, None] * self.channels + offset
         out = out.view(-1).index_add_(0, site.view(-1), weight.view(-1))
-        return out.view(-1, n_clouds, self.channels).to(points.dtype)
+        if carried is None:
+            return out.view(-1, n_clouds, self.channels).to(points.dtype)
+        channels = [out]
+        for values in carried.to(wide).t():
+            shared = self._centre_share(at_centre * values, cloud, n_clouds).view(-1)
+            weighted = weight * values[:, None]
+            channels.append(shared.index_add_(0, site.view(-1), weighted.view(-1)))
+        if self.feature_mean == "mean":
+            # Where a weight is too small to divide by, there is no point.
+            there = out > torch.finfo(wide).tiny
+            divisor = torch.where(there, out, 1)
+            channels[1:] = [torch.where(there, total / divisor, 0) for total in channels[1:]]
+        stacked = torch.stack([c.view(-1, n_clouds, self.channels) for c in channels], dim=2)
+        return stacked.flatten(2).to(points.dtype)
 
     def _triton(self, points: Tensor) -> ModuleType | None:
         """The module with a Triton kernel for these points; None if it cannot be used."""
@@ -238,13 +282,14 @@ class PointMapping(nn.Module):
         spheres = torch.stack([shell, (shell - 1).clamp_(min=0)], dim=1)
         return gamma[shell], spheres, torch.stack([at_centre, no_inner], dim=1)
 
-    def _centre_share(
-        self, at_centre: Tensor, cloud: Tensor, n_clouds: int, dtype: torch.dtype
-    ) -> Tensor:
-        """Contribution of points at the origin to the innermost shell; (V, R, B, C)."""
-        share = self._tables.get("centre", cloud.device, dtype)
+    def _centre_share(self, values: Tensor, cloud: Tensor, n_clouds: int) -> Tensor:
+        """Contribution of points at the origin to the innermost shell; (V, R, B, C).
+
+        ``values`` ``(M,)`` are 0 for all other points.
+        """
+        share = self._tables.get("centre", cloud.device, values.dtype)
         out = self._empty(n_clouds, share)
-        count = out.new_zeros(n_clouds).index_add_(0, cloud, at_centre.to(dtype))
+        count = out.new_zeros(n_clouds).index_add_(0, cloud, values)
         out[:, 0] = count[:, None] * share
         return out
 
@@ -284,6 +329,33 @@ def _as_flat(points: Tensor, batch: Tensor | None, batch_size: int | None) -> tu
     if n_clouds < 1:
         raise DataError(f"the number of clouds is {n_clouds}, but it must be at least 1")
     return points, n_clouds
+
+
+def _as_flat_features(features: Tensor, points: Tensor) -> Tensor:
+    """Features (M, F) of all points."""
+    shape = tuple(features.shape)
+    if features.dim() != points.dim() or shape[:-1] != tuple(points.shape[:-1]) or 0 in shape:
+        wanted = ", ".join(map(str, points.shape[:-1]))
+        raise DataError(
+            f"features of points have shape {shape}, but ({wanted}, F) is needed for points of "
+            f"shape {tuple(points.shape)}"
+        )
+    if features.dtype != points.dtype or features.device != points.device:
+        raise DataError(
+            f"features of points are {features.dtype} on {features.device}, but the points are "
+            f"{points.dtype} on {points.device}"
+        )
+    return features.reshape(-1, shape[-1])
+
+
+def _check_features(features: Tensor) -> None:
+    within = features.isfinite()
+    if not bool(within.all()):
+        point, column = (int(i) for i in (~within).nonzero()[0])
+        raise DataError(
+            f"feature {column} of point {point} is {float(features[point, column])}, but features "
+            f"must be finite numbers"
+        )
 
 
 def _check_values(points: Tensor, cloud: Tensor | None, n_clouds: int) -> None:

@@ -96,15 +96,18 @@ def random_rotations(
     return to_device(matrices.to(dtype), device)
 
 
-def rotate_clouds(points: Tensor, rotations: Tensor) -> Tensor:
+def rotate_clouds(points: Tensor, rotations: Tensor, *, normals: bool = False) -> Tensor:
     """Rotate each cloud by its own matrix, ``p → R p``.
 
     Parameters
     ----------
     points
-        Shape ``(B, N, 3)``.
+        Shape ``(B, N, 3)``; further columns may follow the coordinates.
     rotations
         Shape ``(B, 3, 3)``.
+    normals
+        Whether columns 4 to 6 are normals, which are rotated, too. All other columns stay as they
+        are.
 
     Raises
     ------
@@ -117,16 +120,22 @@ def rotate_clouds(points: Tensor, rotations: Tensor) -> Tensor:
     >>> rotate_clouds(torch.tensor([[[1.0, 0.0, 0.5]]]), quarter_about_z)
     tensor([[[0.0000, 1.0000, 0.5000]]])
     """
-    n_clouds = points.shape[0] if points.dim() == 3 and points.shape[-1] == 3 else -1
+    least = 6 if normals else 3
+    n_clouds = points.shape[0] if points.dim() == 3 and points.shape[-1] >= least else -1
     if rotations.shape != (n_clouds, 3, 3):
         raise DataError(
             f"points have shape {tuple(points.shape)} and rotations {tuple(rotations.shape)}, "
-            "but (B, N, 3) and (B, 3, 3) are needed"
+            f"but (B, N, {least}) and (B, 3, 3) are needed"
         )
     # Not matmul, which would round the coordinates under autocast or with TF32.
     columns = rotations.transpose(1, 2)[:, :, None]
-    rotated = points[..., 0:1] * columns[:, 0]
-    return rotated + points[..., 1:2] * columns[:, 1] + points[..., 2:3] * columns[:, 2]
+    parts = []
+    for first in range(0, least, 3):
+        x, y, z = points[..., first : first + 3].split(1, dim=-1)
+        parts.append(x * columns[:, 0] + y * columns[:, 1] + z * columns[:, 2])
+    if len(parts) == 1 and points.shape[-1] == 3:
+        return parts[0]
+    return torch.cat([*parts, points[..., least:]], dim=-1)
 
 
 def _from_quaternions(quaternion: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from csgnn_dgl.mapping import (
     subsample,
 )
 from csgnn_dgl.models import Classifier
+from csgnn_dgl.models.contract import has_normals
 from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
 from csgnn_dgl.tasks.mean import SampleMean
 from csgnn_dgl.tasks.seeds import derive_seed, generator
@@ -28,17 +29,20 @@ __all__ = ["ClassificationTask", "ShapeBatches"]
 
 
 class ShapeBatches(Dataset[tuple[Tensor, Tensor]]):
-    """A split that returns whole batches: points ``(B, P, 3)`` and labels ``(B,)``."""
+    """A split that returns whole batches: points ``(B, P, 3 + A)`` and labels ``(B,)``.
+
+    The points have their attributes in ``A`` further columns.
+    """
 
     def __init__(self, split: ShapeSplit) -> None:
-        self.split = split
+        self.split, self.clouds = split, split.clouds
 
     def __len__(self) -> int:
         return len(self.split.labels)
 
     def __getitems__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         chosen = list(indices)
-        return self.split.points[chosen], self.split.labels[chosen]
+        return self.clouds[chosen], self.split.labels[chosen]
 
 
 class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
@@ -61,7 +65,8 @@ class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
 
     Shapes
     ------
-    A batch is ``(points (B, P, 3), labels (B,))`` with ``P`` at least ``config.points``. Validation
+    A batch is ``(points (B, P, 3 + A), labels (B,))`` with the model's attributes in ``A`` columns,
+    and ``P`` at least ``config.points``. Validation
     batches have exactly that many points, in the orientation in which they are to be classified.
     """
 
@@ -104,7 +109,11 @@ class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
             )
         else:
             points = points[:, : self.config.points]
-        points = self.augment(points, generator(self.config.seed, "augment", *place))
+        points = self.augment(
+            points,
+            generator(self.config.seed, "augment", *place),
+            normals=has_normals(self.model.model),
+        )
         found = self.model(normalize_clouds(points))
         scores, penalty = found if isinstance(found, tuple) else (found, None)
         loss = self._loss(scores, labels)

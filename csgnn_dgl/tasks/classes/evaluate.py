@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,12 @@ from csgnn_dgl.tasks.classes.plots import plot_confusion
 from csgnn_dgl.tasks.classes.train import load_run_data
 from csgnn_dgl.tasks.classes.trained import TrainedClassifier, check_classes, load_classifier
 from csgnn_dgl.tasks.classes.vote import vote
-from csgnn_dgl.tasks.evaluation import chosen_set, find_evaluated, votes_text
+from csgnn_dgl.tasks.device import choose_device
+from csgnn_dgl.tasks.evaluation import Found, chosen_set, find_evaluated, votes_text
+from csgnn_dgl.tasks.shipped import find_weights
 from csgnn_dgl.tasks.use_config import EvaluateConfig
 
-__all__ = ["Evaluation", "ShapeEvaluation", "evaluate"]
+__all__ = ["Evaluation", "ShapeEvaluation", "evaluate", "find_shapes"]
 
 
 @dataclass(frozen=True)
@@ -134,15 +137,7 @@ def _evaluate(
             ("votes", "vote_set", "seed"), "with --rotation none, shapes are taken as given"
         )
     vote_set = chosen_set(config)
-    found = find_evaluated(
-        weights,
-        config,
-        load=load_classifier,
-        trained=trained,
-        options=options_of,
-        config_class=TrainModelNetConfig,
-        data=load_run_data,
-    )
+    found = find_shapes(weights, config, trained)
     trained, options, dataset = found.trained, found.options, found.data
     check_classes(trained, dataset.class_names, dataset.source)
     if len(dataset.test) == 0:
@@ -153,7 +148,7 @@ def _evaluate(
     total = len(dataset.test)
     probabilities = vote(
         trained.model,
-        dataset.test.points[:, : options.points],
+        dataset.test.clouds[:, : options.points],
         rotation=config.rotation,
         up_axis=dataset.up_axis,
         votes=config.votes,
@@ -176,7 +171,7 @@ def _evaluate(
         compute=lambda data: MajorityClass.of(
             count_classes(_training_labels(data, options), names), labels.tolist(), names
         ),
-        load=load_run_data,
+        load=partial(load_run_data, attributes=trained.attributes),
     )
     result = Evaluation(
         train_rotation=options.train_rotation,
@@ -228,6 +223,27 @@ def _evaluate(
     notes += [f"warning: {warning}" for warning in dataset.warnings]
     lines = _lines(result, table, picture, notes) + report
     return ShapeEvaluation(lines, result, table, picture)
+
+
+def find_shapes(
+    weights: str | Path, config: EvaluateConfig, trained: TrainedClassifier | None = None
+) -> Found[TrainedClassifier, TrainModelNetConfig, ShapeDataset]:
+    """Find a classifier, and the data that it is evaluated on, with the attributes it needs.
+
+    See :func:`~csgnn_dgl.tasks.evaluation.find_evaluated`.
+    """
+    if trained is None:
+        path = find_weights(weights)
+        trained = load_classifier(path, choose_device(config.device), model=config.model)
+    return find_evaluated(
+        weights,
+        config,
+        load=load_classifier,
+        trained=trained,
+        options=options_of,
+        config_class=TrainModelNetConfig,
+        data=partial(load_run_data, attributes=trained.attributes),
+    )
 
 
 def _training_labels(data: ShapeDataset, options: TrainModelNetConfig) -> list[int]:

@@ -76,7 +76,8 @@ def predict_points(
     trained
         The classifier.
     points
-        Shape ``(n, N, 3)``, centred in the same way as the training data.
+        Shape ``(n, N, 3)``, or ``(n, N, 3 + A)`` with the model's attributes; centred in the same
+        way as the training data.
     votes
         Orientations to average over; a single one is the cloud as given. They are the same for all
         clouds, so that a cloud's prediction does not depend on the others.
@@ -152,7 +153,7 @@ def predict(
 
 def _notes(result: FileResult[Tensor, Prediction], name: str) -> tuple[str, ...]:
     """What is doubtful about a file's cloud, and about predictions for it by the model ``name``."""
-    clouds = [cloud.numpy() for cloud in result.items]
+    clouds = [cloud[:, :3].numpy() for cloud in result.items]
     notes = list(cloud_notes(np.stack(clouds), (result.file.name,))) if clouds else []
     outside = [outside_note(value.score, name) for value in result.values]
     return (*notes, *(note for note in outside if note))
@@ -166,7 +167,13 @@ def _results(
 ) -> list[FileResult[Tensor, Prediction]]:
     chosen_set(config)
     # The same points of the file as in evaluation.
-    read = partial(_read, points=trained.points, pool=trained.pool, seed=config.seed)
+    read = partial(
+        _read,
+        points=trained.points,
+        pool=trained.pool,
+        seed=config.seed,
+        attributes=trained.attributes,
+    )
 
     sure = trained.temperature(config.votes) is not None
 
@@ -194,8 +201,10 @@ def _results(
         return list(work_on_files(files, read, work, enough=64, strict=config.strict, done=done))
 
 
-def _read(file: Path, *, points: int, pool: int, seed: int) -> tuple[Tensor]:
-    return (load_cloud(file, points=points, pool=pool, seed=seed),)
+def _read(
+    file: Path, *, points: int, pool: int, seed: int, attributes: tuple[str, ...]
+) -> tuple[Tensor]:
+    return (load_cloud(file, points=points, pool=pool, seed=seed, attributes=attributes),)
 
 
 def predict_outcome(

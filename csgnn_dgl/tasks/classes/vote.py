@@ -13,6 +13,7 @@ from csgnn_dgl.mapping import (
     rotate_clouds,
 )
 from csgnn_dgl.models import Classifier
+from csgnn_dgl.models.contract import has_normals
 from csgnn_dgl.tasks.use_config import VoteSet
 from csgnn_dgl.tasks.votes import average_over_votes, vote_rotations
 
@@ -44,7 +45,7 @@ def vote(
     model
         The classifier in evaluation mode, on any device.
     points
-        Shape ``(n, N, 3)``.
+        Shape ``(n, N, 3)``, or ``(n, N, 3 + A)`` with the model's attributes.
     rotation, up_axis
         Protocol of :func:`~csgnn_dgl.mapping.random_rotations`.
     votes
@@ -66,6 +67,7 @@ def vote(
     """
     device = next(model.parameters()).device
     dtype = next(model.parameters()).dtype
+    normals = has_normals(model.model)
     rotations = vote_rotations(
         votes,
         seed,
@@ -82,7 +84,7 @@ def vote(
             clouds = points[chosen].to(device, dtype)
 
             def answer(matrices: Tensor, clouds: Tensor = clouds) -> list[Tensor]:
-                rotated = rotate_clouds(clouds, matrices.to(device, dtype))
+                rotated = rotate_clouds(clouds, matrices.to(device, dtype), normals=normals)
                 scores = model(normalize_clouds(rotated))
                 done(len(clouds))
                 return [scores.softmax(dim=-1).to("cpu", torch.float64)]

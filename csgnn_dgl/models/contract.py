@@ -83,6 +83,18 @@ class ShapeModel(nn.Module, ABC):
         """
         return ()
 
+    @classmethod
+    def check_points(cls, hypers: Any, points: int) -> None:
+        """Refuse a number of points per cloud that a model with these options cannot take.
+
+        It is called before the data are read and the model is made.
+
+        Raises
+        ------
+        ConfigError
+            There are too few points.
+        """
+
     @abstractmethod
     def forward(self, points: Tensor) -> Any:
         """Features of clouds ``(B, N, 3)``."""

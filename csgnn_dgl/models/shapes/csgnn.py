@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from csgnn_dgl.errors import DataError
+from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.mapping import NEIGHBOR_FEATURES, NeighborFeatures, PointMapping, radial_cosine
 from csgnn_dgl.models.contract import ShapeModel
 from csgnn_dgl.models.encoder import CSGNN, EncoderConfig, Output
@@ -117,6 +117,17 @@ class ShapeCSGNN(ShapeModel):
         names = [name for name in hypers.point_features if name not in NEIGHBOR_FEATURES]
         normals = ("normals",) if "normal" in names else ()
         return (*normals, *(name for name in names if name != "normal"))
+
+    @classmethod
+    def check_points(cls, hypers: ShapeCSGNNHypers, points: int) -> None:
+        """Refuse clouds that do not have more points than the neighbours of a point."""
+        near = [name for name in hypers.point_features if name in NEIGHBOR_FEATURES]
+        if near and points <= hypers.feature_neighbors:
+            raise ConfigError(
+                f"{', '.join(near)} are computed from {hypers.feature_neighbors} neighbours of a "
+                f"point, but clouds have only {points} points; raise --points or lower "
+                f"--feature-neighbors"
+            )
 
     @classmethod
     def training_memory(cls, hypers: ShapeCSGNNHypers, batch_size: int, points: int) -> int:

@@ -90,6 +90,7 @@ class ClassifierJob(TrainingJob[TrainModelNetConfig, ShapeDataset]):
 
     def check_memory(self) -> None:
         config = self.config
+        self.model.check_points(config.hypers, config.points)
         values = self.model.training_memory(config.hypers, config.batch_size, config.points)
         if values is None:
             return

@@ -61,6 +61,22 @@ def test_the_density_stays_the_same() -> None:
     assert torch.equal(mapped(mapping, values())[:, :, 0], mapped(mapping, None)[:, :, 0])
 
 
+def test_the_kernel_for_densities_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would leave the features out."""
+    mapping = PointMapping(**SIZES)
+    expected = mapping(clouds(), features=values())
+
+    class Kernel:
+        @staticmethod
+        def point_features(out: torch.Tensor, *args: Any, **others: Any) -> None:
+            out.fill_(7)
+
+    monkeypatch.setattr(PointMapping, "_triton", lambda self, points: Kernel)
+    assert torch.equal(mapping(clouds(), features=values()), expected)
+    # Control: without features it is used.
+    assert bool((mapping(clouds()) == 7).all())
+
+
 def test_clouds_of_different_sizes() -> None:
     mapping = PointMapping(**SIZES)
     batch = torch.tensor([0, 1]).repeat_interleave(40)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from types import ModuleType
 from typing import Literal, get_args
 
@@ -10,15 +9,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from csgnn_dgl.errors import ConfigError, DataError, suggest
+from csgnn_dgl.errors import ConfigError, suggest
 from csgnn_dgl.grid import Icosphere
-from csgnn_dgl.mapping.bandwidth import Bandwidth, shell_bandwidths
+from csgnn_dgl.mapping.bandwidth import Bandwidth, BandwidthFace, shell_bandwidths
 from csgnn_dgl.mapping.faces import FaceSearch
+from csgnn_dgl.mapping.nearest import NearestVertices
+from csgnn_dgl.mapping.point_checks import (
+    as_flat,
+    as_flat_features,
+    check_features,
+    check_values,
+)
 from csgnn_dgl.mapping.tables import Tables
 from csgnn_dgl.ops.backend import triton_for
 
-__all__ = ["FeatureMean", "PointMapping", "RadialNeighborhood"]
+__all__ = ["AngularNeighborhood", "FeatureMean", "PointMapping", "RadialNeighborhood"]
 
+AngularNeighborhood = Literal["face", "nearest"]
 RadialNeighborhood = Literal["shell", "bracket"]
 FeatureMean = Literal["mean", "sum"]
 
@@ -30,8 +37,16 @@ class PointMapping(nn.Module):
 
     This is Equation 1 of "Concentric Spherical GNN for 3D Representation Learning". The sum for a
     site :math:`x` runs over the points with :math:`x` in their neighbourhood. The neighbourhood of
-    a point has the three vertices of the face that contains its direction, on some of the
-    ``R' = R·C`` spheres at radii ``1/R', 2/R', …, 1``:
+    a point has three vertices, on some of the ``R' = R·C`` spheres at radii ``1/R', 2/R', …, 1``.
+    The vertices are one of:
+
+    ``"face"``
+        The corners of the face that contains the point's direction, as the paper says.
+    ``"nearest"``
+        The three nearest to its direction, as in the authors' released code. They are not the
+        corners of its face for 9.5 % of directions at level 4.
+
+    The spheres are one of:
 
     ``"shell"``
         All ``C`` spheres of the coarse shell ``floor(|p|·R)`` that contains the point, with that
@@ -69,12 +84,17 @@ class PointMapping(nn.Module):
         Number ``R`` of spatial spheres.
     channels
         Number ``C`` of spheres that form the channels of one spatial sphere.
+    neighbourhood
+        Vertices of a point, see above.
     radial
-        Radial neighbourhood, see above.
+        Spheres of a point, see above.
     feature_mean
         What the channels of features hold, see above.
     bandwidth, threshold
         Formula and target value ``T`` of :func:`~csgnn_dgl.mapping.shell_bandwidths`.
+    bandwidth_face
+        Face that determines the bandwidths, of the same function. By default it is the first one
+        with the nearest vertices, so that the mapping is the released one, and else the largest.
     validate
         Check for NaN, infinity, numbers too large to be squared, empty clouds and wrong cloud
         indices. On CUDA, the check waits for the device at each call, so it is left out in training
@@ -105,10 +125,12 @@ class PointMapping(nn.Module):
         n_spheres: int,
         channels: int,
         *,
+        neighbourhood: AngularNeighborhood = "face",
         radial: RadialNeighborhood = "shell",
         bandwidth: Bandwidth = "squared",
         threshold: float = 0.01,
         feature_mean: FeatureMean = "mean",
+        bandwidth_face: BandwidthFace | None = None,
         validate: bool = True,
     ) -> None:
         super().__init__()
@@ -119,17 +141,27 @@ class PointMapping(nn.Module):
         for name, size in (("n_spheres", n_spheres), ("channels", channels)):
             if size < 1:
                 raise ConfigError(f"{name} is {size}, but it must be at least 1")
-        if radial not in get_args(RadialNeighborhood):
-            hint = suggest(str(radial), get_args(RadialNeighborhood))
-            raise ConfigError(f"unknown radial neighbourhood {radial!r}: {hint}")
+        for kind, value, known in (
+            ("neighbourhood", neighbourhood, get_args(AngularNeighborhood)),
+            ("radial neighbourhood", radial, get_args(RadialNeighborhood)),
+        ):
+            if value not in known:
+                raise ConfigError(f"unknown {kind} {value!r}: {suggest(str(value), known)}")
+        if bandwidth_face is None:
+            bandwidth_face = "largest" if neighbourhood == "face" else "first"
         self.level, self.n_spheres, self.channels = level, n_spheres, channels
-        self.radial, self.bandwidth, self.threshold = radial, bandwidth, threshold
+        self.neighbourhood, self.radial = neighbourhood, radial
+        self.bandwidth, self.threshold = bandwidth, threshold
+        self.bandwidth_face: BandwidthFace = bandwidth_face
         self.validate = validate
         self.num_vertices = Icosphere.get(level).num_vertices
         self.faces = FaceSearch(level)
+        self._nearest = NearestVertices(self.faces) if neighbourhood == "nearest" else None
         n_fine = n_spheres * channels
         n_shells = n_spheres if radial == "shell" else n_fine
-        gamma = shell_bandwidths(level, n_shells, bandwidth=bandwidth, threshold=threshold)
+        gamma = shell_bandwidths(
+            level, n_shells, bandwidth=bandwidth, threshold=threshold, face=bandwidth_face
+        )
         # Weight of a point at the origin at each vertex: that of three vertices, spread over all.
         radii = np.arange(1, channels + 1) / n_fine
         centre = 3 / self.num_vertices * np.exp(-gamma[0] * radii**2)
@@ -182,12 +214,12 @@ class PointMapping(nn.Module):
             so large that their squares overflow, features are NaN or infinite, a cloud has no
             points, or an index is outside ``0 … B - 1``.
         """
-        flat, n_clouds = _as_flat(points, batch, batch_size)
-        carried = None if features is None else _as_flat_features(features, points)
+        flat, n_clouds = as_flat(points, batch, batch_size)
+        carried = None if features is None else as_flat_features(features, points)
         if self.validate and not (self.training and points.is_cuda):
-            _check_values(flat, batch, n_clouds)
+            check_values(flat, batch, n_clouds)
             if carried is not None:
-                _check_features(carried)
+                check_features(carried)
         # The kernel maps the density only.
         if carried is None and (triton := self._triton(flat)):
             out = self._empty(n_clouds, flat)
@@ -212,9 +244,8 @@ class PointMapping(nn.Module):
         at_centre = squared <= tiny * tiny
         distance = torch.where(at_centre, 1, squared).sqrt()
         direction = columns / distance
-        face = self.faces.find_columns(direction.detach())
-        corner = self.faces.corner_positions(face, wide)
-        chord = (direction[:, None] - corner).square().sum(dim=0)
+        vertices, ends = self._angular_neighborhood(direction.detach())
+        chord = (direction[:, None] - ends).square().sum(dim=0)
         out = self._centre_share(at_centre.to(wide), cloud, n_clouds)
 
         gamma, sphere, weightless = self._radial_neighborhood(distance.detach(), at_centre)
@@ -231,7 +262,7 @@ class PointMapping(nn.Module):
         # One flat index per weight is faster on a CPU than adding rows of a few channels.
         shell = sphere // self.channels
         channel = sphere - shell * self.channels
-        row = self.faces.corner_ids(face) * (self.n_spheres * n_clouds) + cloud
+        row = vertices * (self.n_spheres * n_clouds) + cloud
         offset = shell * (n_clouds * self.channels) + channel
         site = row[:, :, None] * self.channels + offset
         out = out.view(-1).index_add_(0, site.view(-1), weight.view(-1))
@@ -253,7 +284,8 @@ class PointMapping(nn.Module):
     def _triton(self, points: Tensor) -> ModuleType | None:
         """The module with a Triton kernel for these points; None if it cannot be used."""
         fixed_order = torch.are_deterministic_algorithms_enabled()
-        if self.radial != "shell" or points.dtype != torch.float32 or fixed_order:
+        as_in_kernel = self.neighbourhood == "face" and self.radial == "shell"
+        if not as_in_kernel or points.dtype != torch.float32 or fixed_order:
             return None
         if torch.is_grad_enabled() and points.requires_grad:
             return None
@@ -262,6 +294,14 @@ class PointMapping(nn.Module):
     def _empty(self, n_clouds: int, like: Tensor) -> Tensor:
         """Features without points; (V, R, B, C)."""
         return like.new_zeros(self.num_vertices, self.n_spheres, n_clouds, self.channels)
+
+    def _angular_neighborhood(self, direction: Tensor) -> tuple[Tensor, Tensor]:
+        """Vertices ``(3, M)`` of unit vectors ``(3, M)``, and their positions ``(3, 3, M)``."""
+        face = self.faces.find_columns(direction)
+        if self._nearest is None:
+            return self.faces.corner_ids(face), self.faces.corner_positions(face, direction.dtype)
+        vertices = self._nearest.find_columns(direction, face)
+        return vertices, self._nearest.positions(vertices, direction.dtype)
 
     def _radial_neighborhood(
         self, distance: Tensor, at_centre: Tensor
@@ -296,95 +336,7 @@ class PointMapping(nn.Module):
     def extra_repr(self) -> str:
         return (
             f"level={self.level}, n_spheres={self.n_spheres}, channels={self.channels}, "
-            f"radial={self.radial!r}, bandwidth={self.bandwidth!r}, threshold={self.threshold}"
+            f"neighbourhood={self.neighbourhood!r}, radial={self.radial!r}, "
+            f"bandwidth={self.bandwidth!r}, threshold={self.threshold}, "
+            f"bandwidth_face={self.bandwidth_face!r}"
         )
-
-
-def _as_flat(points: Tensor, batch: Tensor | None, batch_size: int | None) -> tuple[Tensor, int]:
-    """Points (M, 3) and number of clouds, from either form of input."""
-    shape = tuple(points.shape)
-    if not points.is_floating_point():
-        raise DataError(f"points are {points.dtype}, but floating-point numbers are needed")
-    if batch is None:
-        if points.dim() != 3 or points.shape[-1] != 3:
-            hint = "; for clouds of different sizes give batch too" if points.dim() == 2 else ""
-            raise DataError(f"points have shape {shape}, but (B, N, 3) is needed{hint}")
-        if batch_size not in (None, shape[0]):
-            raise DataError(f"batch_size is {batch_size}, but the points are {shape[0]} clouds")
-        if 0 in shape:
-            raise DataError(f"points have shape {shape}: there is no cloud, or a cloud is empty")
-        return points.reshape(-1, 3), shape[0]
-    if points.dim() != 2 or points.shape[-1] != 3:
-        raise DataError(f"points have shape {shape}, but with batch (M, 3) is needed")
-    if batch.shape != points.shape[:1] or batch.dtype != torch.int64:
-        raise DataError(
-            f"batch has shape {tuple(batch.shape)} and type {batch.dtype}, but one int64 cloud "
-            f"index for each of the {shape[0]} points is needed"
-        )
-    if batch.device != points.device:
-        raise DataError(f"points are on {points.device}, but batch is on {batch.device}")
-    if shape[0] == 0:
-        raise DataError("there are no points at all")
-    n_clouds = int(batch.max()) + 1 if batch_size is None else batch_size
-    if n_clouds < 1:
-        raise DataError(f"the number of clouds is {n_clouds}, but it must be at least 1")
-    return points, n_clouds
-
-
-def _as_flat_features(features: Tensor, points: Tensor) -> Tensor:
-    """Features (M, F) of all points."""
-    shape = tuple(features.shape)
-    if features.dim() != points.dim() or shape[:-1] != tuple(points.shape[:-1]) or 0 in shape:
-        wanted = ", ".join(map(str, points.shape[:-1]))
-        raise DataError(
-            f"features of points have shape {shape}, but ({wanted}, F) is needed for points of "
-            f"shape {tuple(points.shape)}"
-        )
-    if features.dtype != points.dtype or features.device != points.device:
-        raise DataError(
-            f"features of points are {features.dtype} on {features.device}, but the points are "
-            f"{points.dtype} on {points.device}"
-        )
-    return features.reshape(-1, shape[-1])
-
-
-def _check_features(features: Tensor) -> None:
-    within = features.isfinite()
-    if not bool(within.all()):
-        point, column = (int(i) for i in (~within).nonzero()[0])
-        raise DataError(
-            f"feature {column} of point {point} is {float(features[point, column])}, but features "
-            f"must be finite numbers"
-        )
-
-
-def _check_values(points: Tensor, cloud: Tensor | None, n_clouds: int) -> None:
-    """Check that coordinates can be used; with cloud indices, also these and sizes."""
-    if cloud is not None:
-        if bool(((cloud < 0) | (cloud >= n_clouds)).any()):
-            raise DataError(
-                f"cloud indices run from {int(cloud.min())} to {int(cloud.max())}, "
-                f"but with {n_clouds} clouds they must lie in 0 … {n_clouds - 1}"
-            )
-        counts = torch.bincount(cloud, minlength=n_clouds)
-        if bool((counts == 0).any()):
-            raise DataError(f"cloud {int((counts == 0).nonzero()[0])} has no points")
-    # The squares of larger coordinates would overflow. NaN and infinity do not lie within, either.
-    wide = torch.finfo(torch.promote_types(points.dtype, torch.float32))
-    limit = min(math.sqrt(wide.max) / 2, torch.finfo(points.dtype).max)
-    within = points.abs() <= limit
-    if not bool(within.all()):
-        bad = int((~within.all(dim=1)).nonzero()[0])
-        # Index of the cloud, and of the point within it.
-        if cloud is None:
-            index, place = divmod(bad, len(points) // n_clouds)
-        else:
-            index = int(cloud[bad])
-            place = int((cloud[:bad] == index).sum())
-        values = ", ".join(f"{value:g}" for value in points[bad].tolist())
-        if bool(points[bad].isfinite().all()):
-            raise DataError(
-                f"point {place} of cloud {index} is too far from the origin: ({values}); scale "
-                f"clouds to the unit ball (normalize_clouds)"
-            )
-        raise DataError(f"point {place} of cloud {index} is not finite: ({values})")

@@ -66,9 +66,11 @@ class ShapeCSGNN(ShapeModel):
             hypers.level,
             hypers.n_spheres,
             hypers.channels,
+            neighbourhood=hypers.neighbourhood,
             radial=hypers.radial,
             bandwidth=hypers.bandwidth,
             threshold=hypers.threshold,
+            bandwidth_face=hypers.bandwidth_face,
             feature_mean=hypers.feature_mean,
         )
         near = [name for name in hypers.point_features if name in NEIGHBOR_FEATURES]

@@ -61,6 +61,7 @@ def as_flat_features(features: Tensor, points: Tensor) -> Tensor:
 
 
 def check_features(features: Tensor) -> None:
+    """Check that features (M, F) are finite."""
     within = features.isfinite()
     if not bool(within.all()):
         point, column = (int(i) for i in (~within).nonzero()[0])

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from csgnn_dgl.errors import ConfigError, DataError, suggest
+from csgnn_dgl.mapping.nearest_points import in_a_tree, nearest
 
 __all__ = ["NEIGHBOR_FEATURES", "NeighborFeatures", "radial_cosine"]
 
@@ -87,7 +88,8 @@ class NeighborFeatures(nn.Module):
         Raises
         ------
         DataError
-            The points have another shape, or there are not more of them than neighbours.
+            The points have another shape, there are not more of them than neighbours, or some of
+            those on a CPU are NaN or infinite.
         """
         if points.dim() != 3 or points.shape[-1] != 3 or not points.is_floating_point():
             raise DataError(
@@ -100,6 +102,8 @@ class NeighborFeatures(nn.Module):
                 f"clouds have {count} points, but features of {self.neighbors} neighbours need at "
                 f"least {self.neighbors + 1}; use more points or fewer neighbours"
             )
+        if in_a_tree(points, points) and not bool(points.isfinite().all()):
+            raise DataError("points are NaN or infinite, so they have no neighbours")
         # The weighted sums need all digits of float32, whatever the network's type is.
         wide = points.to(torch.promote_types(points.dtype, torch.float32))
         with torch.autocast(points.device.type, enabled=False):
@@ -109,10 +113,7 @@ class NeighborFeatures(nn.Module):
     def _features(self, points: Tensor) -> dict[str, Tensor]:
         count, k = points.shape[1], self.neighbors
         tiny = torch.finfo(points.dtype).tiny
-        with torch.no_grad():
-            distances = torch.cdist(points, points)
-            nearest = distances.topk(k + 1, dim=2, largest=False).indices
-        index = nearest.flatten(1)[:, :, None].expand(-1, -1, 3)
+        index = nearest(points, points, k + 1).flatten(1)[:, :, None].expand(-1, -1, 3)
         around = points.gather(1, index).view(*points.shape[:2], k + 1, 3) - points[:, :, None]
         squares = around.square().sum(-1)
         reach = squares.amax(dim=2)

@@ -134,6 +134,23 @@ def test_wrong_options(names: Any, neighbors: int, message: str) -> None:
         NeighborFeatures(names, neighbors)
 
 
+def test_points_that_are_no_numbers() -> None:
+    points = uniform(1, 40, 3)
+    points[0, 3, 1] = float("nan")
+    with pytest.raises(DataError, match="NaN"):
+        ALL(points)
+
+
+def test_the_search_may_not_be_observable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a tree, as on a GPU, neighbours are the same, up to ties that do not count."""
+    import csgnn_dgl.mapping.nearest_points as module
+
+    found = {which: ALL(points) for which, points in CLOUDS.items()}
+    monkeypatch.setattr(module, "in_a_tree", lambda *points: False)
+    for which, points in CLOUDS.items():
+        assert (ALL(points) - found[which]).abs().max() < 1e-10, which
+
+
 def test_wrong_points() -> None:
     for wrong in (torch.rand(4, 3), torch.rand(1, 40, 4), torch.zeros(1, 40, 3).long()):
         with pytest.raises(DataError, match=r"\(B, N, 3\)"):

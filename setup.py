@@ -80,6 +80,7 @@ setup(
     packages=find_packages(include=["csgnn_dgl", "csgnn_dgl.*"]),
     package_data={
         "csgnn_dgl": ["py.typed", "weights/*"],
+        "csgnn_dgl.mapping": ["designed_votes.json"],
         "csgnn_dgl.datasets.atoms": ["files/carbon-tb-small/*"],
     },
     python_requires=">=3.10,<3.13",

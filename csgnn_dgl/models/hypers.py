@@ -17,6 +17,9 @@ from csgnn_dgl.errors import ConfigError
 
 __all__ = ["AtomCSGNNHypers", "GlobalPooling", "Hypers", "Pooling", "Readout", "ShapeCSGNNHypers"]
 
+# The names of csgnn_dgl.mapping.NEIGHBOR_FEATURES, which imports torch.
+_FROM_NEIGHBORS = ("cosine", "linearity", "planarity", "scattering", "density")
+
 Pooling = Literal["max", "mean", "sum"]
 GlobalPooling = Literal["max", "mean", "sum", "mean-at-coarsest", "sum-at-coarsest"]
 Readout = Literal["pool", "max-mean", "power"]
@@ -182,6 +185,21 @@ class ShapeCSGNNHypers(_CSGNNHypers):
     threshold: float = option(
         0.01, "Value T of the radial basis at the largest distance.", "Network", gt=0, le=1
     )
+    point_features: list[str] = option(
+        [],
+        "Features of points that are mapped beside their density, separated by commas: cosine, "
+        "linearity, planarity, scattering, density (from neighbours), normal (from the normals of "
+        "meshes or files), or any attribute of the files by its name.",
+        "Network",
+    )
+    feature_neighbors: int = option(
+        16, "Neighbours of a point for its features.", "Network", ge=3, le=1024
+    )
+    feature_mean: Literal["mean", "sum"] = option(
+        "mean",
+        "Channels of features: the mean of the points near a site, or their weighted sum.",
+        "Network",
+    )
     intra_widths: Widths | None = option(
         None,
         "Output channels of the intra convolutions at each level, finest first. Default: "
@@ -204,6 +222,28 @@ class ShapeCSGNNHypers(_CSGNNHypers):
                 f"global_pooling is {self.global_pooling}, but readout is {self.readout}, which "
                 f"does not use it. Leave it out, or add pool to readout"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _features_of_points(self) -> Self:
+        names = self.point_features
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ConfigError(f"point_features names {twice[0]} twice; name it once")
+        wrong = [name for name in names if name == "normals" or not name.strip()]
+        if wrong:
+            raise ConfigError(
+                f"point_features names {wrong[0]!r}; the feature made of normals is called 'normal'"
+            )
+        idle = [] if names else ["feature_mean"]
+        if not {*names} & {*_FROM_NEIGHBORS}:
+            idle.append("feature_neighbors")
+        for name in idle:
+            if getattr(self, name) != self._default(name):
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)}, but no feature of points uses it; name some "
+                    f"with point_features, or leave it out"
+                )
         return self
 
     @model_validator(mode="after")

@@ -116,3 +116,16 @@ def test_rotate_clouds_in_autocast_costs_no_digits() -> None:
 def test_rotate_clouds_shapes(shape: tuple[int, ...]) -> None:
     with pytest.raises(DataError, match="rotations"):
         rotate_clouds(torch.zeros(shape), torch.eye(3).expand(2, 3, 3))
+
+
+def test_normals_are_rotated_and_other_columns_are_not() -> None:
+    turns = random_rotations(2, "so3", "z", torch.Generator().manual_seed(0))
+    points, normals, other = torch.randn(3, 2, 5, 3).unbind()
+    wide = torch.cat([points, normals, other], dim=-1)
+    found = rotate_clouds(wide, turns, normals=True)
+    for start, part in ((0, points), (3, normals)):
+        assert torch.equal(found[..., start : start + 3], rotate_clouds(part, turns))
+    assert torch.equal(found[..., 6:], other)
+    assert torch.equal(rotate_clouds(wide, turns)[..., 3:], wide[..., 3:])
+    with pytest.raises(DataError, match=r"\(B, N, 6\)"):
+        rotate_clouds(points, turns, normals=True)

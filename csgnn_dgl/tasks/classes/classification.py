@@ -19,6 +19,7 @@ from csgnn_dgl.mapping import (
     subsample,
 )
 from csgnn_dgl.models import Classifier
+from csgnn_dgl.models.contract import has_normals
 from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
 from csgnn_dgl.tasks.mean import SampleMean
 from csgnn_dgl.tasks.seeds import derive_seed, generator
@@ -28,17 +29,20 @@ __all__ = ["ClassificationTask", "ShapeBatches", "divergence"]
 
 
 class ShapeBatches(Dataset[tuple[Tensor, Tensor]]):
-    """A split that returns whole batches: points ``(B, P, 3)`` and labels ``(B,)``."""
+    """A split that returns whole batches: points ``(B, P, 3 + A)`` and labels ``(B,)``.
+
+    The points have their attributes in ``A`` further columns.
+    """
 
     def __init__(self, split: ShapeSplit) -> None:
-        self.split = split
+        self.split, self.clouds = split, split.clouds
 
     def __len__(self) -> int:
         return len(self.split.labels)
 
     def __getitems__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         chosen = list(indices)
-        return self.split.points[chosen], self.split.labels[chosen]
+        return self.clouds[chosen], self.split.labels[chosen]
 
 
 def divergence(scores: Tensor, others: Tensor) -> Tensor:
@@ -80,7 +84,8 @@ class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
 
     Shapes
     ------
-    A batch is ``(points (B, P, 3), labels (B,))`` with ``P`` at least ``config.points``. Validation
+    A batch is ``(points (B, P, 3 + A), labels (B,))`` with the model's attributes in ``A`` columns,
+    and ``P`` at least ``config.points``. Validation
     batches have exactly that many points, in the orientation in which they are to be classified.
     """
 
@@ -143,7 +148,8 @@ class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
             points = subsample(points, number, generator(seed, f"points{stream}", *place))
         else:
             points = points[:, :number]
-        return self.augment(points, generator(seed, f"augment{stream}", *place))
+        normals = has_normals(self.model.model)
+        return self.augment(points, generator(seed, f"augment{stream}", *place), normals=normals)
 
     def _loss(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy of scores ``(B, classes)``, or of parts or heads ``(B, M, classes)``."""

@@ -15,7 +15,7 @@ from csgnn_dgl.tasks.dos.prediction import DOSPrediction, predict_structures
 from csgnn_dgl.tasks.dos.structure_files import work_on_structures
 from csgnn_dgl.tasks.dos.trained import TrainedDOS, load_dos_model
 from csgnn_dgl.tasks.dos.unseen import UnseenElements
-from csgnn_dgl.tasks.evaluation import refuse_idle_seed
+from csgnn_dgl.tasks.evaluation import refuse_idle_votes
 from csgnn_dgl.tasks.files import FileResult
 from csgnn_dgl.tasks.outcome import Outcome
 from csgnn_dgl.tasks.output_files import check_output
@@ -67,6 +67,7 @@ def predict_files(
             electrons=config.electrons,
             votes=config.votes,
             seed=config.seed,
+            vote_set=config.vote_set,
         )
         return [replace(each, notes=(*each.notes, *notes(each))) for each in found]
 
@@ -93,7 +94,7 @@ def predict_outcome(
     done: Callable[[int], object] | None = None,
 ) -> Outcome:
     """Like :func:`predict_files`, but also writes the output file and the plots."""
-    refuse_idle_seed(config)
+    refuse_idle_votes(config)
     if config.output is not None:
         check_output(config.output, (".npz", ".csv"), files)
     if config.plot is not None and config.plot.suffix and not config.plot.is_dir():

@@ -119,6 +119,25 @@ def test_descriptors_as_files(
     np.testing.assert_allclose(stacked, features, atol=1e-6)
 
 
+def test_descriptors_over_votes(
+    run: Run, files: list[Path], phonon_weights: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.npz"
+    words = ("describe-atoms", files[0], "--weights", phonon_weights, "-o", path)
+    assert run(*words)[0] == 0
+    one = np.load(path)
+    assert json.loads(str(one["metadata"]))["votes"] == 1
+    assert run(*words, "--votes", 2, "--seed", 3)[0] == 0
+    two = np.load(path)
+    metadata = json.loads(str(two["metadata"]))
+    assert (metadata["votes"], metadata["vote_set"], metadata["vote_seed"]) == (2, "designed", 3)
+    assert np.abs(one["features"] - two["features"]).max() > 1e-6
+    for idle in (("--seed", 3), ("--vote-set", "random")):
+        status, _, err = run(*words, *idle)
+        assert status == 2
+        assert "with one vote" in err
+
+
 def test_parquet(run: Run, files: list[Path], phonon_weights: Path, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     path = tmp_path / "out.parquet"

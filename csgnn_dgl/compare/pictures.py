@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from csgnn_dgl.compare.store import Store
+from csgnn_dgl.compare.tables import find_table
 from csgnn_dgl.tasks.plots import save_figure, tidy
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ def draw_curve(curve: RotationCurve, path: Path) -> None:
     # In the legend and in depth, systems stand in the order of how steady they are.
     steadiness = systems.groupby("row", sort=False)["agreement"].mean()
     steady = list(steadiness.sort_values(ascending=False, kind="stable").index)
-    names = list(dict.fromkeys(systems["row"]))
+    # A system has one colour in all pictures, whichever others are there.
+    names = [row.name for row in find_table("table1").rows]
     for line, kind in zip(panels, kinds, strict=True):
         for axes, (value, factor, label) in zip(line, _PANELS, strict=True):
             for depth, name in enumerate(steady):

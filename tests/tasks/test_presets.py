@@ -28,7 +28,14 @@ LATER = {
     "step_factor": 0.7,
     "final_learning_rate": 0.0,
 }
-LATER_HYPERS = {"neighbourhood": "face", "bandwidth_face": None}
+LATER_FOR_SHAPES = {"consistency": 0.0, "scale_range": None}
+LATER_HYPERS = {
+    "neighbourhood": "face",
+    "bandwidth_face": None,
+    "filter_order": 0,
+    "gradients": False,
+    "readout": ["pool"],
+}
 # Presets that came later.
 NEW = {"modelnet released"}
 
@@ -40,6 +47,7 @@ def flat(config: TrainingConfig) -> dict[str, Any]:
     # These had no option before: they follow from base_width, as now by default.
     assert {hypers.pop(name, None) for name in ("intra_widths", "radial_widths")} == {None}
     assert {name: content.pop(name) for name in LATER} == LATER
+    assert all(content.pop(name, value) == value for name, value in LATER_FOR_SHAPES.items())
     assert all(hypers.pop(name, value) == value for name, value in LATER_HYPERS.items())
     return {**content, **hypers}
 

@@ -11,3 +11,18 @@ class TestAtomCSGNN(AtomModelSuite):
     model = "csgnn"
     hypers = {**SIZES, "cutoff": 4.0, "assignment": "smooth"}  # noqa: RUF012
     symmetry = "icosahedral"
+
+
+class TestRicher(AtomModelSuite):
+    """Filters with several weights, gradients, and several readouts side by side."""
+
+    model = "csgnn"
+    hypers = {  # noqa: RUF012
+        **SIZES,
+        "cutoff": 4.0,
+        "assignment": "smooth",
+        "filter_order": 1,
+        "gradients": True,
+        "readout": ["pool", "power"],
+    }
+    symmetry = "icosahedral"

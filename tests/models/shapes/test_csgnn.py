@@ -49,6 +49,19 @@ class TestReleased(ShapeModelSuite):
     symmetry = "icosahedral"
 
 
+class TestRicher(ShapeModelSuite):
+    """Filters with several weights, gradients, and two heads."""
+
+    model = "csgnn"
+    hypers = {  # noqa: RUF012
+        **SIZES,
+        "filter_order": 2,
+        "gradients": True,
+        "readout": ["max-mean", "power"],
+    }
+    symmetry = "icosahedral"
+
+
 def test_parameters_of_the_preset() -> None:
     config = TrainModelNetConfig.resolve(preset="released")
     model = Classifier(ShapeCSGNN(config.hypers), 40, hidden=config.hidden, dropout=config.dropout)

@@ -60,7 +60,8 @@ def in_a_tree(queries: Tensor, points: Tensor) -> bool:
         return False
     try:
         queries.detach().numpy(), points.detach().numpy()
-    except RuntimeError:  # Inside of torch.func's transforms tensors have no numbers of their own.
+    # Inside of torch.func's transforms tensors have no numbers of their own; NumPy has no bfloat16.
+    except (RuntimeError, TypeError):
         return False
     return True
 

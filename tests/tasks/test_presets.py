@@ -28,7 +28,13 @@ LATER = {
     "step_factor": 0.7,
     "final_learning_rate": 0.0,
 }
-LATER_HYPERS = {"neighbourhood": "face", "bandwidth_face": None}
+LATER_HYPERS = {
+    "neighbourhood": "face",
+    "bandwidth_face": None,
+    "point_features": [],
+    "feature_neighbors": 16,
+    "feature_mean": "mean",
+}
 # Presets that came later.
 NEW = {"modelnet released"}
 

@@ -102,10 +102,10 @@ class NeighborFeatures(nn.Module):
                 f"clouds have {count} points, but features of {self.neighbors} neighbours need at "
                 f"least {self.neighbors + 1}; use more points or fewer neighbours"
             )
-        if in_a_tree(points, points) and not bool(points.isfinite().all()):
-            raise DataError("points are NaN or infinite, so they have no neighbours")
         # The weighted sums need all digits of float32, whatever the network's type is.
         wide = points.to(torch.promote_types(points.dtype, torch.float32))
+        if in_a_tree(wide, wide) and not bool(wide.isfinite().all()):
+            raise DataError("points are NaN or infinite, so they have no neighbours")
         with torch.autocast(points.device.type, enabled=False):
             found = self._features(wide)
         return torch.stack([found[name] for name in self.names], dim=-1).to(points.dtype)

@@ -35,6 +35,9 @@ LATER_HYPERS = {
     "filter_order": 0,
     "gradients": False,
     "readout": ["pool"],
+    "point_features": [],
+    "feature_neighbors": 16,
+    "feature_mean": "mean",
 }
 # Presets that came later.
 NEW = {"modelnet released"}

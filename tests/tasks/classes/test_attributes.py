@@ -18,6 +18,7 @@ from csgnn_dgl.tasks.classes.export import export
 from csgnn_dgl.tasks.classes.train import train
 from csgnn_dgl.tasks.classes.trained import load_classifier
 from csgnn_dgl.tasks.run_directory import RunDirectory
+from csgnn_dgl.testing import run_alone
 
 TINY: dict[str, Any] = {"level": 1, "n_spheres": 2, "channels": 2, "base_width": 4}
 FEATURES = ["normal", "planarity", "column7"]
@@ -128,12 +129,13 @@ def test_normals_turn_with_their_points(with_features: RunDirectory) -> None:
 def test_export(with_features: RunDirectory, tmp_path: Path) -> None:
     path = tmp_path / "model.pt2"
     export(with_features.path, path)
-    program = torch.export.load(path).module()
     clouds = torch.from_numpy(np.stack([table(seed, 1) for seed in range(3)])).float()[:, :50]
     trained = load_classifier(with_features.path)
+    (scores,), header = run_alone(path, (clouds,))
+    assert header["model"]["hypers"]["point_features"] == FEATURES
     with torch.no_grad():
         expected = trained.model(normalize_clouds(clouds))
-        torch.testing.assert_close(program(clouds), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(scores, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_built_in_solids_have_normals(tmp_path: Path) -> None:

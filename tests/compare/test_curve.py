@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -26,6 +27,8 @@ from csgnn_dgl.testing.samples import write_shape_folder
 
 class Scores(nn.Module):
     """Two scores of a cloud from a number per point."""
+
+    model = SimpleNamespace(attributes=())
 
     def __init__(self, kind: str) -> None:
         super().__init__()

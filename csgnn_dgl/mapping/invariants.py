@@ -106,7 +106,7 @@ class NeighborFeatures(nn.Module):
         wide = points.to(torch.promote_types(points.dtype, torch.float32))
         if in_a_tree(wide, wide) and not bool(wide.isfinite().all()):
             raise DataError("points are NaN or infinite, so they have no neighbours")
-        # None of its operations is rounded under autocast.
+        # No operation in here is one that autocast would round.
         found = self._features(wide)
         return torch.stack([found[name] for name in self.names], dim=-1).to(points.dtype)
 

@@ -74,8 +74,9 @@ def test_what_is_behind_is_fainter_and_drawn_first() -> None:
     scene.draw()
     behind, before = sorted(axes.collections, key=lambda dots: dots.get_zorder())
     assert isinstance(before, PathCollection)
-    assert before.get_offsets()[0].tolist() == [0, 0]
-    assert before.get_facecolor()[0, 0] < behind.get_facecolor()[0, 0]
+    assert np.asarray(before.get_offsets())[0].tolist() == [0, 0]
+    dark, faint = (np.asarray(dots.get_facecolor())[0, 0] for dots in (before, behind))
+    assert dark < faint
 
 
 @pytest.mark.parametrize(

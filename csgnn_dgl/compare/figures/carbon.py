@@ -60,13 +60,14 @@ def draw_carbon() -> Figure:
     rows = figure.add_gridspec(
         len(KINDS), 1, left=0.05, right=1, bottom=0.01, top=0.96, hspace=0.16
     )
-    for row, (kind, members) in zip(rows, KINDS.items(), strict=True):
-        for place, (name, (azimuth, elevation)) in zip(
-            row.subgridspec(1, len(members), wspace=0.02), members.items(), strict=True
-        ):
-            axes = figure.add_subplot(place)
-            _draw(axes, allotrope(name, relax=kind == "cages"), azimuth, elevation)
-        middle = sum(row.get_position(figure).intervaly) / 2
+    for index, (kind, members) in enumerate(KINDS.items()):
+        row = rows[index, 0]
+        places = row.subgridspec(1, len(members), wspace=0.02)
+        for column, (name, (azimuth, elevation)) in enumerate(members.items()):
+            atoms = allotrope(name, relax=kind == "cages")
+            _draw(figure.add_subplot(places[0, column]), atoms, azimuth, elevation)
+        place = row.get_position(figure)
+        middle = (place.y0 + place.y1) / 2
         figure.text(0.03, middle, kind, rotation=90, va="center", ha="center", fontsize=11)
     return figure
 
@@ -97,6 +98,6 @@ def _draw(axes: Axes, atoms: Atoms, azimuth: float, elevation: float) -> None:
     axes.text(
         left + length / 2, bottom - 0.05 * reach, f"{length} Å", ha="center", va="top", fontsize=7
     )
-    axes.update_datalim([low - [0, 0.36 * reach], high])
+    axes.update_datalim(np.stack([low - [0, 0.36 * reach], high]))
     axes.margins(0.01)
     axes.autoscale_view()

@@ -31,7 +31,7 @@ __all__ = ["CHANNELS", "LEVEL", "SPHERES", "cloud_features", "cloud_of", "draw_c
 #: Level of the icospheres, spatial spheres, and channels: 3 · 2 = 6 spheres, as in the paper.
 LEVEL, SPHERES, CHANNELS = 2, 3, 2
 _POINTS = 1024
-_VIEW = {"azimuth": -60.0, "elevation": 18.0}
+_AZIMUTH, _ELEVATION = -60, 18
 
 
 def cloud_of(path: Path | None) -> Floats:
@@ -110,7 +110,7 @@ def draw_cloud(path: Path | None = None) -> Figure:
 
 def _scene(axes: Axes, radii: Floats) -> Scene:
     """A scene with the outlines and the equators of spheres."""
-    scene = Scene(axes, **_VIEW, depths=(-1, 1))
+    scene = Scene(axes, azimuth=_AZIMUTH, elevation=_ELEVATION, depths=(-1, 1))
     for radius in radii:
         outer = radius == radii[-1]
         scene.outline(radius, GREY if outer else "#aaaaaa", 0.8 if outer else 0.5)

@@ -23,7 +23,7 @@ from csgnn_dgl.grid import ConcentricGrid
 
 __all__ = ["draw_grid", "edge_ends", "sources"]
 
-_VIEW = {"azimuth": -52.0, "elevation": 24.0}
+_AZIMUTH, _ELEVATION = -52, 24
 
 
 def edge_ends(graph: Any, relation: str, *, once: bool = True) -> Floats:
@@ -78,7 +78,7 @@ def draw_grid() -> Figure:
     ):
         blank(axes, title, 1.08)
         graph = ConcentricGrid(level, 1).graph()
-        scene = Scene(axes, **_VIEW, fade=0.8)
+        scene = Scene(axes, azimuth=_AZIMUTH, elevation=_ELEVATION, fade=0.8)
         scene.lines(_cut(edge_ends(graph, "intra")), GREY, 0.9)
         scene.dots(graph.ndata["position"].numpy(), BLUE, 16, lift=0.03)
         scene.draw()
@@ -101,7 +101,7 @@ def _pooling(axes: Axes) -> None:
     grid = ConcentricGrid(2, 1)
     fine, coarsening = grid.graph(), grid.coarsening(2)
     position = fine.ndata["position"].double().numpy()
-    scene = Scene(axes, **_VIEW, fade=0.8)
+    scene = Scene(axes, azimuth=_AZIMUTH, elevation=_ELEVATION, fade=0.8)
     scene.lines(_cut(edge_ends(fine, "intra"), 2), GREY, 0.6)
     kept = coarsening.num_nodes("coarse")
     # A kept vertex with six neighbours, which faces the viewer.

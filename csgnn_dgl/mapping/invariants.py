@@ -106,8 +106,8 @@ class NeighborFeatures(nn.Module):
         wide = points.to(torch.promote_types(points.dtype, torch.float32))
         if in_a_tree(wide, wide) and not bool(wide.isfinite().all()):
             raise DataError("points are NaN or infinite, so they have no neighbours")
-        with torch.autocast(points.device.type, enabled=False):
-            found = self._features(wide)
+        # No operation in here is one that autocast would round.
+        found = self._features(wide)
         return torch.stack([found[name] for name in self.names], dim=-1).to(points.dtype)
 
     def _features(self, points: Tensor) -> dict[str, Tensor]:

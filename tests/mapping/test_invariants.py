@@ -112,6 +112,8 @@ def test_they_do_not_depend_on_the_type() -> None:
     points = CLOUDS["in general position"]
     torch.testing.assert_close(ALL(points.float()).double(), ALL(points), atol=2e-5, rtol=0)
     assert ALL(points.bfloat16()).dtype == torch.bfloat16
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(ALL(points.float()).double(), ALL(points), atol=2e-5, rtol=0)
 
 
 @pytest.mark.parametrize("count", [1, 12])

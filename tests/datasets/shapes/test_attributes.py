@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -20,6 +21,7 @@ from csgnn_dgl.datasets.shapes import (
 from csgnn_dgl.datasets.shapes.loading import ShapeOptions
 from csgnn_dgl.datasets.shapes.meshes import Mesh, sample_surface
 from csgnn_dgl.datasets.shapes.shape_files import read_shape, shape_points
+from csgnn_dgl.datasets.shapes.solids import load_solids
 from csgnn_dgl.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -215,8 +217,9 @@ def test_hdf5(tmp_path: Path) -> None:
 
 
 def test_solids() -> None:
-    found = load_dataset(None, points=32, attributes=("normals",))
-    assert torch.equal(found.train.points, load_dataset(None, points=32).train.points)
+    few: dict[str, Any] = {"points": 32, "train_per_class": 2, "test_per_class": 1}
+    found = load_solids(**few, attributes=("normals",))
+    assert torch.equal(found.train.points, load_solids(**few).train.points)
     assert found.train.attributes is not None
     lengths = found.train.attributes.norm(dim=-1)
     torch.testing.assert_close(lengths, torch.ones_like(lengths))

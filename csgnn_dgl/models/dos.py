@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from csgnn_dgl.mapping.neighbors import Neighbors
 from csgnn_dgl.models.contract import AtomModel, check_features, check_made
 from csgnn_dgl.models.heads import CurveHead
+from csgnn_dgl.nn.site_norm import Norm
 
 __all__ = ["DOSModel", "structure_mean"]
 
@@ -60,7 +60,7 @@ class DOSModel(nn.Module):
         *,
         hidden: Sequence[int] = (512, 512),
         dropout: float = 0.0,
-        norm: Literal["batch", "layer"] = "batch",
+        norm: Norm = "batch",
     ) -> None:
         super().__init__()
         check_made(model, type(model).__name__)

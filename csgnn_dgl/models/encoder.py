@@ -15,6 +15,7 @@ from csgnn_dgl.grid import ConcentricGrid
 from csgnn_dgl.nn import IntraBlock, RadialBlock, VertexPool
 from csgnn_dgl.nn.blocks import radial_stack
 from csgnn_dgl.nn.bypass import bypassable, untouched
+from csgnn_dgl.nn.site_norm import Norm
 from csgnn_dgl.nn.structure import Prepared, prepare, relation
 from csgnn_dgl.nn.vertex_pool import PoolMode
 from csgnn_dgl.ops import global_max, global_max_beside, neighborhood_and_global_max
@@ -69,11 +70,13 @@ class EncoderConfig:
     concatenate
         Whether the global features are those of all levels, concatenated, or only those of the
         coarsest level.
+    norm
+        Norm of every block: see :func:`~csgnn_dgl.nn.site_norm.channel_norm`.
 
     Raises
     ------
     ConfigError
-        The sizes do not fit together.
+        The sizes do not fit together, or a name is unknown.
 
     Examples
     --------
@@ -92,6 +95,7 @@ class EncoderConfig:
     self_loop: bool = True
     residual: bool = True
     concatenate: bool = True
+    norm: Norm = "batch"
 
     def __post_init__(self) -> None:
         for name in ("intra_widths", "radial_widths"):
@@ -193,11 +197,19 @@ class _Level(nn.Module):
         self.intra, self.radial = nn.ModuleList(), nn.ModuleList()
         for width in config.intra_widths[index]:
             self.intra.append(
-                IntraBlock(in_feats, width, self_loop=config.self_loop, residual=config.residual)
+                IntraBlock(
+                    in_feats,
+                    width,
+                    self_loop=config.self_loop,
+                    residual=config.residual,
+                    norm=config.norm,
+                )
             )
             in_feats = width
         for width in config.radial_widths[index]:
-            self.radial.append(RadialBlock(in_feats, width, kernel_size=config.kernel_size))
+            self.radial.append(
+                RadialBlock(in_feats, width, kernel_size=config.kernel_size, norm=config.norm)
+            )
             in_feats = width
 
     def forward(self, graph: Any, feat: Tensor) -> Tensor:

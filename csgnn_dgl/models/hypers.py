@@ -199,6 +199,18 @@ class AtomCSGNNHypers(_CSGNNHypers):
     pooling: Pooling = option("mean", "Pooling between levels.", "Network")
     features: int = option(512, "Length of an atom's descriptor.", "Network", ge=1)
     embedding: int = option(8, "Length of the embedding of a neighbour's element.", "Network", ge=1)
+    invariants: Literal["none", "sums", "all"] = option(
+        "none",
+        "Exact invariants beside the grid's features: sums over neighbours, or these and the power "
+        "spectrum of their density.",
+        "Network",
+    )
+    block_norm: Literal["batch", "layer", "none"] = option(
+        "batch",
+        "Normalisation in the encoder's blocks and of the descriptor: over a batch, within each "
+        "site, or none.",
+        "Network",
+    )
 
     @model_validator(mode="after")
     def _shells(self) -> Self:

@@ -7,10 +7,12 @@ from torch.nn import functional as F
 
 from csgnn_dgl.mapping import AtomMapping
 from csgnn_dgl.mapping.neighbors import Neighbors
+from csgnn_dgl.models.atoms.invariants import Invariants
 from csgnn_dgl.models.atoms.species import SpeciesEmbedding
 from csgnn_dgl.models.contract import AtomModel
 from csgnn_dgl.models.encoder import CSGNN, EncoderConfig
 from csgnn_dgl.models.hypers import AtomCSGNNHypers
+from csgnn_dgl.nn.site_norm import channel_norm
 
 __all__ = ["AtomCSGNN"]
 
@@ -28,6 +30,7 @@ def _encoder_config(hypers: AtomCSGNNHypers, embedding: int) -> EncoderConfig:
         pooling=hypers.pooling,
         global_pooling=hypers.pooling,
         concatenate=False,
+        norm=hypers.block_norm,
     )
 
 
@@ -35,6 +38,9 @@ class AtomCSGNN(AtomModel):
     """A descriptor of every atom, from its neighbours mapped onto concentric spheres around it.
 
     With a single element, neighbours have no embedding, and the encoder is exactly the paper's.
+    Optionally, exact invariants of the same neighbours
+    (:class:`~csgnn_dgl.models.atoms.invariants.Invariants`) are mapped linearly and added to the
+    encoder's features.
 
     Parameters
     ----------
@@ -69,7 +75,13 @@ class AtomCSGNN(AtomModel):
         config = _encoder_config(hypers, 1 if self.species is None else hypers.embedding)
         self.encoder = CSGNN(config)
         self.project = nn.Linear(config.global_features, hypers.features)
-        self.norm = nn.BatchNorm1d(hypers.features)
+        self.invariants: Invariants | None = None
+        if hypers.invariants != "none":
+            self.invariants = Invariants(
+                hypers.invariants, hypers.cutoff, properties=self.species is not None
+            )
+            self.beside = nn.Linear(self.invariants.features, hypers.features, bias=False)
+        self.norm = channel_norm(hypers.block_norm, hypers.features)
 
     @property
     def knows_any_element(self) -> bool:
@@ -83,6 +95,8 @@ class AtomCSGNN(AtomModel):
             neighbors.displacements, neighbors.centres, neighbors.n_atoms, features
         )
         out = self.project(self.encoder(sites))
+        if self.invariants is not None:
+            out = out + self.beside(self.invariants(neighbors))
         if self.centre is not None:
             out = out + self.centre(neighbors.centre_numbers)
         return F.relu(self.norm(out))

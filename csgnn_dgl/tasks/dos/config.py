@@ -77,9 +77,9 @@ class TrainDOSConfig(TrainingConfig):
     )
     # Head
     hidden: list[PositiveInt] = option([512, 512], "Widths of the head's hidden layers.", "Network")
-    norm: Literal["batch", "layer"] = option(
+    norm: Literal["batch", "layer", "none"] = option(
         "batch",
-        "Normalisation in the head's layers: over a batch of atoms, or within each atom.",
+        "Normalisation in the head's layers: over a batch of atoms, within each atom, or none.",
         "Network",
     )
     dropout: float = option(0.0, "Dropout before each layer of the head.", "Network", ge=0, lt=1)

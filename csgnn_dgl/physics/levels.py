@@ -64,7 +64,8 @@ def find_levels(
     The Fermi level is the middle of the range of energies up to which the curve holds the
     electrons, give or take half a percent and at most 0.02
     (:func:`~csgnn_dgl.physics.level_range`). Hence it changes little if the curve does. Without
-    this slack, a thousandth of an electron too few below a gap would put the level above it.
+    this slack, a thousandth of an electron too few below a gap would put the level above it. If the
+    curve ends before the range does, the level is the lower end of the range.
 
     Parameters
     ----------
@@ -85,8 +86,8 @@ def find_levels(
     ConfigError
         The definition is unknown.
     DataError
-        The curve is not finite or holds fewer states than electrons, or the number of electrons is
-        not positive and finite.
+        The curve is not finite or holds fewer states than electrons, by more than the slack; or the
+        number of electrons is not positive and finite.
 
     Examples
     --------
@@ -101,14 +102,16 @@ def find_levels(
     bins = definition == "bins"
     positive = np.maximum(curve, 0)
     fine, finer = finer_bins(positive, grid) if bins else refined(positive, grid, grid.step / 10)
-    level = float(fermi_level(fine, finer, electrons, whole_bins=bins))
+    slack = level_slack(electrons, _NO_STATES * finer.step) if bins else 0.0
+    held = float(fine.sum()) * finer.step
+    # A window may end in a gap. There a prediction may hold a little less than the electrons.
+    count = held if held < electrons <= held + slack else electrons
+    level = float(fermi_level(fine, finer, count, whole_bins=bins))
     if bins:
-        slack = level_slack(electrons, _NO_STATES * finer.step)
         low, high = level_range(fine, finer, electrons, slack)
-        # A window may end before the slack is used up.
-        level = (low + high) / 2 if np.isfinite(high) else level
+        level = (low + high) / 2 if np.isfinite(high) else low
     return Levels(
         level,
-        float(band_energy(fine, finer, electrons, whole_bins=bins)),
-        float(band_gap(fine, finer, electrons, threshold=_NO_STATES, whole_bins=bins)),
+        float(band_energy(fine, finer, count, whole_bins=bins)),
+        float(band_gap(fine, finer, count, threshold=_NO_STATES, whole_bins=bins)),
     )

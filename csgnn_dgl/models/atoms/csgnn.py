@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from csgnn_dgl.mapping import AtomMapping
 from csgnn_dgl.mapping.neighbors import Neighbors
 from csgnn_dgl.models.atoms.invariants import Invariants
+from csgnn_dgl.models.atoms.passing import AtomPass, atom_graph
 from csgnn_dgl.models.atoms.species import SpeciesEmbedding
 from csgnn_dgl.models.contract import AtomModel
 from csgnn_dgl.models.encoder import CSGNN, EncoderConfig
@@ -40,7 +41,8 @@ class AtomCSGNN(AtomModel):
     With a single element, neighbours have no embedding, and the encoder is exactly the paper's.
     Optionally, exact invariants of the same neighbours
     (:class:`~csgnn_dgl.models.atoms.invariants.Invariants`) are mapped linearly and added to the
-    encoder's features.
+    encoder's features. With ``passes``, descriptors then see those of their neighbours
+    (:class:`~csgnn_dgl.models.atoms.passing.AtomPass`), and whole structures are needed.
 
     Parameters
     ----------
@@ -82,6 +84,10 @@ class AtomCSGNN(AtomModel):
             )
             self.beside = nn.Linear(self.invariants.features, hypers.features, bias=False)
         self.norm = channel_norm(hypers.block_norm, hypers.features)
+        self.local = hypers.passes == 0
+        self.passes = nn.ModuleList(
+            AtomPass(hypers.features, hypers.pass_cutoff) for _ in range(hypers.passes)
+        )
 
     @property
     def knows_any_element(self) -> bool:
@@ -99,4 +105,9 @@ class AtomCSGNN(AtomModel):
             out = out + self.beside(self.invariants(neighbors))
         if self.centre is not None:
             out = out + self.centre(neighbors.centre_numbers)
-        return F.relu(self.norm(out))
+        out = F.relu(self.norm(out))
+        if self.passes:
+            graph, lengths = atom_graph(neighbors, self.hypers.pass_cutoff)
+            for block in self.passes:
+                out = block(graph, out, lengths)
+        return out

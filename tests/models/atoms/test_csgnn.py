@@ -11,3 +11,27 @@ class TestAtomCSGNN(AtomModelSuite):
     model = "csgnn"
     hypers = {**SIZES, "cutoff": 4.0, "assignment": "smooth"}  # noqa: RUF012
     symmetry = "icosahedral"
+
+
+class TestWithInvariants(AtomModelSuite):
+    model = "csgnn"
+    hypers = {  # noqa: RUF012
+        **SIZES,
+        "cutoff": 4.0,
+        "assignment": "smooth",
+        "invariants": "all",
+        "block_norm": "layer",
+    }
+    symmetry = "icosahedral"
+
+
+class TestWithMessages(AtomModelSuite):
+    model = "csgnn"
+    hypers = {  # noqa: RUF012
+        **SIZES,
+        "cutoff": 4.0,
+        "assignment": "smooth",
+        "passes": 2,
+        "pass_cutoff": 3.0,
+    }
+    symmetry = "icosahedral"

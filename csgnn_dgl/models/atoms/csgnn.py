@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from csgnn_dgl.mapping import AtomMapping
 from csgnn_dgl.mapping.neighbors import Neighbors
 from csgnn_dgl.models.atoms.invariants import Invariants
-from csgnn_dgl.models.atoms.passing import AtomPass, atom_graph
+from csgnn_dgl.models.atoms.passing import AtomEdges, AtomPass
 from csgnn_dgl.models.atoms.species import SpeciesEmbedding
 from csgnn_dgl.models.contract import AtomModel
 from csgnn_dgl.models.encoder import CSGNN, EncoderConfig
@@ -107,7 +107,7 @@ class AtomCSGNN(AtomModel):
             out = out + self.centre(neighbors.centre_numbers)
         out = F.relu(self.norm(out))
         if self.passes:
-            graph, lengths = atom_graph(neighbors, self.hypers.pass_cutoff)
+            edges = AtomEdges.of(neighbors, self.hypers.pass_cutoff)
             for block in self.passes:
-                out = block(graph, out, lengths)
+                out = block(edges, out)
         return out

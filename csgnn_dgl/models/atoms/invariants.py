@@ -221,7 +221,7 @@ class Invariants(nn.Module):
             ],
             dim=1,
         )
-        pieces = summed.split([part[0].numel() for part in parts], dim=2)
+        pieces = summed.split([part.shape[1:].numel() for part in parts], dim=2)
         shaped = [
             piece.unflatten(2, part.shape[1:]) for piece, part in zip(pieces, parts, strict=True)
         ]

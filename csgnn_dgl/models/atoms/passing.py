@@ -3,58 +3,76 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from csgnn_dgl._dgl import dgl
 from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.mapping.neighbors import Neighbors
 
-__all__ = ["AtomPass", "atom_graph"]
+__all__ = ["AtomEdges", "AtomPass"]
 
 _GAUSSIANS = 16
 
 
-def atom_graph(neighbors: Neighbors, reach: float) -> tuple[Any, Tensor]:
-    """Make the graph of the atoms of a batch, with an edge from each neighbour to its atom.
+@dataclass(frozen=True, eq=False)
+class AtomEdges:
+    """Edges between the atoms of a batch, from each neighbour to its atom.
+
+    A neighbour has one edge for each of its periodic images.
 
     Parameters
     ----------
-    neighbors
-        Neighbours of whole structures.
-    reach
-        Largest distance of a neighbour [Å].
-
-    Returns
-    -------
-    tuple
-        The heterograph, with nodes ``atom`` and edges ``near``, and the length of each edge [Å]. A
-        neighbour has one edge for each of its periodic images.
-
-    Raises
-    ------
-    DataError
-        The batch holds only some atoms of its structures, or no indices of neighbours.
+    senders, receivers
+        Atoms at both ends, shapes ``(P,)``.
+    lengths
+        Length of each edge, shape ``(P,)`` [Å].
+    n_atoms
+        Number of atoms, ``A``.
 
     Examples
     --------
     >>> from ase.build import bulk
     >>> from csgnn_dgl.mapping.neighbors import find_neighbors
-    >>> graph, lengths = atom_graph(find_neighbors([bulk("C", "diamond", 3.57)], 5.0), 1.6)
-    >>> graph.canonical_etypes, graph.num_nodes("atom"), len(lengths)
+    >>> found = find_neighbors([bulk("C", "diamond", 3.57)], 5.0)
+    >>> graph = AtomEdges.of(found, 1.6).graph()
+    >>> graph.canonical_etypes, graph.num_nodes("atom"), graph.num_edges("near")
     ([('atom', 'near', 'atom')], 2, 8)
     """
-    others = neighbors.require_indices()
-    r = neighbors.displacements
-    # The norm has no gradient at zero.
-    lengths = (r.square().sum(dim=1) + torch.finfo(r.dtype).tiny).sqrt()
-    near = torch.argwhere(lengths < reach).flatten()
-    edges = (others.index_select(0, near), neighbors.centres.index_select(0, near))
-    graph = dgl.heterograph({("atom", "near", "atom"): edges}, {"atom": neighbors.n_atoms})
-    return graph, lengths.index_select(0, near)
+
+    senders: Tensor
+    receivers: Tensor
+    lengths: Tensor
+    n_atoms: int
+
+    @classmethod
+    def of(cls, neighbors: Neighbors, reach: float) -> AtomEdges:
+        """The edges shorter than ``reach`` [Å].
+
+        Raises
+        ------
+        DataError
+            The batch holds only some atoms of its structures, or no indices of neighbours.
+        """
+        others = neighbors.require_indices()
+        r = neighbors.displacements
+        # The norm has no gradient at zero.
+        lengths = (r.square().sum(dim=1) + torch.finfo(r.dtype).tiny).sqrt()
+        near = torch.argwhere(lengths < reach).flatten()
+        return cls(
+            *(t.index_select(0, near) for t in (others, neighbors.centres, lengths)),
+            neighbors.n_atoms,
+        )
+
+    def graph(self) -> Any:
+        """The edges as a heterograph of DGL, with nodes ``atom`` and edges ``near``."""
+        from csgnn_dgl._dgl import dgl
+
+        edges = (self.senders.cpu(), self.receivers.cpu())
+        return dgl.heterograph({("atom", "near", "atom"): edges}, {"atom": self.n_atoms})
 
 
 class AtomPass(nn.Module):
@@ -76,7 +94,7 @@ class AtomPass(nn.Module):
 
     Shapes
     ------
-    graph with ``A`` atoms and ``P`` edges, feat ``(A, F)``, lengths ``(P,)`` → ``(A, F)``.
+    edges of ``A`` atoms, feat ``(A, F)`` → ``(A, F)``.
 
     Raises
     ------
@@ -85,9 +103,11 @@ class AtomPass(nn.Module):
 
     Examples
     --------
-    >>> graph = dgl.heterograph({("atom", "near", "atom"): ([0, 1], [1, 0])})
-    >>> AtomPass(8, 3.0)(graph, torch.rand(2, 8), torch.full((2,), 1.4)).shape
-    torch.Size([2, 8])
+    >>> from ase.build import molecule
+    >>> from csgnn_dgl.mapping.neighbors import find_neighbors
+    >>> found = find_neighbors([molecule("C6H6")], 5.0).to("cpu", torch.float32)
+    >>> AtomPass(8, 3.0)(AtomEdges.of(found, 3.0), torch.rand(12, 8)).shape
+    torch.Size([12, 8])
     """
 
     middles: Tensor
@@ -102,22 +122,22 @@ class AtomPass(nn.Module):
         self.before = nn.Linear(features, width)
         self.after = nn.Linear(width, features)
 
-    def forward(self, graph: Any, feat: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, edges: AtomEdges, feat: Tensor) -> Tensor:
         """Features of all atoms after the round."""
-        step = self.reach / _GAUSSIANS
-        expanded = torch.exp(-((lengths[:, None] - self.middles) ** 2) / (2 * step**2))
-        fade = (1 + torch.cos(math.pi * lengths / self.reach)) / 2
-        weight, sent = self.filter(expanded * fade[:, None]), self.before(feat)
-        # DGL has no kernels for half precisions on every device.
-        dtype = torch.promote_types(sent.dtype, torch.float32)
-        with graph.local_scope():
-            graph.nodes["atom"].data["sent"] = sent.to(dtype)
-            graph.edges["near"].data["weight"] = weight.to(dtype)
-            message = dgl.function.u_mul_e("sent", "weight", "message")
-            graph.update_all(message, dgl.function.sum("message", "received"), etype="near")
-            received = graph.nodes["atom"].data["received"]
+        weight = self.weights(edges.lengths)
+        messages = self.before(feat).index_select(0, edges.senders) * weight
+        received = messages.new_zeros(edges.n_atoms, messages.shape[1])
+        received = received.index_add(0, edges.receivers, messages)
         change: Tensor = F.relu(self.after(received.to(feat.dtype)))
         return feat + change
+
+    def weights(self, lengths: Tensor) -> Tensor:
+        """Factors of messages along edges of these lengths, ``(P,)`` → ``(P, width)``."""
+        step = self.reach / _GAUSSIANS
+        expanded = torch.exp(-((lengths[:, None] - self.middles) ** 2) / (2 * step**2))
+        fade = (1 + torch.cos(math.pi * (lengths / self.reach).clamp(max=1))) / 2
+        factors: Tensor = self.filter(expanded * fade[:, None])
+        return factors
 
     def extra_repr(self) -> str:
         return f"reach={self.reach}"

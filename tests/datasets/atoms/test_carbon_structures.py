@@ -69,9 +69,7 @@ def test_a_folder_to_train_on(folder: Path) -> None:
     assert float(states_below(diamond.dos, data.grid, middle)) == pytest.approx(4.0, abs=1e-3)
 
 
-def test_it_continues_where_it_stopped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_continues_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ase.io.write(tmp_path / "a.extxyz", structures())
     monkeypatch.setattr(carbon_structures, "_AT_ONCE", 1)
     seen: list[int] = []

@@ -50,7 +50,9 @@ def test_rotations_and_order_change_nothing(kind: Literal["sums", "all"]) -> Non
     rotations = random_rotations(
         both.n_atoms, "so3", "z", torch.Generator().manual_seed(1), torch.float64
     )
-    torch.testing.assert_close(model.raw(both.rotated(rotations)), model.raw(both), atol=1e-9, rtol=0)
+    torch.testing.assert_close(
+        model.raw(both.rotated(rotations)), model.raw(both), atol=1e-9, rtol=0
+    )
     order = np.random.default_rng(0).permutation(len(ETHANOL))
     shuffled = model.raw(found(ETHANOL[order]))
     torch.testing.assert_close(shuffled, model.raw(found(ETHANOL))[order], atol=1e-9, rtol=0)

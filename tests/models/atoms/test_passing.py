@@ -6,36 +6,35 @@ import pytest
 import torch
 from ase.build import bulk, molecule
 
+from csgnn_dgl._dgl import dgl
 from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.mapping import find_neighbors
 from csgnn_dgl.models import AtomCSGNN, AtomCSGNNHypers
-from csgnn_dgl.models.atoms.passing import AtomPass, atom_graph
+from csgnn_dgl.models.atoms.passing import AtomEdges, AtomPass
 
 WATER = molecule("H2O")
 
 
-def test_messages_are_sums_over_near_neighbours() -> None:
+def test_messages_are_those_of_dgl() -> None:
     found = find_neighbors([molecule("C6H6"), bulk("C", "diamond", 3.57)], 5.0)
-    graph, lengths = atom_graph(found, 2.0)
-    assert bool((lengths < 2).all())
+    edges = AtomEdges.of(found, 2.0)
+    assert 0 < len(edges.lengths) < len(found.centres)
+    assert bool((edges.lengths < 2).all())
     torch.manual_seed(0)
     block = AtomPass(6, 2.0, width=4).double()
     feat = torch.randn(found.n_atoms, 6, dtype=torch.float64)
-    out = block(graph, feat, lengths)
-    # The same by a loop over pairs.
-    summed = torch.zeros(found.n_atoms, 4, dtype=torch.float64)
-    sent = block.before(feat)
-    assert found.neighbors is not None
-    for r, i, j in zip(found.displacements, found.centres, found.neighbors, strict=True):
-        d = r.norm()
-        if d < 2:
-            e = torch.exp(-((d - block.middles) ** 2) / (2 * (2 / 16) ** 2))
-            fade = (1 + torch.cos(torch.pi * d / 2)) / 2
-            summed[i] += sent[j] * block.filter(e * fade)
-    torch.testing.assert_close(out, feat + torch.relu(block.after(summed)))
-    # Nothing is left in the graph.
-    assert not graph.nodes["atom"].data
-    assert not graph.edges["near"].data
+    graph = edges.graph()
+    graph.ndata["sent"], graph.edata["weight"] = block.before(feat), block.weights(edges.lengths)
+    message = dgl.function.u_mul_e("sent", "weight", "message")
+    graph.update_all(message, dgl.function.sum("message", "received"))
+    expected = feat + torch.relu(block.after(graph.ndata["received"]))
+    torch.testing.assert_close(block(edges, feat), expected)
+
+
+def test_messages_fade_out() -> None:
+    block = AtomPass(6, 2.0, width=4).double()
+    weights = block.weights(torch.tensor([0.5, 2 - 1e-5, 2.0, 3.0], dtype=torch.float64))
+    assert float(weights[1:].abs().max()) < 1e-9 < float(weights[0].abs().max())
 
 
 def test_atoms_see_farther_with_every_round() -> None:
@@ -56,7 +55,7 @@ def test_atoms_see_farther_with_every_round() -> None:
 def test_parts_of_structures_are_refused() -> None:
     found = find_neighbors([WATER], 5.0)
     with pytest.raises(DataError, match="only some atoms"):
-        atom_graph(found.select(torch.tensor([0])), 2.0)
+        AtomEdges.of(found.select(torch.tensor([0])), 2.0)
 
 
 def test_unusable_sizes_are_named() -> None:

@@ -26,7 +26,7 @@ _PIECE_BYTES, _PIECES = 2**20, 8
 
 def _activated(
     conv: IntraConv | RadialConv,
-    norm: nn.Module,
+    norm: Any,
     graph: Any,
     feat: Tensor | tuple[Tensor, Tensor],
     own: Tensor | None = None,
@@ -89,7 +89,7 @@ class IntraBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.conv = IntraConv(in_feats, out_feats, self_loop=self_loop)
-        self.norm = channel_norm(norm, out_feats)
+        self.norm: Any = channel_norm(norm, out_feats)
         self.residual = residual and in_feats == out_feats
 
     def forward(self, graph: Any, feat: Tensor | tuple[Tensor, Tensor]) -> Tensor:
@@ -127,7 +127,7 @@ class RadialBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.conv = RadialConv(in_feats, out_feats, kernel_size=kernel_size)
-        self.norm = channel_norm(norm, out_feats)
+        self.norm: Any = channel_norm(norm, out_feats)
 
     def forward(self, graph: Any, feat: Tensor | tuple[Tensor, Tensor]) -> Tensor:
         """Apply the block to ``feat`` on ``graph``."""

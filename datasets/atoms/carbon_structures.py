@@ -202,7 +202,7 @@ def _label(job: _Job) -> Path:
         curves.append(curve)
         numbers.append([values[key] for key in _NUMBERS])
         shares.append(own.astype(np.float16))
-    arrays = {"dos": np.array(curves), "numbers": np.array(numbers), "problems": np.array(problems)}
+    arrays: dict[str, Any] = {"dos": np.array(curves), "numbers": np.array(numbers), "problems": np.array(problems)}
     if job.projected:
         arrays["pdos"] = np.concatenate(shares)
     with atomic_write(job.path, "wb") as file:

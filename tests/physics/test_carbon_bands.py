@@ -26,7 +26,7 @@ def test_a_supercell_at_gamma_has_the_same_levels(repeats: int) -> None:
     bands = solve_bands(crystal, spacing_of(crystal, repeats))
     copies = np.rint(bands.weights * repeats**3).astype(int)
     levels = np.sort(np.repeat(bands.eigenvalues, copies, axis=0), axis=None)
-    large = solve(crystal * (repeats,) * 3)
+    large = solve(crystal * ((repeats,) * 3))
     np.testing.assert_allclose(levels, large.eigenvalues, atol=1e-10)
     assert bands.band_energy * repeats**3 == pytest.approx(large.band_energy, abs=1e-8)
     np.testing.assert_allclose(bands.projections.sum(axis=2), 1, atol=1e-10)

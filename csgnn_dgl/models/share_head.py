@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from csgnn_dgl.errors import ConfigError
-from csgnn_dgl.models.heads import CurveHead
 from csgnn_dgl.nn.site_norm import Norm, channel_norm
 
 __all__ = ["ShareHead"]
@@ -104,6 +103,3 @@ class ShareHead(nn.Module):
         self.total.weight.zero_()
         # The inverse of softplus.
         self.total.bias.fill_(float(total + torch.log(-torch.expm1(-total))))
-
-
-Head = CurveHead | ShareHead

@@ -58,9 +58,9 @@ def test_a_folder_to_train_on(folder: Path) -> None:
         assert record.fermi_level == pytest.approx(bands.fermi_level, abs=1e-4)
         assert record.gap == pytest.approx(bands.gap, abs=1e-4)
         assert record.atom_dos is not None
-        np.testing.assert_allclose(
-            record.atom_dos.astype(float).mean(axis=0), record.dos, atol=2e-3
-        )
+        mean = record.atom_dos.astype(float).mean(axis=0)
+        # The atoms' curves are in half precision, which has three digits.
+        np.testing.assert_allclose(mean, record.dos, rtol=1e-3, atol=1e-4)
     # The curve of the insulator holds its electrons up to the gap.
     diamond = data.train[0]
     assert diamond.gap is not None

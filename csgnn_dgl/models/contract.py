@@ -145,7 +145,8 @@ class AtomModel(nn.Module, ABC):
     local
         Whether an atom's descriptor depends only on its own neighbours. If so, large structures are
         computed in pieces, and a training may use some atoms of a structure. A model that passes
-        messages between atoms sets it to False, and receives whole structures.
+        messages between atoms sets it to False, and receives whole structures. It may depend on
+        the options.
     invariant
         Whether descriptors are exactly invariant under rotation, so that votes over orientations
         change nothing.
@@ -154,7 +155,7 @@ class AtomModel(nn.Module, ABC):
     Hypers: ClassVar[type[Hypers]]
     features: int
     cutoff: float
-    local: ClassVar[bool] = True
+    local: bool = True
     invariant: ClassVar[bool] = False
 
     def __init__(self, hypers: Any, elements: tuple[int, ...]) -> None:

@@ -18,6 +18,7 @@ from csgnn_dgl.nn import IntraBlock, RadialBlock, VertexPool
 from csgnn_dgl.nn.blocks import radial_stack
 from csgnn_dgl.nn.bypass import bypassable, untouched
 from csgnn_dgl.nn.power_spectrum import power_spectrum, spectral_basis
+from csgnn_dgl.nn.site_norm import Norm
 from csgnn_dgl.nn.structure import Prepared, prepare, relation
 from csgnn_dgl.nn.vertex_pool import PoolMode
 from csgnn_dgl.ops import global_max, global_max_beside, neighborhood_and_global_max
@@ -90,11 +91,13 @@ class EncoderConfig:
         Parts of the global features, one after the other: ``"pool"`` (``global_pooling`` of all
         sites), ``"max-mean"`` (maximum and mean of all sites), ``"power"`` (power spectra of the
         two coarsest levels, see :func:`~csgnn_dgl.nn.power_spectrum.power_spectrum`).
+    norm
+        Norm of every block: see :func:`~csgnn_dgl.nn.site_norm.channel_norm`.
 
     Raises
     ------
     ConfigError
-        The sizes do not fit together.
+        The sizes do not fit together, or a name is unknown.
 
     Examples
     --------
@@ -116,6 +119,7 @@ class EncoderConfig:
     filter_order: int = 0
     gradients: bool = False
     readout: tuple[Readout, ...] = ("pool",)
+    norm: Norm = "batch"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "readout", tuple(self.readout))
@@ -265,11 +269,14 @@ class _Level(nn.Module):
                     residual=config.residual,
                     filter_order=config.filter_order,
                     gradients=config.gradients,
+                    norm=config.norm,
                 )
             )
             in_feats = width
         for width in config.radial_widths[index]:
-            self.radial.append(RadialBlock(in_feats, width, kernel_size=config.kernel_size))
+            self.radial.append(
+                RadialBlock(in_feats, width, kernel_size=config.kernel_size, norm=config.norm)
+            )
             in_feats = width
 
     def forward(self, graph: Any, feat: Tensor) -> Tensor:

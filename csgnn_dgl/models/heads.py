@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from csgnn_dgl.errors import ConfigError
+from csgnn_dgl.nn.site_norm import Norm
 
 __all__ = ["ClassHead", "ClassHeads", "CurveHead"]
 
@@ -143,7 +144,7 @@ class CurveHead(nn.Module):
         With ``"batch"``, every layer has a batch norm, as in the paper. Then the mean output over a
         training batch is the same for every batch, whatever structures it holds. With ``"layer"``,
         hidden layers have a layer norm and the last layer has no norm, so that an atom's curve
-        never depends on the rest of the batch.
+        never depends on the rest of the batch. With ``"none"``, no layer has a norm.
 
     Shapes
     ------
@@ -167,14 +168,16 @@ class CurveHead(nn.Module):
         *,
         hidden: Sequence[int] = (512, 512),
         dropout: float = 0.0,
-        norm: Literal["batch", "layer"] = "batch",
+        norm: Norm = "batch",
     ) -> None:
         super().__init__()
         _check_widths(hidden, dropout)
         if bins < 2:
             raise ConfigError(f"bins is {bins}, but a curve needs at least 2")
-        if norm not in ("batch", "layer"):
-            raise ConfigError(f"norm is {norm!r}, but it must be 'batch' or 'layer'")
+        if norm not in get_args(Norm):
+            raise ConfigError(
+                f"norm is {norm!r}, but it must be one of {', '.join(get_args(Norm))}"
+            )
         self.bins = bins
         layers: list[nn.Module] = []
         width = features
@@ -184,7 +187,7 @@ class CurveHead(nn.Module):
             layers.append(nn.Linear(width, out))
             if norm == "batch":
                 layers.append(nn.BatchNorm1d(out))
-            elif index < len(hidden):
+            elif norm == "layer" and index < len(hidden):
                 layers.append(nn.LayerNorm(out))
             layers.append(nn.ReLU(inplace=True))
             width = out

@@ -313,6 +313,25 @@ class AtomCSGNNHypers(_CSGNNHypers):
     pooling: Pooling = option("mean", "Pooling between levels.", "Network")
     features: int = option(512, "Length of an atom's descriptor.", "Network", ge=1)
     embedding: int = option(8, "Length of the embedding of a neighbour's element.", "Network", ge=1)
+    invariants: Literal["none", "sums", "all"] = option(
+        "none",
+        "Exact invariants beside the grid's features: sums over neighbours, or these and the power "
+        "spectrum of their density.",
+        "Network",
+    )
+    passes: int = option(
+        0,
+        "Rounds of messages between atoms, after which a descriptor sees farther than the cutoff.",
+        "Network",
+        ge=0,
+    )
+    pass_cutoff: float = option(4.0, "Distance up to which messages are sent [Å].", "Network", gt=0)
+    block_norm: Literal["batch", "layer", "none"] = option(
+        "batch",
+        "Normalisation in the encoder's blocks and of the descriptor: over a batch, within each "
+        "site, or none.",
+        "Network",
+    )
 
     @model_validator(mode="after")
     def _shells(self) -> Self:
@@ -320,6 +339,16 @@ class AtomCSGNNHypers(_CSGNNHypers):
             raise ConfigError(
                 f"kernel_size is {self.kernel_size}, but with one sphere there are no radial "
                 f"convolutions. Leave it out, or set n_spheres"
+            )
+        if self.passes == 0 and self.pass_cutoff != self._default("pass_cutoff"):
+            raise ConfigError(
+                f"pass_cutoff is {self.pass_cutoff}, but there are no messages between atoms. "
+                f"Leave it out, or set passes"
+            )
+        if self.pass_cutoff > self.cutoff and self.passes:
+            raise ConfigError(
+                f"pass_cutoff is {self.pass_cutoff} Å, but neighbours are found only up to "
+                f"cutoff = {self.cutoff} Å; it must not be larger"
             )
         if self.r_min >= self.cutoff:
             raise ConfigError(

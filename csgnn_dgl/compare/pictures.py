@@ -8,11 +8,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from csgnn_dgl.compare.store import Store
-from csgnn_dgl.tasks.plots import save_figure
+from csgnn_dgl.tasks.plots import save_figure, styled
 
 __all__ = ["draw"]
 
 
+@styled
 def draw(store: Store, found: pd.DataFrame, path: Path) -> Path | None:
     """Draw the results of a comparison.
 

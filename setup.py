@@ -34,6 +34,8 @@ REQUIRES = [
     # Worker processes of which one may crash or hang alone.
     "pebble>=5.1",
     "platformdirs>=4.0",
+    # Draws the pages of view and report; open3d brings it, too.
+    "plotly>=6.0",
     "psutil>=5.9",
     "pydantic>=2.6",
     "pyyaml>=6.0",
@@ -81,6 +83,7 @@ setup(
     package_data={
         "csgnn_dgl": ["py.typed", "weights/*"],
         "csgnn_dgl.datasets.atoms": ["files/carbon-tb-small/*"],
+        "csgnn_dgl.viewing": ["files/*"],
     },
     python_requires=">=3.10,<3.13",
     install_requires=REQUIRES,

@@ -46,9 +46,7 @@ class ViewConfig(CommandConfig):
         "Atoms",
     )
     frame: int = option(0, "Which structure of the file, counted from 0.", "Atoms", ge=0)
-    cutoff: float = option(
-        6.0, "Radius of the surroundings of an atom [Å].", _SPHERES, gt=0, le=50
-    )
+    cutoff: float = option(6.0, "Radius of the surroundings of an atom [Å].", _SPHERES, gt=0, le=50)
     level: int | None = option(
         None, "Icosahedral level. Default: 3 for shapes, 1 for atoms.", _SPHERES, ge=0, le=6
     )

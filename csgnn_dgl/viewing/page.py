@@ -20,7 +20,16 @@ from csgnn_dgl import __version__
 from csgnn_dgl._files import atomic_write
 from csgnn_dgl._foreign import printable
 
-__all__ = ["drawing_bytes", "facts", "pack", "packed_bytes", "picture", "table", "write_page"]
+__all__ = [
+    "drawing_bytes",
+    "facts",
+    "pack",
+    "packed_bytes",
+    "picture",
+    "table",
+    "text_of",
+    "write_page",
+]
 
 _FILES = Path(__file__).parent / "files"
 # Types of arrays that scripts know, by those of NumPy.
@@ -112,7 +121,7 @@ def facts(rows: Sequence[tuple[str, object]], *, kind: str = "facts") -> str:
     '<table class="facts"><tr><th>class</th><td>a &lt; b</td></tr></table>'
     """
     cells = (
-        f"<tr><th>{_text(name)}</th><td>{_text(value)}</td></tr>"
+        f"<tr><th>{text_of(name)}</th><td>{text_of(value)}</td></tr>"
         for name, value in rows
         if value is not None
     )
@@ -127,14 +136,14 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     >>> table(["n"], [[1.0]])
     '<table class="rows"><tr><th>n</th></tr><tr><td class="number">1</td></tr></table>'
     """
-    head = "".join(f"<th>{_text(name)}</th>" for name in columns)
+    head = "".join(f"<th>{text_of(name)}</th>" for name in columns)
     lines = []
     for row in rows:
         cells = []
         for value in row:
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             kind = ' class="number"' if number else ""
-            cells.append(f"<td{kind}>{_text(value)}</td>")
+            cells.append(f"<td{kind}>{text_of(value)}</td>")
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return f'<table class="rows"><tr>{head}</tr>{"".join(lines)}</table>'
 
@@ -142,10 +151,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def picture(content: bytes, text: str) -> str:
     """A PNG within the page as HTML, with a text for readers who cannot see it."""
     data = base64.b64encode(content).decode("ascii")
-    return f'<img src="data:image/png;base64,{data}" alt="{_text(text)}">'
+    return f'<img src="data:image/png;base64,{data}" alt="{text_of(text)}">'
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
+    """A value as text for HTML."""
     if isinstance(value, float):
         value = "–" if math.isnan(value) else f"{value:.5g}"
     if isinstance(value, bool):
@@ -181,12 +191,12 @@ def write_page(
     ResourceError
         The file cannot be written. An older file stays unchanged.
     """
-    body = Template(_read(f"{name}.html")).substitute(title=_text(title), **parts)
+    body = Template(_read(f"{name}.html")).substitute(title=text_of(title), **parts)
     # "</script>" within a text would end the element that holds the data.
     data = json.dumps(_plain(payload), ensure_ascii=True, allow_nan=False).replace("<", "\\u003c")
     content = _PAGE.substitute(
         version=__version__,
-        title=_text(title),
+        title=text_of(title),
         style=_read("page.css"),
         body=body,
         library=_library(),

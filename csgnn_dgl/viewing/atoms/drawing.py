@@ -53,17 +53,18 @@ def cell_edges(atoms: Atoms) -> Floats:
     return np.array(found).reshape(-1, 2, 3)
 
 
-def bonds(atoms: Atoms) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def bonds(atoms: Atoms) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Bonds between atoms that are as close as their covalent radii suggest.
 
     Returns
     -------
     tuple
-        The ends of each bond, shape ``(n, 2, 3)`` [Å], and whether the second end is a periodic
-        image, shape ``(n,)``. A bond to an image is listed from both of its atoms.
+        The ends of each bond, shape ``(n, 2, 3)`` [Å]. And where the second end is a periodic
+        image, the atom that it is an image of, else −1, shape ``(n,)``. A bond to an image is
+        listed from both of its atoms.
     """
     if len(atoms) > _MOST:
-        return np.zeros((0, 2, 3)), np.zeros(0, dtype=bool)
+        return np.zeros((0, 2, 3)), np.zeros(0, dtype=np.int64)
     radii = covalent_radii[np.minimum(atoms.numbers, len(covalent_radii) - 1)]
     longest = 2 * _STRETCH * float(radii.max())
     i, j, d = find_pairs(atoms.positions, atoms.cell.array, atoms.pbc, longest)
@@ -72,7 +73,7 @@ def bonds(atoms: Atoms) -> tuple[Floats, npt.NDArray[np.bool_]]:
     image = np.abs(atoms.positions[i] + d - atoms.positions[j]).max(axis=1, initial=0) > 1e-6
     kept = image | (i < j)
     start = atoms.positions[i[kept]]
-    return np.stack([start, start + d[kept]], axis=1), image[kept]
+    return np.stack([start, start + d[kept]], axis=1), np.where(image, j, -1)[kept]
 
 
 def draw_atoms(atoms: Atoms, elements: npt.NDArray[np.int64]) -> dict[str, Any]:
@@ -86,5 +87,5 @@ def draw_atoms(atoms: Atoms, elements: npt.NDArray[np.int64]) -> dict[str, Any]:
         "radii": [float(covalent_radii[min(n, len(covalent_radii) - 1)]) for n in elements],
         "cell": pack(cell_edges(atoms).astype(np.float32)),
         "bonds": pack(ends.astype(np.float32)),
-        "image": pack(image.astype(np.uint8)),
+        "image": pack(image.astype(np.int32)),
     }

@@ -53,7 +53,7 @@ def write_view(
             config.refuse_unused(("seed",), "nothing is random without --model")
             structure, notes = _read(file, config)
             mapping = _own_mapping(config, config.cutoff)
-            return _write(path, file, structure, mapping, None, [], notes, config)
+            return _write(path, structure, mapping, None, [], notes, config)
         options = config.predicting(("votes", "seed", "electrons", "occupancy"))
         refuse_idle_seed(options)
         trained = load_dos_model(weights, choose_device(config.device), model=config.model_class)
@@ -76,7 +76,7 @@ def write_view(
         if found.outside:
             notes += [f"limit of {name}: {limit}" for limit in limits_of(trained.path)]
         rows = _about(trained, found, f"{name} ({kind})", config)
-        return _write(path, file, structure, mapping, found, rows, notes, config)
+        return _write(path, structure, mapping, found, rows, notes, config)
 
 
 def _read(file: Path, config: ViewConfig) -> tuple[Structure, list[str]]:
@@ -118,7 +118,12 @@ def _about(
         ("gap of the curve", value("gap", found.gap, 2, unit)),
         ("band energy", value("band_energy", found.band_energy, 4, f"{unit}/atom")),
         ("electrons per atom", found.electrons),
-        ("out-of-domain score", None if found.scores is None else found.scores.text),
+        (
+            "out-of-domain score",
+            None
+            if found.scores is None
+            else found.scores.text.removeprefix("out-of-domain score "),
+        ),
         (
             "error of the curve",
             None
@@ -134,7 +139,6 @@ def _about(
 
 def _write(
     path: Path,
-    file: Path,
     structure: Structure,
     mapping: AtomMapping,
     found: DOSPrediction | None,
@@ -164,10 +168,12 @@ def _write(
         f"{shells} shells between {mapping.r_min:g} and {mapping.cutoff:g} Å, level "
         f"{mapping.level} ({mapping.num_vertices} vertices)"
     )
-    head = [("file", structure.source), ("structure", structure.summary)]
+    # A page is passed on, so it names the file without its folder.
+    source = Path(structure.source).name
+    head = [("file", source), ("structure", structure.summary)]
     size = write_page(
         path,
-        title=f"{file.name}: {atoms.get_chemical_formula()}",
+        title=f"{source}: {atoms.get_chemical_formula()}",
         name="atoms",
         payload=payload,
         facts=facts([*head, *rows, ("spheres", spheres)]),

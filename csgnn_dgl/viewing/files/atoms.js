@@ -7,7 +7,7 @@ function draw(data) {
   const names = kinds.map((kind, i) => `${data.symbols[kind]} ${i}`);
   const detailed = data.around.counts.shape[0];
   const scores = data.curves && data.curves.scores ? Array.from(data.curves.scores.values) : null;
-  const bold = count > 300 ? 6 : 11;
+  const bold = count > 300 ? 6 : count > 30 ? 13 : 24;
   const sizes = kinds.map((kind) => bold * (0.6 + 0.5 * data.radii[kind]));
   const starts = (counts) => {
     const found = [0];
@@ -29,6 +29,22 @@ function draw(data) {
     return trace;
   }
 
+  // Images of atoms that are bonded across the boundary of the cell.
+  const images = { x: [], y: [], z: [], of: [] };
+  data.image.values.forEach((atom, i) => {
+    if (atom < 0) return;
+    ["x", "y", "z"].forEach((axis, k) => images[axis].push(data.bonds.values[6 * i + 3 + k]));
+    images.of.push(atom);
+  });
+
+  const bounds = [0, 1, 2].map((k) => {
+    const ends = [...place[k], ...images[["x", "y", "z"][k]]];
+    for (let i = k; i < data.cell.values.length; i += 3) ends.push(data.cell.values[i]);
+    return ends.reduce(([low, high], x) => [Math.min(low, x), Math.max(high, x)], [Infinity, -Infinity]);
+  });
+  const middle = bounds.map(([low, high]) => (low + high) / 2);
+  const half = Math.max(1, ...bounds.map(([low, high]) => 0.52 * (high - low)));
+
   function structure(chosen) {
     const marker = { size: sizes, opacity: 1, line: { color: "#555", width: 0.5 } };
     const byScore = element("paint").value === "score";
@@ -44,7 +60,7 @@ function draw(data) {
     const ring = {
       type: "scatter3d", mode: "markers", x: [place[0][chosen]], y: [place[1][chosen]],
       z: [place[2][chosen]], hoverinfo: "skip",
-      marker: { size: 1.9 * sizes[chosen], color: "rgba(255, 190, 0, 0.45)", line: { width: 0 } },
+      marker: { size: 1.5 * sizes[chosen], color: "#ffbe00", opacity: 0.35, line: { width: 0 } },
     };
     return Plotly.react("structure", [
       {
@@ -52,10 +68,19 @@ function draw(data) {
         hovertemplate: "%{text}<extra></extra>",
       },
       ring,
-      lines(data.bonds, { color: "#999", width: 4 }, (i) => !data.image.values[i]),
-      lines(data.bonds, { color: "#ddd", width: 4 }, (i) => data.image.values[i]),
+      lines(data.bonds, { color: "#999", width: 4 }, (i) => data.image.values[i] < 0),
+      lines(data.bonds, { color: "#ddd", width: 4 }, (i) => data.image.values[i] >= 0),
       lines(data.cell, { color: "#4477aa", width: 2 }),
-    ], space(0, camera), PLAIN);
+      {
+        type: "scatter3d", mode: "markers", x: images.x, y: images.y, z: images.z,
+        text: images.of.map((atom) => `image of ${names[atom]}`),
+        hovertemplate: "%{text}<extra></extra>",
+        marker: {
+          size: images.of.map((atom) => 0.6 * sizes[atom]), opacity: 0.45, line: { width: 0 },
+          color: images.of.map((atom) => data.colors[kinds[atom]]),
+        },
+      },
+    ], space(half, camera, middle), PLAIN);
   }
 
   function around(chosen) {
@@ -118,7 +143,7 @@ function draw(data) {
       hovertemplate: "%{text}: weight %{marker.color:.3g}<extra></extra>",
       marker: {
         symbol: "diamond", color: sites.color, cmin: 0, cmax: highest, colorscale: "Viridis",
-        size: sites.color.map((weight) => 1.5 + (4.5 * weight) / highest),
+        size: sites.color.map((weight) => 2 + 5 * Math.sqrt(weight / highest)),
         colorbar: { title: { text: "weight" }, thickness: 12, len: 0.6, x: 1, tickformat: ".2~g" },
       },
     };
@@ -131,7 +156,7 @@ function draw(data) {
     const line = (y, name, color, more = {}) => ({
       type: "scatter", mode: "lines", x: shown.energies, y, name, line: { color, width: 1.8, ...more },
     });
-    const traces = [line(shown.total, "structure (mean of its atoms)", "#222")];
+    const traces = [line(shown.total, "structure (mean of atoms)", "#222")];
     if (shown.reference) traces.push(line(shown.reference, "reference in the file", "#888", { dash: "dot" }));
     if (chosen < detailed) {
       const bins = shown.energies.length;
@@ -153,16 +178,22 @@ function draw(data) {
       });
       const gap = shown.gap ? `, gap ${format(shown.gap)} ${shown.energy_unit}` : ", no gap";
       annotations.push({
-        x: at, y: 1, yref: "paper", yanchor: "bottom", showarrow: false, font: { color: "#4477aa" },
+        x: 1, xref: "paper", xanchor: "right", y: 1, yref: "paper", yanchor: "bottom",
+        showarrow: false, font: { color: "#4477aa" },
         text: `Fermi level ${at.toFixed(2)} ${shown.energy_unit}${gap}`,
       });
     }
     return Plotly.react("curves", traces, {
-      margin: { l: 70, r: 20, t: 24, b: 48 }, font: FONT, shapes, annotations, hovermode: "x unified",
-      legend: { x: 1, xanchor: "right", y: 1, bgcolor: "rgba(255, 255, 255, 0.7)" },
-      xaxis: { title: { text: `energy [${shown.energy_unit}], zero: ${shown.zero}` } },
-      yaxis: { rangemode: "tozero", title: { text: `${shown.quantity} DOS<br>[${shown.dos_unit}]` } },
-    }, { ...PLAIN, modeBarButtons: [["toImage", "zoom2d", "resetScale2d"]] });
+      margin: { l: 58, r: 12, t: 24, b: 78 }, font: FONT, shapes, annotations, hovermode: "x unified",
+      legend: { orientation: "h", x: 0, y: -0.24, yanchor: "top" },
+      xaxis: {
+        title: { text: broken(`energy [${shown.energy_unit}], zero: ${shown.zero}`, 50) },
+        range: [shown.energies[0], shown.energies[shown.energies.length - 1]], zeroline: false,
+      },
+      yaxis: {
+        rangemode: "tozero", title: { text: broken(`${shown.quantity} DOS [${shown.dos_unit}]`, 30) },
+      },
+    }, { ...PLAIN, displayModeBar: false });
   }
 
   const chosenAtom = () => {
@@ -177,6 +208,12 @@ function draw(data) {
   element("atom").max = count - 1;
   element("sphere").max = data.shells.length;
   option(element("paint"), "element", "element");
+  data.symbols.forEach((symbol, kind) => {
+    const sample = document.createElement("span");
+    sample.textContent = "●";
+    sample.style.color = data.colors[kind];
+    element("elements").append(sample, ` ${symbol} `);
+  });
   if (scores) option(element("paint"), "score", "out-of-domain score");
   element("atom").addEventListener("change", () => choose(chosenAtom()));
   element("paint").addEventListener("input", () => structure(chosenAtom()));
@@ -188,6 +225,7 @@ function draw(data) {
       // The first trace holds the atoms, the second the ring around the chosen one.
       const point = event.points[0];
       if (point.curveNumber === 0) choose(point.pointNumber);
+      if (point.curveNumber === 5) choose(images.of[point.pointNumber]);
     });
     let following = false;
     [["structure", "around"], ["around", "structure"]].forEach(([from, to]) => {

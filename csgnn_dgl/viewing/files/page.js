@@ -40,16 +40,19 @@ function option(select, value, text) {
 // Column k of an array (n, 3).
 const column = (array, k) => Array.from({ length: array.shape[0] }, (_, i) => array.values[3 * i + k]);
 
-// Layout of a scene without walls, with the same scale in all directions; reach is half its width.
-function space(reach, camera) {
-  const axis = () => ({
-    visible: false, showspikes: false, range: reach ? [-reach, reach] : undefined,
+// Layout of a cube without walls around a centre; reach is half its width.
+function space(reach, camera, centre = [0, 0, 0]) {
+  const axis = (k) => ({
+    visible: false, showspikes: false, range: [centre[k] - reach, centre[k] + reach],
   });
   return {
     margin: { l: 0, r: 0, t: 0, b: 0 }, showlegend: false, font: FONT,
     scene: {
-      aspectmode: reach ? "cube" : "data", xaxis: axis(), yaxis: axis(), zaxis: axis(),
-      camera: camera || { eye: { x: 0.95, y: 0.95, z: 0.6 } }, dragmode: "orbit",
+      aspectmode: "manual", aspectratio: { x: 1.55, y: 1.55, z: 1.55 },
+      xaxis: axis(0), yaxis: axis(1), zaxis: axis(2),
+      // Without perspective, spheres are round.
+      camera: camera || { eye: { x: 1.2, y: 1.2, z: 0.75 }, projection: { type: "orthographic" } },
+      dragmode: "orbit",
     },
   };
 }
@@ -78,6 +81,17 @@ const DIVERGING = [[0, "#2166ac"], [0.5, "#e4e4e8"], [1, "#b2182b"]];
 function reachOf(values) {
   const sizes = Float64Array.from(values, Math.abs).sort();
   return sizes[Math.floor(0.98 * (sizes.length - 1))] || sizes[sizes.length - 1] || 1;
+}
+
+// Break a label into lines.
+function broken(text, columns) {
+  const lines = [""];
+  text.split(" ").forEach((word) => {
+    const longer = `${lines[lines.length - 1]} ${word}`.trim();
+    if (longer.length > columns && lines[lines.length - 1]) lines.push(word);
+    else lines[lines.length - 1] = longer;
+  });
+  return lines.join("<br>");
 }
 
 const format = (number, digits = 3) => Number(number).toPrecision(digits).replace(/\.?0+$/, "");

@@ -56,6 +56,8 @@ DEV = [
     "pytest-cov>=5.0",
     "pytest-xdist>=3.6",
     "ruff>=0.6",
+    # Drives Chromium in the tests of pages, where it is installed.
+    "selenium>=4.20",
     "torch-geometric>=2.5",  # only for comparison in benchmarks
     # Its interpreter runs our kernels on a CPU. Not pinned: a torch for CUDA brings its own.
     "triton>=3.0; platform_system == 'Linux' and platform_machine == 'x86_64'",

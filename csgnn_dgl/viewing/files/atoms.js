@@ -222,10 +222,12 @@ function draw(data) {
   });
   return choose(0).then(() => {
     element("structure").on("plotly_click", (event) => {
-      // The first trace holds the atoms, the second the ring around the chosen one.
+      // The first trace holds the atoms, the last their images.
       const point = event.points[0];
-      if (point.curveNumber === 0) choose(point.pointNumber);
-      if (point.curveNumber === 5) choose(images.of[point.pointNumber]);
+      const atom = { 0: point.pointNumber, 5: images.of[point.pointNumber] }[point.curveNumber];
+      // A scene cannot be drawn anew while it is being drawn, which is when it reports a click.
+      // While the button is down, every drawing reports it again.
+      if (atom !== undefined && atom !== chosenAtom()) setTimeout(() => choose(atom), 0);
     });
     let following = false;
     [["structure", "around"], ["around", "structure"]].forEach(([from, to]) => {

@@ -19,7 +19,7 @@ class ViewConfig(CommandConfig):
     model: Path | None = option(
         None, "A run, a .safetensors file, or a shipped model (csgnn-dgl models).", "Model"
     )
-    model_class: str | None = option(
+    own_model: str | None = option(
         None,
         "Your own model that the weights belong to: module:Class. A module of yours is imported "
         "only if you name it.",
@@ -77,8 +77,8 @@ class ViewConfig(CommandConfig):
             name: getattr(self, name) for name in names if name in self.model_fields_set
         }
         chosen["device"] = self.device
-        if self.model_class is not None:
-            chosen["model"] = self.model_class
+        if self.own_model is not None:
+            chosen["model"] = self.own_model
         return PredictConfig.resolve(flags={**chosen, "progress": False, "strict": True})
 
 

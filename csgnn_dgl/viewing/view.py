@@ -131,4 +131,4 @@ def _refuse_idle(config: ViewConfig, domain: Domain, target: Target | None) -> N
     holds = {"shapes": "a shape", "atoms": "atoms"}[domain]
     config.refuse_unused(others, f"the file holds {holds}")
     if target is None:
-        config.refuse_unused((*_WITH_MODEL, "electrons", "model_class"), "there is no --model")
+        config.refuse_unused((*_WITH_MODEL, "electrons", "own_model"), "there is no --model")

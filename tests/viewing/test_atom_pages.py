@@ -149,6 +149,14 @@ def test_a_model_without_spheres(page: Pages, tmp_path: Path) -> None:
     assert found.data["curves"]["fermi_level"] is None
 
 
+def test_an_atom_alone(page: Pages, tmp_path: Path) -> None:
+    file = tmp_path / "he.xyz"
+    ase.io.write(file, Atoms("He"))
+    data = page("view", file).data
+    assert data["around"]["counts"].tolist() == [0]
+    assert data["around"]["vectors"].shape == (0, 3)
+
+
 def test_bonds_and_edges() -> None:
     ends, image = bonds(bulk("C", "diamond", 3.57))
     # Each atom has four bonds; one is within the cell, and three cross its boundary.

@@ -87,13 +87,21 @@ def test_a_small_page_leaves_channels_out_and_says_so(
 ) -> None:
     whole = page("view", trefoil, "--model", solids)
     assert "left out" not in whole.out
-    limit = (drawing_bytes() + 25_000) / 1e6
+    limit = (drawing_bytes() + 18_000) / 1e6
     small = page("view", trefoil, "--model", solids, "--limit", limit)
     assert len(small.text) < 1e6 * limit < len(whole.text)
     assert "channels, those that vary least, are left out" in small.out
     assert "are left out" in small.text
     kept = [len(layer["kept"]) for layer in small.data["layers"]]
     assert 0 < sum(kept) < sum(layer["channels"] for layer in small.data["layers"])
+
+
+def test_the_smallest_page_has_no_channels_but_is_written(
+    page: Pages, solids: Path, trefoil: Path
+) -> None:
+    data = page("view", trefoil, "--model", solids, "--limit", 0.1).data
+    assert all(layer["kept"] == [] for layer in data["layers"])
+    assert all(len(layer["values"]) == 1 for layer in data["layers"])
 
 
 class TestAttribution:

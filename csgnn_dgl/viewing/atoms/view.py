@@ -56,7 +56,7 @@ def write_view(
             return _write(path, structure, mapping, None, [], notes, config)
         options = config.predicting(("votes", "seed", "electrons", "occupancy"))
         refuse_idle_seed(options)
-        trained = load_dos_model(weights, choose_device(config.device), model=config.model_class)
+        trained = load_dos_model(weights, choose_device(config.device), model=config.own_model)
         structure, notes = _read(file, config)
         name = str(config.model)
         unseen = UnseenElements(trained.elements, name)

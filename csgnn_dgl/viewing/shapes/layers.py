@@ -116,7 +116,7 @@ def pack_layers(layers: Sequence[Layer], room: float) -> list[dict[str, Any]]:
         if size <= room or most == 0:
             return packed
         # Sizes grow less than the number of channels, of which some layers have fewer.
-        most = min(most - 1, int(most * room / size))
+        most = max(0, min(most - 1, int(most * room / size)))
 
 
 def _packed(layer: Layer, most: int) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def write_view(
         if weights is None:
             return _without_model(file, config, path)
         options = config.predicting(("votes", "seed"))
-        trained = load_classifier(weights, choose_device(config.device), model=config.model_class)
+        trained = load_classifier(weights, choose_device(config.device), model=config.own_model)
         config.refuse_unused(("points",), f"{config.model} was trained on {trained.points} points")
         everything = options.model_copy(update={"top": len(trained.class_names)})
         (found,) = predict(str(config.model), [file], everything, trained=trained)

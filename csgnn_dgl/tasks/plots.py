@@ -44,8 +44,8 @@ COLORS = (
     *("#332288", "#cc6677", "#44aa99", "#ddcc77", "#88ccee", "#117733", "#aa4499", "#999933"),
     *("#882255", "#6699cc", "#661100", "#888888"),
 )
-#: Settings of matplotlib for all figures.
-STYLE: dict[str, Any] = {
+#: Settings of matplotlib for all figures. Some versions declare the names, hence Any.
+STYLE: Any = {
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.labelsize": 9,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -204,6 +203,7 @@ def _training(summary: Mapping[str, Any], header: Header) -> list[tuple[str, obj
         if f"{split}_{kind}" in data
     ]
     seconds = summary.get("seconds_of_training")
+    minutes = None if not isinstance(seconds, (int, float)) else f"{seconds / 60:.1f} min"
     kept, epochs = summary.get("kept_epoch"), summary.get("epochs")
     return [
         ("model", header.model["name"]),
@@ -212,17 +212,13 @@ def _training(summary: Mapping[str, Any], header: Header) -> list[tuple[str, obj
         ("fingerprint of the data", data.get("fingerprint")),
         ("samples", ", ".join(sizes) or None),
         ("epochs", None if epochs is None else f"{epochs}; weights of epoch {kept}"),
-        ("training", None if not _is_number(seconds) else f"{seconds / 60:.1f} min"),
+        ("training", minutes),
         ("seed", summary.get("seed")),
     ]
 
 
 def _count(value: object) -> str | None:
     return f"{value:,}" if isinstance(value, int) else None
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def _versions(header: Header) -> list[tuple[str, object]]:

@@ -31,6 +31,12 @@ def trained(solids: Path) -> TrainedClassifier:
     return load_classifier(solids)
 
 
+@pytest.fixture(scope="module")
+def clouds_of_solids(trained: TrainedClassifier) -> torch.Tensor:
+    """Every 16th test shape, which the classifier has not seen."""
+    return load_dataset(None, points=trained.points).test.points[::16, : trained.points]
+
+
 @pytest.mark.parametrize("votes", [1, 3])
 def test_probabilities_are_those_of_predict(
     votes: int, page: Pages, solids: Path, trefoil: Path
@@ -105,11 +111,12 @@ def test_the_smallest_page_has_no_channels_but_is_written(
 
 
 class TestAttribution:
-    def test_without_the_marked_points_the_score_falls(self, trained: TrainedClassifier) -> None:
-        data = load_dataset(None, points=trained.points)
+    def test_without_the_marked_points_the_score_falls(
+        self, trained: TrainedClassifier, clouds_of_solids: torch.Tensor
+    ) -> None:
         rng = np.random.default_rng(0)
         drops: dict[str, list[float]] = {"most": [], "least": [], "random": []}
-        for points in data.test.points[::16, : trained.points]:
+        for points in clouds_of_solids:
             scores = _scores(trained, points)
             best = int(scores.argmax())
             found = attribute(trained, points, [best])
@@ -132,8 +139,10 @@ class TestAttribution:
         assert mean["most"] > mean["random"] + 3 * spread
         assert mean["least"] < mean["random"]
 
-    def test_shares_add_up_to_gradient_times_input(self, trained: TrainedClassifier) -> None:
-        points = load_dataset(None, points=trained.points).test.points[3, : trained.points]
+    def test_shares_add_up_to_gradient_times_input(
+        self, trained: TrainedClassifier, clouds_of_solids: torch.Tensor
+    ) -> None:
+        points = clouds_of_solids[3]
         found = attribute(trained, points, [0, 5])
         assert found is not None
         sites = trained.model.model.mapping(normalize_clouds(points[None])).requires_grad_()
@@ -143,8 +152,10 @@ class TestAttribution:
             expected = float((gradient * sites).sum())
             assert found.values[row].sum() == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
-    def test_votes_are_averaged(self, trained: TrainedClassifier) -> None:
-        points = load_dataset(None, points=trained.points).test.points[3, : trained.points]
+    def test_votes_are_averaged(
+        self, trained: TrainedClassifier, clouds_of_solids: torch.Tensor
+    ) -> None:
+        points = clouds_of_solids[3]
         one, two = (attribute(trained, points, [0], votes=votes) for votes in (1, 2))
         assert one is not None
         assert two is not None

@@ -103,9 +103,9 @@ def plot_predictions(named: Sequence[tuple[str, DOSPrediction]], path: Path) -> 
         if found.fermi_level is not None:
             axes.axvline(found.fermi_level, color=color, ls="--", lw=0.9, alpha=0.8)
     axes.set_ylim(bottom=0)
-    outside = sum(bool(found.outside) for _, found in named)
+    count = sum(bool(found.outside) for _, found in named)
     levels = "; dashed: Fermi levels" if first.fermi_level is not None else ""
-    caution = f"; {outside} of them OUTSIDE the training data" if outside else ""
+    caution = f"; {count} of them OUTSIDE the training data" if count else ""
     set_labels(
         axes,
         title=f"{len(named)} structures, predicted{levels}{caution}",

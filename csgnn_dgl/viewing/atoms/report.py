@@ -75,7 +75,7 @@ def findings(evaluation: DOSEvaluation, header: Header, worst: int) -> Findings:
         mean = float(compared.mean["dos_mae"].iloc[-1])
         headline += f"; {compared.name} of the training data: {mean:.3g}"
     shown = evaluation.table if compared is None else compared.table()
-    columns = [_WORDS.get(name, str(name)) for name in shown]
+    columns = [_WORDS.get(str(name), str(name)) for name in shown]
     rows = [[_cell(value) for value in row] for row in shown.itertuples(index=False)]
     protocol = [
         ("split", evaluation.split),

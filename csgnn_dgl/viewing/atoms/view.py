@@ -52,8 +52,8 @@ def write_view(
         if weights is None:
             config.refuse_unused(("seed",), "nothing is random without --model")
             structure, notes = _read(file, config)
-            mapping = _own_mapping(config, config.cutoff)
-            return _write(path, structure, mapping, None, [], notes, config)
+            own = _own_mapping(config, config.cutoff)
+            return _write(path, structure, own, None, [], notes, config)
         options = config.predicting(("votes", "seed", "electrons", "occupancy"))
         refuse_idle_seed(options)
         trained = load_dos_model(weights, choose_device(config.device), model=config.own_model)

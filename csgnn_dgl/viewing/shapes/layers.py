@@ -83,7 +83,7 @@ def find_layers(network: nn.Module, mapping: PointMapping, points: Tensor) -> li
             name = f"convolution {seen[level, word]} {word}"
         found.append(Layer(name, level, output[:, 0].detach().float().cpu().numpy()))
 
-    kinds = (PointMapping, *_WORDS)
+    kinds: tuple[type[nn.Module], ...] = (PointMapping, *_WORDS)
     handles = [m.register_forward_hook(keep) for m in network.modules() if isinstance(m, kinds)]
     weight = next(network.parameters())
     try:

@@ -162,8 +162,8 @@ def set_labels(
     axes: Axes, *, title: str | None = None, x: str | None = None, y: str | None = None
 ) -> None:
     """Set the title and labels of axes, broken into lines where they are longer than the axes."""
-    box, figure = axes.get_position(), axes.get_figure(root=True)
-    assert figure is not None
+    box, figure = axes.get_position(), axes.figure
+    assert isinstance(figure, Figure)
     # The layout makes room for ticks and labels later.
     width, height = 0.85 * figure.get_size_inches() * (box.width, box.height)
     if title is not None:

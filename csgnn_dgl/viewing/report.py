@@ -144,7 +144,7 @@ def write_report(path: Path, config: ReportConfig) -> Viewed:
     notes = [*found.notes] if problem is None else [f"warning: not tested: {problem}"]
     size = write_page(
         output,
-        title=f"{run.path.resolve().name}: {found.headline}",
+        title=f"Run {run.path.resolve().name}",
         name="report",
         payload=payload,
         headline=text_of(found.headline),

@@ -118,11 +118,15 @@ def _with_model(
         ("points", len(points)),
         ("model", f"{config.model} ({name})"),
         ("trained on", f"{trained.header.data['name']}, {len(trained.class_names)} classes"),
-        ("orientations", f"{config.votes}; features are those of the first, as given"),
+        ("orientations", _orientations(config.votes)),
         ("spheres", _describe(mapping)),
     ]
     payload = _payload(points, mapping, layers, more, config)
     return _write(path, file, rows, notes, payload, [f"{file}: {rows[1][1]}"])
+
+
+def _orientations(votes: int) -> str:
+    return "1, as given" if votes == 1 else f"{votes}; features are those of the first, as given"
 
 
 def _score(score: float | None) -> str:

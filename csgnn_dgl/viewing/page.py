@@ -24,7 +24,7 @@ __all__ = [
     "drawing_bytes",
     "facts",
     "pack",
-    "packed_bytes",
+    "payload_bytes",
     "picture",
     "table",
     "text_of",
@@ -84,15 +84,15 @@ def pack(array: npt.ArrayLike) -> dict[str, Any]:
     }
 
 
-def packed_bytes(packed: Any) -> int:
-    """Size of the arrays within a value for JSON, on a page [bytes]."""
-    if isinstance(packed, Mapping):
-        if "packed" in packed:
-            return len(packed["data"])
-        return sum(map(packed_bytes, packed.values()))
-    if isinstance(packed, (list, tuple)):
-        return sum(map(packed_bytes, packed))
-    return 0
+def payload_bytes(value: Any) -> int:
+    """Size of a value for JSON on a page [bytes].
+
+    Examples
+    --------
+    >>> payload_bytes({"a": [1, 2]})
+    13
+    """
+    return len(_json(value))
 
 
 def _compressed(content: bytes) -> str:
@@ -192,8 +192,7 @@ def write_page(
         The file cannot be written. An older file stays unchanged.
     """
     body = Template(_read(f"{name}.html")).substitute(title=text_of(title), **parts)
-    # "</script>" within a text would end the element that holds the data.
-    data = json.dumps(_plain(payload), ensure_ascii=True, allow_nan=False).replace("<", "\\u003c")
+    data = _json(payload)
     content = _PAGE.substitute(
         version=__version__,
         title=text_of(title),
@@ -210,6 +209,11 @@ def write_page(
 
 def _read(name: str) -> str:
     return (_FILES / name).read_text(encoding="utf-8").strip()
+
+
+def _json(value: Any) -> str:
+    # "</script>" within a text would end the element that holds the data.
+    return json.dumps(_plain(value), ensure_ascii=True, allow_nan=False).replace("<", "\\u003c")
 
 
 def _plain(value: Any) -> Any:

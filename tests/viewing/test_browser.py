@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from csgnn_dgl.tasks.run_directory import RunDirectory
 
 Pages = Callable[..., Any]
@@ -37,7 +39,8 @@ def test_errors_are_seen(browser: Any, tmp_path: Path) -> None:
 
 
 def test_a_shape(browser: Any, page: Pages, solids: Path, trefoil: Path) -> None:
-    browser.open(page("view", trefoil, "--model", solids).path)
+    found = page("view", trefoil, "--model", solids)
+    browser.open(found.path)
     everything = browser.script(_COUNT, "sites", 0)
     assert browser.text("sphere-now") == "all"
     # The slider over spheres.
@@ -59,8 +62,12 @@ def test_a_shape(browser: Any, page: Pages, solids: Path, trefoil: Path) -> None
     assert "convolution 1" in browser.text("layer")
     # What speaks for other classes.
     best = browser.script(_COLOR, "cloud")
-    browser.set("paint", 1)
-    assert browser.script(_COLOR, "cloud") != best
+    for row in (1, 4):
+        browser.set("paint", row)
+        assert browser.script(_COLOR, "cloud") != best
+        colors = browser.script("return document.getElementById('cloud').data[0].marker.color")
+        assert colors == pytest.approx(found.data["shares"][row].tolist())
+        assert found.data["classes"][row] in browser.text("method")
     browser.set("paint", "radius")
     assert browser.text("method") == ""
     shown = browser.script("return document.getElementById('bars').data[0].y")

@@ -29,7 +29,7 @@ from csgnn_dgl.viewing.atoms.surroundings import (
     sphere_vertices,
 )
 from csgnn_dgl.viewing.config import ViewConfig
-from csgnn_dgl.viewing.page import drawing_bytes, facts, pack, packed_bytes, write_page
+from csgnn_dgl.viewing.page import drawing_bytes, facts, pack, payload_bytes, write_page
 
 __all__ = ["write_view"]
 
@@ -155,7 +155,7 @@ def _write(
         "cutoff": float(mapping.cutoff),
         "curves": None if found is None else _curves(found),
     }
-    room = 1e6 * config.limit - drawing_bytes() - packed_bytes(payload)
+    room = 1e6 * config.limit - drawing_bytes() - payload_bytes(payload)
     shown_atoms = _add_details(payload, structure, mapping, found, elements, room)
     if shown_atoms < len(atoms):
         notes.append(
@@ -223,15 +223,15 @@ def _add_details(
 
     count = min(total, _TRIED)
     chosen = details(count)
-    while count > 1 and packed_bytes(chosen) > room:
+    while count > 1 and payload_bytes(chosen) > room:
         count = max(1, count // 2)
         chosen = details(count)
-    most = min(total, int(count * max(room, 0) / packed_bytes(chosen)))
+    most = min(total, int(count * max(room, 0) / payload_bytes(chosen)))
     while most > count:
         more = details(most)
-        if packed_bytes(more) <= room:
+        if payload_bytes(more) <= room:
             chosen, count = more, most
             break
-        most = min(most - 1, int(0.95 * most * room / packed_bytes(more)))
+        most = min(most - 1, int(0.95 * most * room / payload_bytes(more)))
     payload.update(chosen)
     return count

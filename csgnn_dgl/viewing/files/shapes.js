@@ -12,8 +12,8 @@ function draw(data) {
       marker.color = points[0].map((x, i) => Math.hypot(x, points[1][i], points[2][i]));
       Object.assign(marker, { colorscale: "Viridis", cmin: 0, cmax: 1 });
     } else {
-      const count = points[0].length;
-      const values = data.shares.values.slice(chosen * count, (chosen + 1) * count);
+      const count = points[0].length, row = Number(chosen);
+      const values = data.shares.values.slice(row * count, (row + 1) * count);
       const reach = reachOf(values);
       // Red speaks for the class, blue against it.
       Object.assign(marker, {

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from csgnn_dgl.grid import Icosphere
 from csgnn_dgl.mapping import PointMapping, normalize_clouds
 from csgnn_dgl.nn import IntraBlock, RadialBlock
-from csgnn_dgl.viewing.page import pack, packed_bytes
+from csgnn_dgl.viewing.page import pack, payload_bytes
 
 __all__ = ["Layer", "find_layers", "mapped_layer", "pack_layers"]
 
@@ -112,7 +112,7 @@ def pack_layers(layers: Sequence[Layer], room: float) -> list[dict[str, Any]]:
     most = max(layer.values.shape[1] for layer in layers)
     while True:
         packed = [_packed(layer, most) for layer in layers]
-        size = packed_bytes(packed)
+        size = payload_bytes(packed)
         if size <= room or most == 0:
             return packed
         # Sizes grow less than the number of channels, of which some layers have fewer.

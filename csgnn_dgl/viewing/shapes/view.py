@@ -18,7 +18,7 @@ from csgnn_dgl.tasks.classes.predict import Prediction, predict
 from csgnn_dgl.tasks.classes.trained import TrainedClassifier, load_classifier
 from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.viewing.config import ViewConfig
-from csgnn_dgl.viewing.page import drawing_bytes, facts, pack, packed_bytes, write_page
+from csgnn_dgl.viewing.page import drawing_bytes, facts, pack, payload_bytes, write_page
 from csgnn_dgl.viewing.shapes.attribution import attribute, find_mapping
 from csgnn_dgl.viewing.shapes.layers import find_layers, mapped_layer, pack_layers
 
@@ -144,7 +144,7 @@ def _payload(
         "vertices": pack(Icosphere.get(mapping.level).vertices.astype(np.float32)),
         "spheres": mapping.n_spheres,
     }
-    room = 1e6 * config.limit - drawing_bytes() - packed_bytes(payload)
+    room = 1e6 * config.limit - drawing_bytes() - payload_bytes(payload)
     payload["layers"] = pack_layers(layers, room)
     return payload
 

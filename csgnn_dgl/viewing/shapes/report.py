@@ -17,7 +17,7 @@ __all__ = ["cloud_picture", "findings", "panels"]
 
 Floats = npt.NDArray[np.float64]
 # Points of a picture.
-_DRAWN = 800
+_DRAWN = 1000
 # The direction that pictures look from, and up: a little from above.
 _VIEW = np.array([[-0.6, 0.8, 0.0], [-0.32, -0.24, 0.917], [0.733, 0.55, 0.4]])
 
@@ -129,7 +129,7 @@ def cloud_picture(points: Floats) -> bytes:
     figure = Figure(figsize=(2, 2))
     axes: Any = figure.add_axes((0, 0, 1, 1))
     axes.scatter(
-        (points @ right)[order], (points @ up)[order], s=3, c=depth[order], cmap="YlGnBu", lw=0,
+        (points @ right)[order], (points @ up)[order], s=5, c=depth[order], cmap="YlGnBu", lw=0,
         vmin=depth.min() - 0.6 * np.ptp(depth),
     )  # fmt: skip
     axes.set_aspect("equal")

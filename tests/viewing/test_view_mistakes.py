@@ -43,7 +43,7 @@ def files(tmp_path: Path, trefoil: Path, solids: Path) -> dict[str, Path]:
         ("view {trefoil} -o {trefoil}", "as .npy"),
         ("view {trefoil} -o no/page.html", "its folder does not exist"),
         ("view {trefoil} --model no-run", "there is no run no-run"),
-        ("view {trefoil} --model {text_safetensors}", "text.safetensors is damaged"),
+        ("view {trefoil} --model {text_safetensors}", "damaged or not a safetensors file"),
         (
             "view {salt_cif} --model {solids}",
             "solids.safetensors classifies shapes, but {salt_cif} is a structure of atoms",
@@ -53,6 +53,7 @@ def files(tmp_path: Path, trefoil: Path, solids: Path) -> dict[str, Path]:
             "carbon-tb predicts densities of states, but {trefoil} is a mesh or a cloud",
         ),
         ("view {salt_cif} --model carbon-tb", "cannot be told from C"),
+        ("view {salt_cif} --model carbon-tb", "error: {salt_cif}: "),
         ("view {salt_cif} --points 30", "the file holds atoms, so --points means nothing here"),
         ("view {trefoil} --frame 1", "the file holds a shape, so --frame means nothing here"),
         ("view {salt_cif} --votes 2", "there is no --model, so --votes means nothing here"),

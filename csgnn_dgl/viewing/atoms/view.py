@@ -11,11 +11,12 @@ import numpy.typing as npt
 from csgnn_dgl._progress import shown, working
 from csgnn_dgl.datasets.atoms.structure import Structure
 from csgnn_dgl.datasets.atoms.structures import read_structures
-from csgnn_dgl.errors import ConfigError
+from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.mapping import AtomMapping
 from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.dos.predict import predict_with_notes
 from csgnn_dgl.tasks.dos.prediction import SHOWN_LEVEL, DOSPrediction
+from csgnn_dgl.tasks.dos.structure_files import error_text
 from csgnn_dgl.tasks.dos.trained import TrainedDOS, load_dos_model
 from csgnn_dgl.tasks.dos.unseen import UnseenElements
 from csgnn_dgl.tasks.evaluation import refuse_idle_seed
@@ -60,7 +61,10 @@ def write_view(
         structure, notes = _read(file, config)
         name = str(config.model)
         unseen = UnseenElements(trained.elements, name)
-        (found,) = predict_with_notes(trained, options, unseen, name, [structure])
+        try:
+            (found,) = predict_with_notes(trained, options, unseen, name, [structure])
+        except DataError as error:
+            raise DataError(error_text(structure, error)) from error
         mapping = find_atom_mapping(trained.model)
         config.refuse_unused(("cutoff",), f"{name} has a cutoff of {trained.cutoff:g} Å")
         kind = trained.header.model["name"]

@@ -174,7 +174,7 @@ class Browser:
         # WebGL in software; and no sandbox, which containers lack.
         for word in ("headless=new", "no-sandbox", "disable-dev-shm-usage"):
             options.add_argument(f"--{word}")
-        for word in ("use-angle=swiftshader", "enable-unsafe-swiftshader", "window-size=1500,900"):
+        for word in ("use-angle=swiftshader", "enable-unsafe-swiftshader", "window-size=1300,640"):
             options.add_argument(f"--{word}")
         options.add_argument("--disable-background-networking")
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
@@ -207,6 +207,30 @@ class Browser:
         code = "const e = document.getElementById(arguments[0]);"
         code += "if (e.type === 'checkbox') e.checked = arguments[1]; else e.value = arguments[1];"
         self.script(f"{code} e.dispatchEvent(new Event('{event}'));", name, value)
+
+    def click_point(self, x: int, y: int, done: str) -> bool:
+        """Click at a place of a scene; returns whether that had an effect within a minute.
+
+        A scene knows what is under the pointer once it was drawn anew, which takes its time in
+        software. So the pointer is moved a little, and the button is held down for a while.
+        """
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        ActionChains(self.driver).move_by_offset(x - 2, y).perform()
+        start, step = time.monotonic(), 2
+        while time.monotonic() < start + 60:
+            moves = ActionChains(self.driver)
+            for distance in (step, -step, step):
+                moves = moves.move_by_offset(distance, 0).pause(0.7)
+            moves.click_and_hold().perform()
+            held = time.monotonic()
+            while not (found := bool(self.script(done))) and time.monotonic() < held + 4:
+                time.sleep(0.1)
+            ActionChains(self.driver).release().perform()
+            if found:
+                return True
+            step = -step
+        return False
 
     def text(self, name: str) -> str:
         """Text of an element."""

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from csgnn_dgl.compare.store import Store
 from csgnn_dgl.compare.tables import find_table
-from csgnn_dgl.tasks.plots import save_figure, tidy
+from csgnn_dgl.tasks.plots import save_figure, styled
 
 if TYPE_CHECKING:
     from csgnn_dgl.compare.curve import RotationCurve  # which imports torch
@@ -32,6 +32,7 @@ _PANELS = (
 _TITLES = {"horizontal": "about horizontal axes", "uniform": "about axes of any direction"}
 
 
+@styled
 def draw(store: Store, found: pd.DataFrame, path: Path) -> Path | None:
     """Draw the results of a comparison.
 
@@ -85,6 +86,7 @@ def draw(store: Store, found: pd.DataFrame, path: Path) -> Path | None:
     return path
 
 
+@styled
 def draw_curve(curve: RotationCurve, path: Path) -> None:
     """Draw the rotation curves of a comparison: a line per system, a row of panels per axes.
 
@@ -131,7 +133,6 @@ def draw_curve(curve: RotationCurve, path: Path) -> None:
                 axes.set_ylim(-3, 103)
             else:
                 axes.set_ylim(bottom=-0.03 * axes.get_ylim()[1])
-            tidy(axes)
         line[0].set_title(_TITLES.get(kind, kind), loc="left", fontsize=10)
     for axes in panels[-1]:
         axes.set_xlabel("angle of rotation [degrees]")

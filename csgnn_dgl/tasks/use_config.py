@@ -132,8 +132,12 @@ class PredictConfig(_UseConfig):
     )
     plot: Path | None = option(
         None,
-        "Draw the curves to this .png, or into this folder, one picture per structure.",
+        "Draw all curves into this .png, .pdf or .svg, or into this folder, one picture per "
+        "structure.",
         "Densities of states",
+    )
+    plot_format: Literal["png", "pdf", "svg"] = option(
+        "png", "Format of the pictures in a folder.", "Densities of states"
     )
 
 

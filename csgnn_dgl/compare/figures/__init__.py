@@ -59,7 +59,7 @@ def write_figures(
     ResourceError
         A file cannot be written.
     """
-    from csgnn_dgl.tasks.plots import PICTURES, save_figure
+    from csgnn_dgl.tasks.plots import ENDINGS, save_figure
 
     numbers = list(FIGURES) if only is None else list(only)
     for number in numbers:
@@ -71,10 +71,10 @@ def write_figures(
         raise ConfigError(f"the figures are {numbers}, but each must be named once, and some")
     if shape is not None and 2 not in numbers:
         raise ConfigError(f"{shape} is a shape for Figure 2, which is not drawn; leave it out")
-    if kind is not None and f".{kind}" not in PICTURES:
-        known = [suffix[1:] for suffix in PICTURES]
+    if kind is not None and f".{kind}" not in ENDINGS:
+        known = [suffix[1:] for suffix in ENDINGS]
         raise ConfigError(f"there is no format {kind!r}: {suggest(kind, known)}")
-    if output.suffix.lower() in PICTURES and not output.is_dir():
+    if output.suffix.lower() in ENDINGS and not output.is_dir():
         if len(numbers) > 1:
             raise ConfigError(
                 f"{output} is one file for {len(numbers)} figures; name a folder, or one figure"

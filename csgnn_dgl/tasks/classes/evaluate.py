@@ -10,15 +10,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from csgnn_dgl._progress import shown
-from csgnn_dgl.datasets.shapes import ShapeDataset
+from csgnn_dgl.datasets.shapes import ShapeDataset, ShapeSplit
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.tasks.baseline import find_baseline
 from csgnn_dgl.tasks.classes.baseline import MajorityClass, count_classes
 from csgnn_dgl.tasks.classes.calibration_report import report_calibration
 from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
+from csgnn_dgl.tasks.classes.domain import calibrated
 from csgnn_dgl.tasks.classes.plots import plot_confusion
 from csgnn_dgl.tasks.classes.train import load_run_data
 from csgnn_dgl.tasks.classes.trained import TrainedClassifier, check_classes, load_classifier
@@ -70,7 +72,7 @@ class Evaluation:
     baseline: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ShapeEvaluation:
     """Results on a test split, as numbers and as text.
 
@@ -84,12 +86,19 @@ class ShapeEvaluation:
         Accuracy of each class, one row per class.
     picture
         The confusion matrix, if one was drawn.
+    test
+        The test shapes.
+    probabilities
+        Their class probabilities, calibrated if the classifier's file tells how, shape
+        ``(n, classes)``.
     """
 
     lines: list[str]
     result: Evaluation
     table: pd.DataFrame
     picture: Path | None
+    test: ShapeSplit
+    probabilities: Tensor
 
     @property
     def content(self) -> dict[str, Any]:
@@ -222,7 +231,8 @@ def _evaluate(
     notes = [missing if majority is None else majority.line(accuracy)]
     notes += [f"warning: {warning}" for warning in dataset.warnings]
     lines = _lines(result, table, picture, notes) + report
-    return ShapeEvaluation(lines, result, table, picture)
+    shares = calibrated(trained, probabilities, config.votes)
+    return ShapeEvaluation(lines, result, table, picture, dataset.test, shares)
 
 
 def find_shapes(

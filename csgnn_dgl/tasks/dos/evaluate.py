@@ -61,6 +61,8 @@ class DOSEvaluation:
         The errors beside those of the mean training curve; None if that is not known.
     content
         The results as plain values for JSON.
+    records, predicted
+        The structures, and their predicted curves, shape ``(n, E)``.
     """
 
     lines: list[str]
@@ -72,6 +74,8 @@ class DOSEvaluation:
     units: tuple[str, str]
     comparison: Comparison | None
     content: dict[str, Any]
+    records: Sequence[DOSRecord]
+    predicted: Floats
 
 
 def compare_curves(
@@ -290,6 +294,8 @@ def _evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
         (energy, dos),
         comparison,
         {**entry, "units": {"energy": energy, "dos": dos}, "messages": lines[1:]},
+        records,
+        predicted,
     )
 
 

@@ -236,7 +236,16 @@ def test_bad_structures(
         (["predict", "{weights}", "{file}", "--electrons", "3"], "which holds none"),
         (["predict", "{weights}", "{file}", "--electrons", "-1"], "electrons = -1"),
         (["predict", "{weights}", "{file}", "-o", "a.extxyz"], "Known: .csv, .npz"),
-        (["predict", "{weights}", "{file}", "--plot", "a.gif"], "Known: .png"),
+        (["predict", "{weights}", "{file}", "--plot", "a.gif"], "Known: .pdf, .png, .svg"),
+        (["predict", "{weights}", "{file}", "--plot-format", "pdf"], "nothing is drawn without"),
+        (
+            ["predict", "{weights}", "{file}", "--plot", "a.png", "--plot-format", "svg"],
+            "the ending of a.png says the format, so --plot-format means nothing",
+        ),
+        (
+            ["predict", "{weights}", "{file}", "--plot", "p", "--plot-format", "gif"],
+            "'gif' is not one of",
+        ),
         (["predict", "{carbon}", "{diamond}", "--electrons", "99"], "window of -10 … 10 eV"),
         (["predict", "{carbon}", "{file}"], "cannot be told from C"),
     ],
@@ -310,9 +319,11 @@ def test_phonon_predictions(
     assert status == 0
     assert "phonon DOS, mean at" in out
     assert picture.read_bytes().startswith(b"\x89PNG")
-    status, _, err = run("predict", phonon_weights, *files, "--plot", picture)
-    assert status == 2
-    assert "3 structures need one picture each" in err
+    alone = picture.read_bytes()
+    status, out, _ = run("predict", phonon_weights, *files, "--plot", picture)
+    assert status == 0
+    assert f"1 picture: {picture}" in out
+    assert picture.read_bytes() != alone
     ase.io.write(tmp_path / "h.xyz", Atoms("H2", [[0, 0, 0], [0, 0, 0.7]]))
     _, out, _ = run("predict", phonon_weights, tmp_path / "h.xyz", tmp_path / "h.xyz")
     assert out.count("warning: H was not among the 3 elements") == 1
@@ -324,8 +335,12 @@ def test_many_files_with_one_name(
     other = tmp_path / "other"
     other.mkdir()
     ase.io.write(other / "salt.cif", SALT)
-    run("predict", phonon_weights, files[0], other / "salt.cif", "--plot", tmp_path / "p")
+    both = ("predict", phonon_weights, files[0], other / "salt.cif")
+    run(*both, "--plot", tmp_path / "p")
     assert sorted(p.name for p in (tmp_path / "p").iterdir()) == ["salt.png", "salt_2.png"]
+    run(*both, "--plot", tmp_path / "q", "--plot-format", "svg")
+    assert sorted(p.name for p in (tmp_path / "q").iterdir()) == ["salt.svg", "salt_2.svg"]
+    assert b"<svg" in (tmp_path / "q" / "salt.svg").read_bytes()[:1000]
 
 
 def test_shipped_models_are_listed(run: Run) -> None:

@@ -56,7 +56,8 @@ def _basis(level: int) -> Tensor:
         kernel = legval(cosines, [0] * degree + [1]) * (2 * degree + 1) / len(vertices) ** 2
         values, vectors = np.linalg.eigh(kernel)  # ascending; all but the last are zero
         found.append((vectors[:, -size:] * np.sqrt(values[-size:])).T)
-    return torch.from_numpy(np.concatenate(found))
+    # Files of programs do not hold transposed tensors.
+    return torch.from_numpy(np.ascontiguousarray(np.concatenate(found)))
 
 
 def spectral_basis(level: int, device: torch.device) -> Tensor:

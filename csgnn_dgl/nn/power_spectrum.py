@@ -104,7 +104,7 @@ def power_spectrum(feat: Tensor, level: int, n_spheres: int, basis: Tensor) -> T
     [[3.0, 0.0, 0.0, 0.0]]
     """
     wide = feat.to(torch.promote_types(feat.dtype, torch.float32))
-    rows = wide.reshape(basis.shape[1], -1)
+    rows = wide.reshape(feat.shape[0] // n_spheres, -1)
     squares = (basis.to(wide.dtype) @ rows).square()
     # (n, R, B, C), of which n are grouped by degree.
     squares = squares.view(-1, n_spheres, *feat.shape[1:]).mean(dim=1)

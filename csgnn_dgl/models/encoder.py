@@ -366,8 +366,9 @@ class CSGNN(nn.Module):
         return max(1, _PART_BYTES // sample)
 
     @_constant_to_compilers
-    def _basis(self, level: int, device: torch.device) -> Tensor:
-        return spectral_basis(level, device)
+    def _basis(self, level: int, device: torch.device) -> tuple[Tensor]:
+        # Compilers take constants in a container as they are; a tensor alone they would trace.
+        return (spectral_basis(level, device),)
 
     def _encode(self, feat: Tensor, output: Output) -> Tensor:
         structure = self._structure(feat.device)
@@ -396,7 +397,7 @@ class CSGNN(nn.Module):
         if part != "power":
             return _GLOBAL[part](feat)
         level = self.grid.level - index
-        basis = self._basis(level, feat.device)
+        (basis,) = self._basis(level, feat.device)
         return power_spectrum(feat, level, self.grid.n_spheres, basis)
 
     def _pool_both(self, coarsening: Prepared, feat: Tensor) -> tuple[Tensor, Tensor]:

@@ -56,6 +56,7 @@ def _basis(level: int) -> Tensor:
         kernel = legval(cosines, [0] * degree + [1]) * (2 * degree + 1) / len(vertices) ** 2
         values, vectors = np.linalg.eigh(kernel)  # ascending; all but the last are zero
         found.append((vectors[:, -size:] * np.sqrt(values[-size:])).T)
+    # Files of programs do not hold transposed tensors.
     return torch.from_numpy(np.ascontiguousarray(np.concatenate(found)))
 
 
@@ -103,7 +104,7 @@ def power_spectrum(feat: Tensor, level: int, n_spheres: int, basis: Tensor) -> T
     [[3.0, 0.0, 0.0, 0.0]]
     """
     wide = feat.to(torch.promote_types(feat.dtype, torch.float32))
-    rows = wide.reshape(basis.shape[1], -1)
+    rows = wide.reshape(feat.shape[0] // n_spheres, -1)
     squares = (basis.to(wide.dtype) @ rows).square()
     # (n, R, B, C), of which n are grouped by degree.
     squares = squares.view(-1, n_spheres, *feat.shape[1:]).mean(dim=1)

@@ -178,7 +178,7 @@ def tangential_gradient(tangents: Tangents, feat: Tensor) -> Tensor:
 class _Lengths(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, slopes: Tensor) -> Tensor:
-        first, second = slopes
+        first, second = slopes[0], slopes[1]
         lengths = (first * first).addcmul_(second, second).sqrt_()
         ctx.save_for_backward(slopes, lengths)
         return lengths

@@ -117,7 +117,10 @@ def label_carbon(
         stem = file.name.split(".")[0].lower()
         own = splits.setdefault(stem if stem in _SPLITS else "train", [])
         own += [
-            (str(found.atoms.info.get("name", found.atoms.info.get("id", found.source))), found.atoms)
+            (
+                str(found.atoms.info.get("name", found.atoms.info.get("id", found.source))),
+                found.atoms,
+            )
             for found in read_structures(file)
         ]
     if not splits.get("train"):
@@ -202,7 +205,11 @@ def _label(job: _Job) -> Path:
         curves.append(curve)
         numbers.append([values[key] for key in _NUMBERS])
         shares.append(own.astype(np.float16))
-    arrays: dict[str, Any] = {"dos": np.array(curves), "numbers": np.array(numbers), "problems": np.array(problems)}
+    arrays: dict[str, Any] = {
+        "dos": np.array(curves),
+        "numbers": np.array(numbers),
+        "problems": np.array(problems),
+    }
     if job.projected:
         arrays["pdos"] = np.concatenate(shares)
     with atomic_write(job.path, "wb") as file:

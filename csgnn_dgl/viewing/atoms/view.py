@@ -19,7 +19,7 @@ from csgnn_dgl.tasks.dos.prediction import SHOWN_LEVEL, DOSPrediction
 from csgnn_dgl.tasks.dos.structure_files import error_text
 from csgnn_dgl.tasks.dos.trained import TrainedDOS, load_dos_model
 from csgnn_dgl.tasks.dos.unseen import UnseenElements
-from csgnn_dgl.tasks.evaluation import refuse_idle_seed
+from csgnn_dgl.tasks.evaluation import refuse_idle_votes
 from csgnn_dgl.tasks.plots import pretty_unit
 from csgnn_dgl.tasks.shipped import limits_of
 from csgnn_dgl.viewing.atoms.drawing import draw_atoms
@@ -56,7 +56,7 @@ def write_view(
             own = _own_mapping(config, config.cutoff)
             return _write(path, structure, own, None, [], notes, config)
         options = config.predicting(("votes", "seed", "electrons", "occupancy"))
-        refuse_idle_seed(options)
+        refuse_idle_votes(options)
         trained = load_dos_model(weights, choose_device(config.device), model=config.own_model)
         structure, notes = _read(file, config)
         name = str(config.model)

@@ -222,7 +222,7 @@ def test_ten_lines_can_be_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyP
     from csgnn_dgl.compare import pictures
 
     drawn: list[Any] = []
-    monkeypatch.setattr(pictures, "save_figure", lambda figure, path: drawn.append(figure))
+    monkeypatch.setattr(pictures, "save_figure", lambda figure, *rest, **more: drawn.append(figure))
     names = [row.name for row in Settings("table1").found.rows]
     rows = [
         {"row": name, "axes": axes, "angle": angle, "agreement": 1 - angle * index / 2000}

@@ -145,4 +145,4 @@ def draw_curve(curve: RotationCurve, path: Path) -> None:
         f"{turns} ax{'e' if turns > 1 else 'i'}s each",
         fontsize=11,
     )
-    save_figure(figure, path)
+    save_figure(figure, path, colors=256)

@@ -62,10 +62,10 @@ class AtomEdges:
         # The norm has no gradient at zero.
         lengths = (r.square().sum(dim=1) + torch.finfo(r.dtype).tiny).sqrt()
         near = torch.argwhere(lengths < reach).flatten()
-        return cls(
-            *(t.index_select(0, near) for t in (others, neighbors.centres, lengths)),
-            neighbors.n_atoms,
+        senders, receivers, kept = (
+            t.index_select(0, near) for t in (others, neighbors.centres, lengths)
         )
+        return cls(senders, receivers, kept, neighbors.n_atoms)
 
     def graph(self) -> Any:
         """The edges as a heterograph of DGL, with nodes ``atom`` and edges ``near``."""

@@ -93,7 +93,7 @@ def designed_angles(n: int) -> Tensor:
 
     Examples
     --------
-    >>> (designed_angles(4) / torch.pi).tolist()
+    >>> (designed_angles(4) / torch.pi).round(decimals=3).tolist()
     [0.0, 1.25, 2.5, 3.75]
     """
     return torch.arange(n, dtype=torch.float64) * (math.pi * (n + 1) / n)

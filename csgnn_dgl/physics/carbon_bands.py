@@ -108,7 +108,7 @@ def k_points(atoms: Atoms, spacing: float) -> tuple[Floats, Floats]:
     >>> from ase.build import bulk
     >>> points, weights = k_points(bulk("C", "diamond", 3.57), 1.0)
     >>> points.shape, float(weights.sum())
-    ((14, 3), 1.0)
+    ((36, 3), 1.0)
     """
     if not (np.isfinite(spacing) and spacing > 0):
         raise ConfigError(f"the spacing of k-points is {spacing}, but it must be positive")
@@ -152,7 +152,7 @@ def solve_bands(atoms: Atoms, spacing: float = 0.2) -> Bands:
     >>> from ase.build import bulk
     >>> bands = solve_bands(bulk("C", "diamond", 3.57))
     >>> bands.eigenvalues.shape[1], round(bands.gap)
-    (8, 5)
+    (8, 6)
     """
     points, weights = k_points(atoms, spacing)
     n = len(atoms)

@@ -22,7 +22,7 @@ _RADIAL, _WIDTHS, _SPECTRUM = 32, 12, 8
 _DEGREES = 4
 
 
-class RunningNorm(nn.BatchNorm1d):
+class RunningNorm(nn.Module):
     """Standardise rows by the mean and deviation of all rows of the training so far.
 
     In training too, the statistics are those of all batches together, not of the batch: what else
@@ -42,23 +42,29 @@ class RunningNorm(nn.BatchNorm1d):
     >>> norm = RunningNorm(1)
     >>> norm(torch.tensor([[1.0], [3.0]])).flatten().tolist()[0] < 0
     True
-    >>> norm.running_mean.item()
+    >>> norm.statistics.running_mean.item()
     2.0
     """
 
     def __init__(self, channels: int) -> None:
-        # Without a momentum, the statistics are the mean over all batches.
-        super().__init__(channels, momentum=None, affine=False)
+        super().__init__()
+        # Without a momentum, the statistics are the mean over all batches. A module of its own, so
+        # that several processes share it as they do every batch norm.
+        self.statistics = nn.BatchNorm1d(channels, momentum=None, affine=False)
 
     def forward(self, input: Tensor) -> Tensor:
         """Standardise rows."""
-        if self.training and len(input) > 1:
+        statistics = self.statistics
+        if not self.training:
+            out: Tensor = statistics(input)
+            return out
+        if len(input) > 1 or type(statistics) is not nn.BatchNorm1d:
             with torch.no_grad():
-                super().forward(input)
-        mean, variance = self.running_mean, self.running_var
+                statistics(input)
+        mean, variance = statistics.running_mean, statistics.running_var
         assert mean is not None
         assert variance is not None
-        return F.batch_norm(input, mean, variance, eps=self.eps)
+        return F.batch_norm(input, mean, variance, eps=statistics.eps)
 
 
 def harmonics(u: Tensor) -> list[Tensor]:
@@ -181,7 +187,7 @@ class Invariants(nn.Module):
         pairs = _SPECTRUM * (_SPECTRUM + 1) // 2
         own = _RADIAL + 5 * _WIDTHS + (pairs * (_DEGREES + 1) if kind == "all" else 0)
         self.features = own * self.channels
-        self.register_buffer("middles", torch.linspace(0, cutoff, _RADIAL + 1)[1:], False)
+        self.register_buffer("middles", torch.linspace(0, cutoff, _RADIAL + 1)[1:].clone(), False)
         self.register_buffer("widths", torch.logspace(-0.6, 0.85, _WIDTHS), False)
         table = torch.ones(119, self.channels)
         if properties:

@@ -384,7 +384,7 @@ def test_structures_with_and_without_curves_of_atoms_share_a_batch() -> None:
     assert some.curves[0].tolist() in shares.tolist()
     task = _task(atoms_per_structure=1)
     predicted = torch.ones(4, 3, requires_grad=True)
-    loss, _ = task._losses(predicted, batch.atom_curves)
+    loss, _ = task._losses(predicted, batch.atom_curves, None)
     loss.backward()
     assert predicted.grad is not None
     assert predicted.grad[2:].abs().max() == 0

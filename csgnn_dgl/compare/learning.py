@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from csgnn_dgl.compare.settings import Cell
@@ -91,7 +92,7 @@ def draw_learning(store: Store, path: Path) -> Path | None:
         if unit != "%":
             axes.set_yscale("log")
         axes.grid(alpha=0.3)
-    lines: dict[str, object] = {}
+    lines: dict[str, Artist] = {}
     for axes in figure.axes:
         lines |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     ordered = [name for name in systems if name in lines]

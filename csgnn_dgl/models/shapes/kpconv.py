@@ -276,7 +276,9 @@ class KPConv(ShapeModel):
             cell = self.hypers.cell * 2**stage
             rows = _neighbors(here, here, _RADIUS * cell, most)
             # The convolutions of a stage have the same kernel points.
-            influence = blocks[0].conv.influence(here.points, here.points, rows)
+            (first, *_) = blocks
+            assert isinstance(first, _Bottleneck)
+            influence = first.conv.influence(here.points, here.points, rows)
             if stage == 0:
                 lifted = self.lift(influence, feat, rows)
                 feat = self.lift_activation(self.lift_norm(lifted))
@@ -285,6 +287,7 @@ class KPConv(ShapeModel):
                 if index == len(blocks) - 1 and not last:
                     coarse = here.coarser(2 * cell)
                     rows = _neighbors(coarse, here, _RADIUS * cell, most)
+                    assert isinstance(block, _Bottleneck)
                     between = block.conv.influence(coarse.points, here.points, rows)
                     feat = block(between, feat, rows, strided=True)
                     here = coarse

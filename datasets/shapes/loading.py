@@ -37,7 +37,7 @@ class ShapeOptions:
         Folder for sampled points; None for the user's cache.
     attributes
         Attributes of the points that are wanted, in the order of the columns of
-        :attr:`~csgnn_dgl.datasets.shapes.ShapeSplit.attributes`.
+        ``ShapeSplit.attributes``.
     """
 
     points: int

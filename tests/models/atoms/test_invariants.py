@@ -107,13 +107,13 @@ def test_running_norm_does_not_mix_the_rows_of_a_batch() -> None:
     norm = RunningNorm(3)
     for part in rows.split(20):
         norm(part)
-    assert norm.running_mean is not None
-    torch.testing.assert_close(norm.running_mean, rows.mean(dim=0), atol=1e-5, rtol=0)
+    assert norm.statistics.running_mean is not None
+    torch.testing.assert_close(norm.statistics.running_mean, rows.mean(dim=0), atol=1e-5, rtol=0)
     norm.eval()
     torch.testing.assert_close(norm(rows[:1]), norm(rows)[:1])
-    before = norm.running_mean.clone()
+    before = norm.statistics.running_mean.clone()
     norm(rows * 10)
-    torch.testing.assert_close(norm.running_mean, before)
+    torch.testing.assert_close(norm.statistics.running_mean, before)
     assert norm.train()(rows[:1]).isfinite().all()  # a single row has no deviation
 
 

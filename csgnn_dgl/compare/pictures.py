@@ -121,7 +121,7 @@ def draw_curve(curve: RotationCurve, path: Path) -> None:
                     factor * here[value],
                     color=_OURS if name == "csgnn" else _COLORS[index % len(_COLORS)],
                     marker=_MARKS[index % len(_MARKS)],
-                    # Of lines that coincide, each shows its marks at angles of its own.
+                    # Marks are at different angles, so that they show where lines coincide.
                     markevery=(depth % 3, 3),
                     markersize=5,
                     linewidth=2.2 if name == "csgnn" else 1.3,

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from typing import get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from csgnn_dgl.errors import ConfigError
-from csgnn_dgl.nn.site_norm import Norm
+from csgnn_dgl.nn.site_norm import Norm, channel_norm
 
-__all__ = ["ClassHead", "ClassHeads", "CurveHead"]
+__all__ = ["ClassHead", "ClassHeads", "CurveHead", "hidden_layers"]
 
 
 def _check_widths(hidden: Sequence[int], dropout: float) -> None:
@@ -20,6 +20,25 @@ def _check_widths(hidden: Sequence[int], dropout: float) -> None:
         raise ConfigError(f"hidden is {list(hidden)}, but widths must be positive")
     if not 0 <= dropout < 1:
         raise ConfigError(f"dropout is {dropout}, but it must be at least 0 and less than 1")
+
+
+def hidden_layers(
+    features: int, hidden: Sequence[int], dropout: float, norm: Norm
+) -> list[nn.Module]:
+    """Hidden layers of a head for curves: dropout, linear, a norm and ReLU for each width.
+
+    Raises
+    ------
+    ConfigError
+        A size or the norm is not allowed.
+    """
+    _check_widths(hidden, dropout)
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise((features, *hidden)):
+        layers += [nn.Dropout(dropout)] if dropout else []
+        layers += [nn.Linear(before, after), channel_norm(norm, after), nn.ReLU(inplace=True)]
+    # Without a norm nothing stands for it, so that names of weights stay what they were.
+    return [layer for layer in layers if not isinstance(layer, nn.Identity)]
 
 
 class ClassHead(nn.Sequential):
@@ -171,26 +190,13 @@ class CurveHead(nn.Module):
         norm: Norm = "batch",
     ) -> None:
         super().__init__()
-        _check_widths(hidden, dropout)
         if bins < 2:
             raise ConfigError(f"bins is {bins}, but a curve needs at least 2")
-        if norm not in get_args(Norm):
-            raise ConfigError(
-                f"norm is {norm!r}, but it must be one of {', '.join(get_args(Norm))}"
-            )
         self.bins = bins
-        layers: list[nn.Module] = []
-        width = features
-        for index, out in enumerate((*hidden, bins)):
-            if dropout:
-                layers.append(nn.Dropout(dropout))
-            layers.append(nn.Linear(width, out))
-            if norm == "batch":
-                layers.append(nn.BatchNorm1d(out))
-            elif norm == "layer" and index < len(hidden):
-                layers.append(nn.LayerNorm(out))
-            layers.append(nn.ReLU(inplace=True))
-            width = out
+        layers = hidden_layers(features, hidden, dropout, norm)
+        last = (*hidden[-1:], features)[0]
+        # A layer norm over the bins would give every curve the same mean and spread.
+        layers += hidden_layers(last, [bins], dropout, "none" if norm == "layer" else norm)
         self.layers = nn.Sequential(*layers)
         self.smooth = nn.Conv1d(1, 3, 3, padding=1)
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from csgnn_dgl.errors import ConfigError
-from csgnn_dgl.nn.site_norm import Norm, channel_norm
+from csgnn_dgl.models.heads import hidden_layers
+from csgnn_dgl.nn.site_norm import Norm
 
 __all__ = ["ShareHead"]
 
@@ -55,21 +56,13 @@ class ShareHead(nn.Module):
         norm: Norm = "batch",
     ) -> None:
         super().__init__()
-        if any(width < 1 for width in hidden):
-            raise ConfigError(f"hidden is {list(hidden)}, but widths must be positive")
-        if not 0 <= dropout < 1:
-            raise ConfigError(f"dropout is {dropout}, but it must be at least 0 and less than 1")
         if bins < 2:
             raise ConfigError(f"bins is {bins}, but a curve needs at least 2")
         self.bins = bins
-        layers: list[nn.Module] = []
-        width = features
-        for out in hidden:
-            layers += [nn.Dropout(dropout)] if dropout else []
-            layers += [nn.Linear(width, out), channel_norm(norm, out), nn.ReLU(inplace=True)]
-            width = out
+        layers = hidden_layers(features, hidden, dropout, norm)
         layers += [nn.Dropout(dropout)] if dropout else []
         self.layers = nn.Sequential(*layers)
+        width = (*hidden[-1:], features)[0]
         self.shape = nn.Linear(width, bins)
         self.total = nn.Linear(width, 1)
 

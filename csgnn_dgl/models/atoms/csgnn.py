@@ -11,7 +11,8 @@ from csgnn_dgl.models.atoms.invariants import Invariants
 from csgnn_dgl.models.atoms.passing import AtomEdges, AtomPass
 from csgnn_dgl.models.atoms.species import SpeciesEmbedding
 from csgnn_dgl.models.contract import AtomModel
-from csgnn_dgl.models.encoder import CSGNN, EncoderConfig
+from csgnn_dgl.models.encoder import CSGNN
+from csgnn_dgl.models.encoder_config import EncoderConfig
 from csgnn_dgl.models.hypers import AtomCSGNNHypers
 from csgnn_dgl.nn.site_norm import channel_norm
 

@@ -8,7 +8,8 @@ from torch import Tensor
 from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.mapping import NEIGHBOR_FEATURES, NeighborFeatures, PointMapping, radial_cosine
 from csgnn_dgl.models.contract import ShapeModel
-from csgnn_dgl.models.encoder import CSGNN, EncoderConfig, Output
+from csgnn_dgl.models.encoder import CSGNN, Output
+from csgnn_dgl.models.encoder_config import EncoderConfig
 from csgnn_dgl.models.hypers import ShapeCSGNNHypers
 
 __all__ = ["ShapeCSGNN", "encoder_config"]

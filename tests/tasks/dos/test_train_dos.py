@@ -163,7 +163,7 @@ def test_loss_is_that_of_the_paper() -> None:
 def test_the_loss_of_band_energies() -> None:
     predicted, curves = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[0.0, 2.0, 5.0]])
     fermi = torch.tensor([0.75])
-    # Of the energies 0, 0.5 and 1, two lie below: 0.5 · (1 · −0.75 + 0 · −0.25).
+    # Two of the energies lie below the level: 0.5 · (1 · (0 − 0.75) + 0 · (0.5 − 0.75)).
     for kind, expected in (("squared", 0.375**2), ("absolute", 0.375)):
         task = _task(band_weight=2.0, loss=kind)
         more = task._losses(predicted, curves, fermi)[0] - task._losses(predicted, curves, None)[0]

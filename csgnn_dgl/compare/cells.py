@@ -142,6 +142,7 @@ def _trained(store: Store, cell: Cell, echo: Echo) -> dict[str, Any]:
         "seconds_per_epoch": seconds / summary["epochs"],
         "seconds_of_training": seconds,
         "wall_seconds_of_training": summary["seconds_of_training"],
+        "vote_set": EvaluateConfig().vote_set,
         "validation_score": score,
         "data": summary["data"],
         "tests": tests,

@@ -76,8 +76,9 @@ _OTHERS: dict[str, click.Command] = {str(c.name): c for c in (figures_command, c
 @click.option(
     "--budget",
     type=float,
-    help="Minutes of training for each cell: as many epochs as fit into them. With one thread, time "
-    "of the processor counts, which other work does not change. Default: the epochs of each preset.",
+    help="Minutes of training for each cell: as many epochs as fit into them. With one thread, "
+    "time of the processor counts, which other work does not change. Default: the epochs of each "
+    "preset.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of each training.")
 @click.option("--up-axis", help="Axis that points up, x, y or z. Default: the data set's own.")

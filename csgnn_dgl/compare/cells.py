@@ -158,7 +158,8 @@ def _resumable(path: Path) -> bool:
 def _seconds(summary: Mapping[str, Any]) -> float:
     """Seconds of training; on one core those of the processor, which other work does not change."""
     alone = torch.get_num_threads() == 1 and not torch.cuda.is_available()
-    return float(summary["processor_seconds_of_training" if alone else "seconds_of_training"])
+    known = summary.get("processor_seconds_of_training") if alone else None
+    return float(summary["seconds_of_training"] if known is None else known)
 
 
 def _known_seconds(store: Store, cell: Cell) -> float | None:

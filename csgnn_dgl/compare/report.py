@@ -234,8 +234,8 @@ def _budget(store: Store) -> str:
         return "Median of three steps after one"
     if settings.budget is not None:
         return (
-            f"Budget: as many epochs as fit into {settings.budget:g} minutes (of the processor with "
-            f"one thread, else on the clock)"
+            f"Budget: as many epochs as fit into {settings.budget:g} minutes (of the processor "
+            f"with one thread, else on the clock)"
         )
     if settings.epochs is not None:
         return f"Epochs: {settings.epochs}"

@@ -156,7 +156,9 @@ def tangential_gradient(tangents: Tangents, feat: Tensor) -> Tensor:
         ``(2, num_destinations, ...)``.
     """
     feat = feat.to(torch.promote_types(feat.dtype, torch.float32))
-    tangents = tangents.to(feat.device)
+    # Compilers cannot follow the call; prepared graphs are on the device already.
+    if tangents.weights.device != feat.device:
+        tangents = tangents.to(feat.device)
     csr = tangents.csr
     rows = source_rows(csr, feat)
     if torch.is_grad_enabled() and feat.requires_grad:

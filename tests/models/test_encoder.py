@@ -1,4 +1,4 @@
-"""The encoder: sizes, outputs, symmetry, switches, errors."""
+"""The encoder: outputs, symmetry, switches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.models import CSGNN, EncoderConfig, encoder
 from csgnn_dgl.models.encoder import Output
 from csgnn_dgl.nn.power_spectrum import power_spectrum, spectral_basis
@@ -395,17 +394,3 @@ def test_deepcopy(randomise: Randomise) -> None:
     for parameter in copied.parameters():
         parameter.zero_()
     assert torch.equal(model(feat), expected)
-
-
-def test_unknown_output() -> None:
-    with pytest.raises(ConfigError, match=r"output is 'local', but it must be one of"):
-        CSGNN(SMALL).double()(features(), "local")
-
-
-@pytest.mark.parametrize(
-    "shape", [(485, 2, 2), (486, 2, 3), (486, 2), (2, 486, 2), (486, 1, 2, 2)], ids=str
-)
-def test_wrong_shapes(shape: tuple[int, ...]) -> None:
-    with pytest.raises(DataError, match=r"must have shape \(486, B, 2\)") as caught:
-        CSGNN(SMALL)(torch.zeros(shape))
-    assert str(shape) in str(caught.value)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 from csgnn_dgl._dgl import dgl
+from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.grid import ConcentricGrid
 from csgnn_dgl.models import CSGNN, EncoderConfig, encoder
 from csgnn_dgl.nn import IntraBlock, IntraConv, VertexPool
@@ -306,3 +307,17 @@ import csgnn_dgl.nn, csgnn_dgl.grid
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_unknown_output() -> None:
+    with pytest.raises(ConfigError, match=r"output is 'local', but it must be one of"):
+        CSGNN(CONFIG)(torch.zeros(486, 1, 2), "local")
+
+
+@pytest.mark.parametrize(
+    "shape", [(485, 2, 2), (486, 2, 3), (486, 2), (2, 486, 2), (486, 1, 2, 2)], ids=str
+)
+def test_wrong_shapes(shape: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match=r"must have shape \(486, B, 2\)") as caught:
+        CSGNN(CONFIG)(torch.zeros(shape))
+    assert str(shape) in str(caught.value)

@@ -125,10 +125,12 @@ def test_descriptors_over_votes(
     path = tmp_path / "a.npz"
     words = ("describe-atoms", files[0], "--weights", phonon_weights, "-o", path)
     assert run(*words)[0] == 0
-    one = np.load(path)
+    with np.load(path) as file:
+        one = dict(file)
     assert json.loads(str(one["metadata"]))["votes"] == 1
     assert run(*words, "--votes", 2, "--seed", 3)[0] == 0
-    two = np.load(path)
+    with np.load(path) as file:
+        two = dict(file)
     metadata = json.loads(str(two["metadata"]))
     assert (metadata["votes"], metadata["vote_set"], metadata["vote_seed"]) == (2, "designed", 3)
     assert np.abs(one["features"] - two["features"]).max() > 1e-6
@@ -176,7 +178,8 @@ def test_one_bad_file_does_not_stop_the_rest(
     assert "2 of 4 files cannot be used" in err
     assert "Na1 (0.5)" in err
     assert f"{close}: atoms 0 and 1 are at one place" in err
-    assert len(np.load(output)["features"]) == 8
+    with np.load(output) as file:
+        assert len(file["features"]) == 8
     status, out, err = run(*words, "--strict", "-o", tmp_path / "strict.npz")
     assert status == 2
     assert err.startswith(f"error: {bad}: sites are not fully occupied")

@@ -93,6 +93,10 @@ cli = _group(
             "csgnn_dgl.cli.describe_atoms:describe_atoms_command",
             "Compute a descriptor of every atom in structure files.",
         ),
+        "describe-shapes": (
+            "csgnn_dgl.cli.describe_shapes:describe_shapes_command",
+            "Compute an embedding of each mesh or cloud, and find similar ones.",
+        ),
         "export": (
             "csgnn_dgl.cli.export:export_command",
             "Write a model as a file that needs only torch.",

@@ -208,7 +208,9 @@ class RunDirectory:
         """Replace ``summary.json``."""
         atomic_write_json(self.summary, content)
 
-    def record_evaluation(self, entry: dict[str, Any], protocol: Sequence[str]) -> None:
+    def record_evaluation(
+        self, entry: dict[str, Any], protocol: Sequence[str], key: str = "evaluation"
+    ) -> None:
         """Add an evaluation to the summary; it replaces an earlier one of the same protocol.
 
         Parameters
@@ -217,15 +219,17 @@ class RunDirectory:
             Results and protocol.
         protocol
             Keys of ``entry`` that distinguish evaluations.
+        key
+            Name of the list of evaluations in the summary.
         """
         summary = self.read_summary()
         # Evaluations of shapes did not name their split as long as it was always the same.
         others = [
             e
-            for e in summary.get("evaluation", [])
+            for e in summary.get(key, [])
             if any({"split": "test", **e}.get(k) != entry[k] for k in protocol)
         ]
-        self.write_summary({**summary, "evaluation": [*others, entry]})
+        self.write_summary({**summary, key: [*others, entry]})
 
     def write_table(self, name: str, table: pd.DataFrame) -> Path:
         """Write a table as ``<name>.csv`` and return its path."""

@@ -46,8 +46,12 @@ def _fingerprints(trained: TrainedClassifier, points: Tensor) -> Floats:
     return found
 
 
-def outside_note(score: float | None, name: str) -> str | None:
+def outside_note(
+    score: float | None, name: str, advice: str = "its probabilities mean nothing"
+) -> str | None:
     """Describe a shape outside the domain; None for one inside, or if that is unknown.
+
+    ``advice`` says what that means for the result.
 
     Examples
     --------
@@ -58,10 +62,7 @@ def outside_note(score: float | None, name: str) -> str | None:
     """
     if score is None or score <= 1:
         return None
-    return (
-        f"unlike what {name} was trained on (score {score:.1f}, above 1: outside); its "
-        f"probabilities mean nothing"
-    )
+    return f"unlike what {name} was trained on (score {score:.1f}, above 1: outside); {advice}"
 
 
 def calibrated(trained: TrainedClassifier, probabilities: Tensor, votes: int) -> Tensor:

@@ -19,6 +19,7 @@ from csgnn_dgl.datasets.atoms.structure import Structure
 from csgnn_dgl.tasks.dos.domain import AtomScores, atom_column, structure_value
 from csgnn_dgl.tasks.dos.trained import TrainedDOS
 from csgnn_dgl.tasks.shipped import limits_of
+from csgnn_dgl.tasks.table_files import feature_names
 
 __all__ = ["write_atoms"]
 
@@ -97,7 +98,7 @@ def _npz(described: Sequence[Described], metadata: dict[str, Any]) -> bytes:
     np.savez_compressed(
         buffer,
         features=np.concatenate([features for *_, features, _ in described]),
-        feature_names=np.array(_names(metadata["features"])),
+        feature_names=np.array(feature_names(metadata["features"])),
         atom_score=np.concatenate(
             [atom_column(entry[-1], n) for entry, n in zip(described, counts, strict=True)]
         ),
@@ -135,14 +136,9 @@ def _table(described: Sequence[Described], weights: str) -> pd.DataFrame:
                 "structure_score": structure_value(scores),
             }
         )
-        columns = pd.DataFrame(features, columns=_names(features.shape[1]))
+        columns = pd.DataFrame(features, columns=feature_names(features.shape[1]))
         parts.append(pd.concat([head, columns], axis=1))
     return pd.concat(parts, ignore_index=True)
-
-
-def _names(count: int) -> list[str]:
-    width = len(str(count - 1))
-    return [f"f{index:0{width}d}" for index in range(count)]
 
 
 def _extxyz(described: Sequence[Described], weights: str) -> bytes:

@@ -18,6 +18,7 @@ from csgnn_dgl.models.registry import (
     MODELS,
     Domain,
     find_hypers,
+    is_users_own,
     name_of,
     permitted_name,
 )
@@ -179,6 +180,11 @@ class TrainingConfig(CommandConfig):
             )
         return self
 
+    @property
+    def place_of_data(self) -> Path | None:
+        """The path of the data, from any folder; None without ``data``."""
+        return None if self.data is None else self.data.expanduser().resolve()
+
     @classmethod
     def resolve(
         cls,
@@ -205,7 +211,8 @@ class TrainingConfig(CommandConfig):
         CheckpointError
             Only the file names a user's own model.
         """
-        config = cls._resolved(*cls._written(preset, yaml_path, flags), model)
+        name, sources = cls._written(preset, yaml_path, flags)
+        config = cls._resolved(name, sources, model, cls._initial(sources))
         unused = [name for name, used in _OF_SCHEDULES.items() if config.schedule not in used]
         config.refuse_unused(unused, f"the schedule is {config.schedule}")
         if config.optimizer != "sgd":
@@ -235,9 +242,21 @@ class TrainingConfig(CommandConfig):
         return cls._resolved(preset, [file, flags], model)
 
     @classmethod
-    def _resolved(cls, name: Any, sources: list[Source], model: Any) -> Self:
-        chosen = cls._chosen(sources, model)
+    def _initial(cls, sources: Sequence[Source]) -> Source | None:
+        """The model and its options of the weights to start from; None by default."""
+        return None
+
+    @classmethod
+    def _resolved(
+        cls, name: Any, sources: list[Source], model: Any, initial: Source | None = None
+    ) -> Self:
+        theirs = None if initial is None else initial.values["model"]
+        # A user's own module is imported only if the user names it.
+        own = theirs is not None and is_users_own(theirs)
+        chosen = cls._chosen(sources, theirs if model is None and not own else model)
         hypers = cls._hypers_class(chosen)
+        if initial is not None and theirs == chosen:
+            sources.insert(0, initial)
         if name is not None:
             sources.insert(0, Source(f"preset {name}", cls._preset(name, chosen, hypers)))
         values: dict[str, Any] = {}

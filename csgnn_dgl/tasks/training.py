@@ -93,8 +93,7 @@ def new_run(config: TrainingConfig, command: str) -> Iterator[RunDirectory]:
 def _begin_run(config: TrainingConfig, command: str) -> RunDirectory:
     if is_first_process():
         # An absolute path, so that the run can be evaluated from any folder.
-        data = None if config.data is None else config.data.expanduser().resolve()
-        saved = config.model_copy(update={"data": data})
+        saved = config.model_copy(update={"data": config.place_of_data})
         run = RunDirectory.create(config.output, command, saved.to_yaml())
         os.environ[_RUN_VARIABLE] = str(run.path.resolve())
         return run

@@ -120,6 +120,9 @@ class TrainingJob(ABC, Generic[Config, Data]):
     def learn(self, trained: Any) -> Learned:
         """Learn from the validation samples what the saved network knows, and how wrong it is."""
 
+    def initialise(self, network: Any) -> None:
+        """Give the untrained network other weights to start from; by default it keeps its own."""
+
     def check_memory(self) -> None:
         """Refuse a training that does not fit in memory, before data are read."""
 
@@ -128,6 +131,8 @@ class TrainingJob(ABC, Generic[Config, Data]):
         config = self.config
         seed_weights(config.seed)
         network = self._built()
+        if not run.last_checkpoint.exists():
+            self.initialise(network)
         if not any(parameter.requires_grad for parameter in network.parameters()):
             raise ConfigError(
                 f"the model {config.model} has no parameters that require gradients, so there is "

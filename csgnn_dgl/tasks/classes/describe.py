@@ -297,8 +297,8 @@ def write_descriptions(
 ) -> None:
     """Write the embeddings of the files that could be used, in the format of the ending.
 
-    ``.npz`` has the arrays ``features (n, F)``, ``feature_names``, ``source_file``,
-    ``score``, ``warnings``, ``nearest (n, K)`` (indices of rows) and ``similarity (n, K)``, and ``metadata``
+    ``.npz`` has the arrays ``features (n, F)``, ``feature_names``, ``source_file``, ``score``,
+    ``warnings``, ``nearest (n, K)`` (indices of rows) and ``similarity (n, K)``, and ``metadata``
     as JSON. ``.csv`` and ``.parquet`` have a row for each file.
 
     Parameters

@@ -34,7 +34,7 @@ def _carved_ball(d: Draw) -> Body:
         where = d.sizes(-1, 1, 3)
         where = where / (np.linalg.norm(where) + 0.1)
         kind = _KINDS[d.whole(0, 2)]
-        body.cut(kind, 0.9 * where, d.sizes(0.2, 0.6, 3), towards(where + [0, 0, 0.01]))
+        body.cut(kind, 0.9 * where, d.sizes(0.2, 0.6, 3), towards(where + 0.01))
     return body
 
 
@@ -140,7 +140,7 @@ def _castle(d: Draw) -> Body:
             body.add("cylinder", (x * wide, y * deep, high), (radius, radius, high))
             if d.chance(0.7):
                 top = np.array([x * wide, y * deep, 2 * high])
-                body.rod(top, top + [0, 0, d.size(0.2, 0.5)], 1.1 * radius, 0.01)
+                body.rod(top, top + np.array([0, 0, d.size(0.2, 0.5)]), 1.1 * radius, 0.01)
     return body
 
 

@@ -79,12 +79,11 @@ def _quadruped(d: Draw) -> Body:
     nape, frame = body.chain(
         chest,
         towards([np.cos(rise), 0, np.sin(rise)]),
-        [neck / 2 + girth] + [neck / 2],
+        [neck / 2 + girth, neck / 2],
         [0.7 * girth, 0.45 * girth + 0.03, 0.6 * head],
         _bends(d, 2, 0.35),
     )
-    ahead = frame @ about(1, 0.0)
-    facing = towards(0.4 * ahead[:, 2] + FRONT)
+    facing = towards(0.4 * frame[:, 2] + FRONT)
     _head(body, d, nape, facing, head, snout)
     for y in (-1, 1):
         tip = nape + ears * (UP + 0.5 * y * SIDE)
@@ -196,7 +195,7 @@ def _crawler(d: Draw, pairs: int, segments: int) -> Body:
         angle = np.pi / 2 + (k - (pairs - 1) / 2) * 0.45
         for y in (-1, 1):
             out = np.array([np.cos(angle), y * np.sin(angle), lift])
-            knee, frame = _limb(body, d, hub, out, 0.45 * legs, thick, joints=1, swing=0.3)
+            knee, _ = _limb(body, d, hub, out, 0.45 * legs, thick, joints=1, swing=0.3)
             down = np.array([np.cos(angle), y * np.sin(angle), -1.0])
             _limb(body, d, knee, down, 0.6 * legs, 0.9 * thick, joints=2, swing=0.3, bend=0.3)
     if d.chance(0.5):

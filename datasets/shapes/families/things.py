@@ -69,7 +69,7 @@ def _chair(d: Draw) -> Body:
         bars = d.whole(2, 5)
         for k in range(bars):
             x = wide * (2 * k / (bars - 1) - 1) * 0.95
-            body.add("box", place + [x, 0, 0], (0.03, thick, back / 2), turn)
+            body.add("box", place + np.array([x, 0, 0]), (0.03, thick, back / 2), turn)
         body.add("box", np.array([0, -deep, 0]) + turn @ [0, 0, back], (wide, thick, 0.06), turn)
     if d.chance(0.4):
         high = d.size(0.15, 0.3)
@@ -218,7 +218,7 @@ def _glasses(d: Draw) -> Body:
             body.add("ring", centre, (size, thick, 1), flat)
         else:
             body.add("cylinder", centre, (size, 0.8 * size, thick), flat)
-        hinge = centre + [x * size, 0, 0]
+        hinge = centre + np.array([x * size, 0, 0])
         side = towards([x * d.pose(-1.2, 0.25), -1, 0.0])
         bends = [about(0, 0), about(0, d.size(0.1, 0.8))]
         body.chain(hinge, side, [d.size(0.8, 1.2), 0.25], [thick] * 3, bends)

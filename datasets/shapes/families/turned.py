@@ -133,7 +133,7 @@ def _tube(d: Draw) -> Surface:
 def _dumbbell(d: Draw) -> Surface:
     neck, distance, second = d.size(0.1, 0.45), d.size(1.1, 2.2), d.size(0.5, 1.1)
     bend = np.arcsin(neck)
-    top = arc(1.0, 0.0, np.pi - bend) + [0, distance]
+    top = arc(1.0, 0.0, np.pi - bend) + np.array([0, distance])
     below = (arc(1.0, bend, np.pi) * second) - [0, distance * second]
     return revolved(np.concatenate([top, below]), closed=False)
 

@@ -152,9 +152,9 @@ def test_mistakes(
         config(small_run, nearest=0)
     with pytest.raises(ConfigError, match=r"cannot write .*a\.png as \.png"):
         describe_shapes(files, config(small_run, output=tmp_path / "a.png"))
+    given = config(small_run, output=tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", np.eye(3))
     with pytest.raises(ConfigError, match="is also an input"):
-        np.savez(tmp_path / "a.npz", np.eye(3))
-        given = config(small_run, output=tmp_path / "a.npz")
         describe_shapes([*files, tmp_path / "a.npz"], given)
     with pytest.raises(ConfigError, match="vote_set"):
         describe_shapes(files, config(small_run, vote_set="random"))

@@ -101,5 +101,5 @@ def test_data_without_pairs(small_run: RunDirectory, tmp_path: Path) -> None:
         for file in sorted((data / name / "test").glob("*.npy"))[1:]:
             file.unlink()
     options = EvaluateConfig(retrieval=True, data=data, progress=False)
-    with pytest.raises(DataError, match="no class of .* has two test shapes"):
+    with pytest.raises(DataError, match=r"no class of .* has two test shapes"):
         evaluate(small_run.path, options)

@@ -31,6 +31,8 @@ LATER = {
 LATER_FOR_ONE_KIND = {
     "consistency": 0.0,
     "scale_range": None,
+    "init_from": None,
+    "shapes_per_class": None,
     "apart": False,
     "band_weight": 0.0,
 }
@@ -49,7 +51,7 @@ LATER_HYPERS = {
     "block_norm": "batch",
 }
 # Presets that came later.
-NEW = {"modelnet released"}
+NEW = {"modelnet released", "modelnet embedding"}
 
 
 def flat(config: TrainingConfig) -> dict[str, Any]:

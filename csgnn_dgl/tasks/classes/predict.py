@@ -117,7 +117,7 @@ def predict(
     trained: TrainedClassifier | None = None,
     done: Callable[[int], object] | None = None,
 ) -> list[Prediction]:
-    """Classify meshes or clouds.
+    """Classify meshes or clouds, and write the output file.
 
     Parameters
     ----------
@@ -142,18 +142,26 @@ def predict(
     CheckpointError
         There is no model, or it cannot be used.
     ConfigError
-        There are no files.
+        There are no files, or the format of the output is not known.
     DataError
         A file cannot be used, with ``strict``.
+    ResourceError
+        The output cannot be written.
     """
+    if config.output is not None:
+        check_output(config.output, TABLE_ENDINGS, files)
     if trained is None:
         trained = load_classifier(weights, choose_device(config.device), model=config.model)
-    return [
+    found = [
         replace(result.values[0], file=result.file, warnings=_notes(result, str(weights)))
         if result.values
         else Prediction(result.file, error=result.error)
         for result in _results(trained, files, config, done)
     ]
+    usable = [prediction for prediction in found if prediction.classes]
+    if config.output is not None and usable:
+        _write(config, usable, str(weights), trained)
+    return found
 
 
 def _notes(result: FileResult[Tensor, Prediction], name: str) -> tuple[str, ...]:
@@ -207,9 +215,7 @@ def predict_outcome(
     *,
     done: Callable[[int], object] | None = None,
 ) -> Outcome:
-    """Like :func:`predict`, but also writes the output file; with results for the command line."""
-    if config.output is not None:
-        check_output(config.output, TABLE_ENDINGS, files)
+    """Like :func:`predict`, with results for the command line."""
     trained = load_classifier(weights, choose_device(config.device), model=config.model)
     results = predict(weights, files, config, trained=trained, done=done)
     width = max(len(str(result.file)) for result in results)
@@ -219,7 +225,6 @@ def predict_outcome(
         lines += [f"  warning: {note}" for note in result.warnings]
     usable = [result for result in results if result.classes]
     if config.output is not None and usable:
-        _write(config, usable, str(weights), trained)
         lines.append(f"probabilities of {len(usable)} shapes written to {config.output}")
     if trained.domain is None:
         lines.append(

@@ -107,7 +107,7 @@ class _Solid:
         a, b, _ = self.size
         angle, about_tube = rng.uniform(0, 2 * np.pi, (2, count))
         # The outer half of the tube is longer than the inner one.
-        turned = rng.random(count) * (a + b) > a + b * np.cos(about_tube)
+        turned = 2 * a * rng.random(count) > a + b * np.cos(about_tube)
         about_tube = np.where(turned, np.pi - about_tube, about_tube)
         radius = a + b * np.cos(about_tube)
         return np.stack(

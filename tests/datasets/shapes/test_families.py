@@ -145,7 +145,10 @@ def test_solids_are_sampled_uniformly_by_area(kind: str) -> None:
         share = np.isclose(np.abs(points[:, 2]), 0.6).mean()
         assert share == pytest.approx(0.4 / (0.4 + 0.6 + 0.24), abs=0.02)
     elif kind == "cylinder":
-        np.testing.assert_array_less(np.abs(points), [1.001, 0.401, 0.601])
+        caps = np.isclose(np.abs(points[:, 2]), 0.6)
+        around = 4 * 0.6 * np.pi * np.sqrt((1 + 0.16) / 2)
+        assert caps.mean() == pytest.approx(0.8 * np.pi / (0.8 * np.pi + around), abs=0.02)
+        assert (np.abs(points) < [1.001, 0.401, 0.601]).all()
     elif kind == "ring":
         # Pappus: the outer half of the surface has the share 1/2 + r / (π R).
         outer = np.hypot(points[:, 0], points[:, 1]) > 1

@@ -51,7 +51,7 @@ from csgnn_dgl.tasks.use_config import EvaluateConfig
 
 Floats = npt.NDArray[np.float64]
 
-# Inverse strengths of the regularisation of the linear probe, among which the held-out part chooses.
+# Inverse strengths of the regularisation of the linear probe. The held-out part chooses one.
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 # Share of the training split on which it does so.
 HELD_OUT = 0.2

@@ -81,7 +81,7 @@ weights: setup
 
 # Trains the embedding of shapes that the package ships, on shapes that are made first.
 shape-weights: setup
-	$(BIN)/csgnn-dgl train modelnet --preset embedding --data kinds --shapes-per-class 60 \
+	$(BIN)/csgnn-dgl train modelnet --preset embedding --data kinds --shapes-per-class 40 \
 		--output runs/weights-shapes
 	$(BIN)/csgnn-dgl evaluate runs/weights-shapes --votes 4
 	$(BIN)/csgnn-dgl evaluate runs/weights-shapes --votes 4 --retrieval

@@ -15,7 +15,7 @@ from csgnn_dgl.errors import ConfigError, DataError, DataWarning
 from csgnn_dgl.tasks.classes.clouds import clouds_of_arrays, squeezed
 from csgnn_dgl.tasks.classes.describe import ShapeDescription, describe_shapes, load_describer
 from csgnn_dgl.tasks.classes.domain import score_shapes
-from csgnn_dgl.tasks.classes.vote import embed
+from csgnn_dgl.tasks.classes.embedding import embed_shapes
 from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.use_config import DescribeShapesConfig, VoteSet
 
@@ -30,8 +30,9 @@ class ShapeDescriptor:
     """A learned embedding of a whole shape: similar shapes have similar rows of numbers.
 
     The embedding is the output of the encoder of a trained classifier, that is the input of its
-    head, averaged over orientations. Compare embeddings by the cosine of their angle, or give them
-    to any model of scikit-learn. The shipped weights were trained on procedurally made shapes alone
+    head, averaged over orientations, on scales that were learned from the training shapes. Compare
+    embeddings by the cosine of their angle, or give them to any model of scikit-learn. The shipped
+    weights were trained on procedurally made shapes alone
     (:mod:`csgnn_dgl.datasets.shapes.families`).
 
     Parameters
@@ -140,8 +141,8 @@ class ShapeDescriptor:
         clouds = self._ready(shapes)
         for note in squeezed(clouds):
             warnings.warn(note, DataWarning, stacklevel=2)
-        features = embed(
-            self._trained.model,
+        features = embed_shapes(
+            self._trained,
             clouds,
             votes=self._options.votes,
             seed=self._options.seed,

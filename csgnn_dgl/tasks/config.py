@@ -252,8 +252,8 @@ class TrainingConfig(CommandConfig):
     ) -> Self:
         theirs = None if initial is None else initial.values["model"]
         # A user's own module is imported only if the user names it.
-        own = theirs is not None and is_users_own(theirs)
-        chosen = cls._chosen(sources, theirs if model is None and not own else model)
+        by_name = theirs is None or not is_users_own(theirs)
+        chosen = cls._chosen(sources, theirs if model is None and by_name else model)
         hypers = cls._hypers_class(chosen)
         if initial is not None and theirs == chosen:
             sources.insert(0, initial)

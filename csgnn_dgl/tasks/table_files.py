@@ -68,8 +68,8 @@ def write_rows(
     ending = path.suffix.lower()
     if ending == ".npz":
         buffer = io.BytesIO()
-        text = np.array(json.dumps(described))
-        np.savez_compressed(buffer, **{k: np.asarray(v) for k, v in arrays.items()}, metadata=text)
+        named: dict[str, Any] = {name: np.asarray(values) for name, values in arrays.items()}
+        np.savez_compressed(buffer, **named, metadata=np.array(json.dumps(described)))
         content = buffer.getvalue()
     elif ending == ".parquet":
         buffer = io.BytesIO()

@@ -48,7 +48,7 @@ class TrainModelNetConfig(TrainingConfig):
         "embedding": {
             "pool": 1024,
             "train_rotation": "so3",
-            "epochs": 60,
+            "epochs": 30,
             "learning_rate": 4e-3,
             "weight_decay": 1e-5,
             "hidden": [256],

@@ -19,9 +19,9 @@ from csgnn_dgl.datasets.shapes.shape_files import is_shape_file, known_shape_fil
 from csgnn_dgl.errors import CheckpointError, ConfigError
 from csgnn_dgl.tasks.classes.clouds import reader_of
 from csgnn_dgl.tasks.classes.domain import outside_note, score_shapes
+from csgnn_dgl.tasks.classes.embedding import embed_shapes
 from csgnn_dgl.tasks.classes.similar import most_similar
 from csgnn_dgl.tasks.classes.trained import KIND, TrainedClassifier, load_classifier
-from csgnn_dgl.tasks.classes.vote import embed
 from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.evaluation import chosen_set
 from csgnn_dgl.tasks.files import files_in, work_on_files
@@ -143,8 +143,8 @@ def describe_each(
 
     def work(clouds: Sequence[Tensor]) -> list[tuple[Floats, float | None]]:
         points = torch.stack(list(clouds))
-        features = embed(
-            trained.model,
+        features = embed_shapes(
+            trained,
             points,
             votes=config.votes,
             seed=config.seed,
@@ -243,9 +243,10 @@ def with_nearest(results: Sequence[ShapeDescription], count: int) -> list[ShapeD
     If some files could not be used, there may be fewer.
     """
     usable = [result for result in results if result.features is not None]
-    if not usable:
+    rows = [result.features for result in results if result.features is not None]
+    if not rows:
         return list(results)
-    indices, values = most_similar(np.stack([result.features for result in usable]), count)
+    indices, values = most_similar(np.stack(rows), count)
     found = {
         id(result): tuple(
             (usable[i].file, float(value)) for i, value in zip(own, similarity, strict=True)

@@ -12,10 +12,10 @@ import pandas as pd
 
 from csgnn_dgl._progress import shown
 from csgnn_dgl.errors import DataError
+from csgnn_dgl.tasks.classes.embedding import embed_shapes
 from csgnn_dgl.tasks.classes.evaluate import find_shapes
 from csgnn_dgl.tasks.classes.similar import random_average_precision, rank
 from csgnn_dgl.tasks.classes.trained import TrainedClassifier
-from csgnn_dgl.tasks.classes.vote import embed
 from csgnn_dgl.tasks.evaluation import check_held_out, chosen_set, votes_text
 from csgnn_dgl.tasks.use_config import EvaluateConfig
 
@@ -141,8 +141,8 @@ def _evaluate(
             f"retrieve; name data with --data that have such classes"
         )
     started = time.perf_counter()
-    features = embed(
-        found.trained.model,
+    features = embed_shapes(
+        found.trained,
         chosen.clouds[:, : options.points],
         votes=config.votes,
         seed=config.seed,

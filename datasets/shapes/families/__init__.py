@@ -28,13 +28,16 @@ from csgnn_dgl.mapping import UpAxis
 
 __all__ = ["FAMILY_NAMES", "KINDS", "family_points", "load_families"]
 
-_MAKERS: dict[str, Callable[[Draw], Body | Surface]] = dict(
-    sorted({**CREATURES, **THINGS, **SURFACES, **COMBINED}.items())
-)
+_MAKERS: dict[str, Callable[[Draw], Body | Surface]] = {
+    **CREATURES,
+    **THINGS,
+    **SURFACES,
+    **COMBINED,
+}
 #: Names of the families, sorted.
-FAMILY_NAMES = tuple(_MAKERS)
+FAMILY_NAMES = tuple(sorted(_MAKERS))
 #: Kinds of each family in the data set of kinds.
-KINDS = 8
+KINDS = 12
 # Streams of random numbers.
 _KIND, _MEMBER = 1, 2
 # Largest shift of a point by the smooth deformation that every member has, and its wave numbers.

@@ -33,7 +33,11 @@ def _power(values: Floats, exponent: float) -> Floats:
     return np.asarray(np.sign(values) * np.abs(values) ** exponent)
 
 
-def _sphere_grid(rows: int = 24, columns: int = 32) -> tuple[Floats, Floats]:
+# Rows and columns of the grid of a closed form.
+_SPHERE = 24, 32
+
+
+def _sphere_grid(rows: int, columns: int) -> tuple[Floats, Floats]:
     polar = np.linspace(0, np.pi, rows)
     around = 2 * np.pi * np.arange(columns) / columns
     first, second = np.meshgrid(polar, around, indexing="ij")
@@ -41,14 +45,14 @@ def _sphere_grid(rows: int = 24, columns: int = 32) -> tuple[Floats, Floats]:
 
 
 def _superquadric(d: Draw) -> Surface:
-    polar, around = _sphere_grid()
+    polar, around = _sphere_grid(*_SPHERE)
     tall, flat = d.size(0.2, 2.5), d.size(0.2, 2.5)
     ring = _power(np.sin(polar), tall)
     points = [ring * _power(np.cos(around), flat), ring * _power(np.sin(around), flat)]
     points.append(_power(np.cos(polar), tall))
     sizes = d.sizes(0.4, 1.0, 3)
     vertices = np.stack([s * p for s, p in zip(sizes, points, strict=True)], axis=-1)
-    return Surface(vertices.reshape(-1, 3), grid_faces(*polar.shape, False, True))
+    return Surface(vertices.reshape(-1, 3), grid_faces(*_SPHERE, False, True))
 
 
 def _supertoroid(d: Draw) -> Surface:

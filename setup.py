@@ -56,6 +56,8 @@ DEV = [
     "pytest-cov>=5.0",
     "pytest-xdist>=3.6",
     "ruff>=0.6",
+    # Probes of embeddings, and a reference for measures of retrieval.
+    "scikit-learn>=1.5",
     # Drives Chromium in the tests of pages, where it is installed.
     "selenium>=4.20",
     "torch-geometric>=2.5",  # only for comparison in benchmarks
@@ -94,7 +96,7 @@ setup(
         "dev": DEV,
         "docs": ["sphinx>=7.3", "furo", "myst-parser"],
         "parquet": ["pyarrow>=14"],
-        "bench": ["dscribe>=2.1"],
+        "bench": ["dscribe>=2.1", "scikit-learn>=1.5"],
         "pyright": ["basedpyright>=1.20"],  # pyright that comes with node
     },
     entry_points={"console_scripts": ["csgnn-dgl = csgnn_dgl.cli.main:main"]},

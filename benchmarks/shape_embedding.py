@@ -4,13 +4,14 @@
         --modelnet10 DATA/modelnet10_hdf5 --output benchmarks/results/shape-embedding.json
 
 For each data set, every shape has its own random rotation (SO(3)), and embeddings are averaged over
-4 votes. On the frozen embeddings, standardised by the training split, are measured
+4 votes. On the frozen embeddings are measured
 
-- a linear probe: scikit-learn's logistic regression, whose C is chosen on a part of the training
-  split that is held out for it;
-- a nearest-neighbour probe: the class of the training shape with the largest cosine similarity;
+- a linear probe: scikit-learn's logistic regression on standardised embeddings, whose C is chosen
+  on a part of the training split that is held out for it;
+- a nearest-neighbour probe: the class of the training shape with the largest cosine similarity of
+  embeddings as they are, and of embeddings standardised by the training split;
 - retrieval: mean average precision of ranking the other shapes of the test split, and of the whole
-  set, by cosine similarity.
+  set, by cosine similarity of embeddings as they are.
 
 An untrained network of the same architecture is measured beside the weights. With ``--fine-tune``,
 ``train modelnet --init-from WEIGHTS`` with few shapes of each class is measured against the same
@@ -22,7 +23,9 @@ from __future__ import annotations
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +45,7 @@ from csgnn_dgl.models.registry import find_class
 from csgnn_dgl.tasks import allocator
 from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
 from csgnn_dgl.tasks.classes.describe import load_describer
+from csgnn_dgl.tasks.classes.embedding import embed_shapes
 from csgnn_dgl.tasks.classes.evaluate import evaluate
 from csgnn_dgl.tasks.classes.similar import random_average_precision, rank
 from csgnn_dgl.tasks.classes.train import train
@@ -76,11 +80,10 @@ class Embedded:
 
 
 def embed_split(
-    network: Classifier, split: ShapeSplit, points: int, votes: int, seed: int
+    embedding: Callable[..., torch.Tensor], split: ShapeSplit, points: int, votes: int, seed: int
 ) -> Floats:
     """Embeddings of the shapes of a split, each in a random orientation of its own."""
-    found = embed(
-        network,
+    found = embedding(
         split.clouds[:, :points],
         votes=votes,
         seed=seed,
@@ -88,19 +91,19 @@ def embed_split(
         unrotated_first=False,
         same_for_all=False,
     )
-    return found.numpy()
+    return np.asarray(found.numpy())
 
 
 def embed_data(
-    network: Classifier, data: ShapeDataset, points: int, votes: int, seed: int
+    embedding: Callable[..., torch.Tensor], data: ShapeDataset, points: int, votes: int, seed: int
 ) -> Embedded:
     """Embed both splits; name the training shapes that are held out for choosing settings."""
     _, held_out = data.split_validation(HELD_OUT, seed)
     place = {name: index for index, name in enumerate(data.train.names)}
     return Embedded(
-        embed_split(network, data.train, points, votes, seed),
+        embed_split(embedding, data.train, points, votes, seed),
         data.train.labels.numpy(),
-        embed_split(network, data.test, points, votes, seed + 1),
+        embed_split(embedding, data.test, points, votes, seed + 1),
         data.test.labels.numpy(),
         np.array([place[name] for name in held_out.names]),
     )
@@ -129,11 +132,10 @@ def linear_probe(found: Embedded) -> dict[str, float]:
     return {"accuracy": float(accuracy), "C": best, "held_out_accuracy": float(max(scores))}
 
 
-def nearest_probe(found: Embedded) -> float:
+def nearest_probe(found: Embedded, *, standardised: bool) -> float:
     """Share of test shapes whose most similar training shape is of their class."""
-    training, test = (
-        rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in found.standardised()
-    )
+    given = found.standardised() if standardised else (found.train, found.test)
+    training, test = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in given)
     nearest = (test @ training.T).argmax(axis=1)
     return float((found.train_labels[nearest] == found.test_labels).mean())
 
@@ -148,18 +150,20 @@ def retrieval(features: Floats, labels: npt.NDArray[np.int64]) -> dict[str, floa
     }
 
 
-def probes(network: Classifier, data: ShapeDataset, points: int, votes: int, seed: int) -> Any:
-    """All measures of one network on one data set."""
+def probes(
+    embedding: Callable[..., torch.Tensor], data: ShapeDataset, points: int, votes: int, seed: int
+) -> dict[str, Any]:
+    """All measures of one embedding on one data set."""
     started = time.perf_counter()
-    found = embed_data(network, data, points, votes, seed)
+    found = embed_data(embedding, data, points, votes, seed)
     seconds = time.perf_counter() - started
-    training, test = found.standardised()
-    together = np.concatenate([training, test])
+    together = np.concatenate([found.train, found.test])
     return {
-        "features": network.embedding_features,
+        "features": found.train.shape[1],
         "linear": linear_probe(found),
-        "nearest": nearest_probe(found),
-        "retrieval_test": retrieval(test, found.test_labels),
+        "nearest": nearest_probe(found, standardised=False),
+        "nearest_standardised": nearest_probe(found, standardised=True),
+        "retrieval_test": retrieval(found.test, found.test_labels),
         "retrieval_all": retrieval(
             together, np.concatenate([found.train_labels, found.test_labels])
         ),
@@ -215,7 +219,8 @@ def fine_tuned(
 def _shown(name: str, entry: dict[str, Any]) -> str:
     return (
         f"  {name:<10} linear {100 * entry['linear']['accuracy']:5.1f} %   "
-        f"1-NN {100 * entry['nearest']:5.1f} %   "
+        f"1-NN {100 * entry['nearest']:5.1f} % (standardised: "
+        f"{100 * entry['nearest_standardised']:.1f} %)   "
         f"mAP {100 * entry['retrieval_test']['mean_average_precision']:5.1f} % (test), "
         f"{100 * entry['retrieval_all']['mean_average_precision']:5.1f} % (all)"
     )
@@ -245,13 +250,16 @@ def main(
     """Measure probes of frozen embeddings, and fine-tuning, on SHREC'11 and ModelNet10."""
     allocator.keep_freed_memory()
     trained = load_describer(weights)
-    network, random = trained.model, untrained(trained, seed)
+    embeddings = {
+        "trained": partial(embed_shapes, trained),
+        "untrained": partial(embed, untrained(trained, seed)),
+    }
     results: dict[str, Any] = {
         "version": __version__,
         "weights": weights,
         "votes": votes,
         "seed": seed,
-        "parameters": sum(p.numel() for p in network.model.parameters()),
+        "parameters": sum(p.numel() for p in trained.model.model.parameters()),
         "data": {},
     }
     for name, path in (("shrec11", shrec11), ("modelnet10", modelnet10)):
@@ -264,8 +272,8 @@ def main(
             "test_shapes": len(data.test),
         }
         click.echo(f"{name}: {len(data.train)} training and {len(data.test)} test shapes")
-        for which, chosen in (("trained", network), ("untrained", random)):
-            entry[which] = probes(chosen, data, trained.points, votes, seed)
+        for which, embedding in embeddings.items():
+            entry[which] = probes(embedding, data, trained.points, votes, seed)
             click.echo(_shown(which, entry[which]))
         if fine_tune:
             entry["fine_tuned"] = {}

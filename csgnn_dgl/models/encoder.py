@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from csgnn_dgl.errors import ConfigError, DataError
-from csgnn_dgl.grid import ConcentricGrid
+from csgnn_dgl.grid import Coarsening, ConcentricGrid, fitting_levels
 from csgnn_dgl.nn import IntraBlock, RadialBlock, VertexPool
 from csgnn_dgl.nn.blocks import radial_stack
 from csgnn_dgl.nn.bypass import bypassable, untouched
@@ -69,6 +69,11 @@ class EncoderConfig:
     concatenate
         Whether the global features are those of all levels, concatenated, or only those of the
         coarsest level.
+    sphere_levels
+        Level of every sphere, innermost first, if they differ; the largest is ``level``. The
+        network has the same parameters.
+    sphere_coarsening
+        How spheres of lower levels are coarsened, see :class:`~csgnn_dgl.grid.ConcentricGrid`.
 
     Raises
     ------
@@ -92,6 +97,8 @@ class EncoderConfig:
     self_loop: bool = True
     residual: bool = True
     concatenate: bool = True
+    sphere_levels: tuple[int, ...] | None = None
+    sphere_coarsening: Coarsening = "together"
 
     def __post_init__(self) -> None:
         for name in ("intra_widths", "radial_widths"):
@@ -123,6 +130,9 @@ class EncoderConfig:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)!r}, but it must be one of {get_args(PoolMode)}"
                 )
+        if self.sphere_levels is not None:
+            levels = fitting_levels(self.sphere_levels, self.level, self.n_spheres)
+            object.__setattr__(self, "sphere_levels", levels)
 
     @classmethod
     def with_base_width(
@@ -148,6 +158,17 @@ class EncoderConfig:
         """Length of the global feature vector."""
         return sum(self.level_features) if self.concatenate else self.level_features[-1]
 
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """Level of every sphere, innermost first."""
+        return self.sphere_levels or (self.level,) * self.n_spheres
+
+    def grid(self) -> ConcentricGrid:
+        """Make the grid, down to the coarsest level that has widths."""
+        coarsest = self.level + 1 - len(self.intra_widths)
+        coarsening = self.sphere_coarsening
+        return ConcentricGrid(levels=self.levels, coarsest=coarsest, coarsening=coarsening)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for headers; ``EncoderConfig(**d)`` makes the configuration again."""
         return asdict(self)
@@ -155,16 +176,19 @@ class EncoderConfig:
 
 @cache
 @lasting
-def _prepared(level: int, n_spheres: int, coarsest: int, self_loops: bool) -> tuple[Prepared, ...]:
+def _prepared(
+    levels: tuple[int, ...], coarsest: int, coarsening: Coarsening, self_loops: bool, reach: int
+) -> tuple[Prepared, ...]:
     """Prepared graphs of all levels, finest first, each after the coarsening that leads to it.
 
     They come from a grid of their own, so that user code cannot change its graphs.
     """
-    grid, found = ConcentricGrid(level, n_spheres, coarsest=coarsest), []
-    for at in range(level, coarsest - 1, -1):
-        if at < level:
+    grid, found = ConcentricGrid(levels=levels, coarsest=coarsest, coarsening=coarsening), []
+    for at in range(grid.level, coarsest - 1, -1):
+        if at < grid.level:
             found.append(prepare(grid.coarsening(at + 1)))
-        found.append(prepare(grid.graph(at), radial="radial", self_loops=self_loops))
+        graph = grid.graph(at)
+        found.append(prepare(graph, radial="radial", self_loops=self_loops, reach=reach))
     return tuple(found)
 
 
@@ -220,7 +244,7 @@ class CSGNN(nn.Module):
 
     Shapes
     ------
-    feat ``(V·R, B, C)``, row ``v·R + r`` →
+    feat ``(V·R, B, C)``, row ``v·R + r`` (``grid.site(v, r)`` if spheres have different levels) →
 
     - ``output="global"``: ``(B, config.global_features)``, the pooled sites of every level;
     - ``output="coarsest"``: ``(V_coarsest·R, B, F)``;
@@ -236,8 +260,7 @@ class CSGNN(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        coarsest = config.level + 1 - len(config.intra_widths)
-        self.grid = ConcentricGrid(config.level, config.n_spheres, coarsest=coarsest)
+        self.grid = config.grid()
         feats = (config.in_channels, *config.level_features)
         self.levels = nn.ModuleList(
             _Level(config, index, feats[index]) for index in range(len(config.intra_widths))
@@ -252,7 +275,14 @@ class CSGNN(nn.Module):
             if level < grid.level:
                 graphs.append(partial(grid.coarsening, level + 1))
             graphs.append(partial(grid.graph, level))
-        found = _prepared(grid.level, grid.n_spheres, grid.coarsest, self.config.self_loop)
+        config = self.config
+        found = _prepared(
+            grid.levels,
+            grid.coarsest,
+            config.sphere_coarsening,
+            config.self_loop,
+            config.kernel_size // 2,
+        )
         return tuple(p.on(device, graph) for p, graph in zip(found, graphs, strict=True))
 
     def forward(self, feat: Tensor, output: Output = "global") -> Tensor:

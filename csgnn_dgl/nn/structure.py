@@ -20,8 +20,9 @@ from csgnn_dgl.nn.graph_checks import (
     check_offsets,
     check_one_relation,
     check_sites,
+    check_weights,
 )
-from csgnn_dgl.nn.radial_chain import RadialChain
+from csgnn_dgl.nn.radial_chain import RadialChain, find_blocks
 from csgnn_dgl.ops import CSR
 from csgnn_dgl.ops.lasting import lasting
 
@@ -61,19 +62,23 @@ class Prepared:
         Whether the relations are prepared for layers with self loops.
     graph
         Returns the graph.
+    reach
+        Largest number of steps along the chain that is prepared.
     """
 
     relations: dict[str, CSR]
     radial: RadialChain | None
     self_loops: bool
     graph: Callable[[], Any]
+    reach: int = 1
 
     def on(self, device: torch.device, graph: Callable[[], Any]) -> Prepared:
         """Copy to another device, for another graph of the same structure."""
         relations = {name: csr.to(device) for name, csr in self.relations.items()}
         for csr in relations.values():
             _finish(csr, self.self_loops)
-        return Prepared(relations, self.radial, self.self_loops, graph)
+        radial = None if self.radial is None else self.radial.on(device, self.reach)
+        return Prepared(relations, radial, self.self_loops, graph, self.reach)
 
     def __getitem__(self, etype: EdgeType) -> Any:
         return self.graph()[etype]
@@ -250,6 +255,7 @@ def chain(graph: Any, etype: EdgeType) -> RadialChain:
         (tensor, _version(tensor))
         for tensor in (
             graph.edges[canonical].data.get("offset"),
+            graph.edges[canonical].data.get("weight"),
             graph.srcnodes[source_type].data.get("sphere"),
             graph.dstnodes[source_type].data.get("sphere"),
         )
@@ -260,8 +266,8 @@ def chain(graph: Any, etype: EdgeType) -> RadialChain:
         old is not new or before != now
         for (old, before), (new, now) in zip(known.data, data, strict=True)
     ):
-        offset, outer, inner = (tensor for tensor, _ in data)
-        radial = _chain(graph, canonical, offset, outer, inner)
+        offset, weight, outer, inner = (tensor for tensor, _ in data)
+        radial = _chain(graph, canonical, offset, weight, outer, inner)
         known = chains[canonical] = _KnownChain(radial, data)
     return known.chain
 
@@ -271,6 +277,7 @@ def _chain(
     graph: Any,
     etype: Canonical,
     offset: Tensor | None,
+    weight: Tensor | None,
     source_sphere: Tensor | None,
     sphere: Tensor | None,
 ) -> RadialChain:
@@ -281,17 +288,22 @@ def _chain(
     if source_sphere is not None and sphere is not None:
         between = source_sphere[src].to(torch.int64) - sphere[dst].to(torch.int64)
     offset = check_offsets(etype, src, dst, offset, between)
+    weight = None if weight is None else check_weights(etype, weight)
     sources, destinations = _num_nodes(graph, etype)
-    steps = {
-        o: CSR.from_edges(src[offset == o], dst[offset == o], destinations, sources)
-        for o in (1, -1)
-    }
+    steps = {}
+    for o in (1, -1):
+        some = offset == o
+        own = None if weight is None else weight[some]
+        steps[o] = CSR.from_edges(src[some], dst[some], destinations, sources, weights=own)
     if graph.is_block:
         return RadialChain(None, steps, is_block=True)
-    return RadialChain(_regular_spheres(sources, src, dst, offset), steps)
+    spheres = None if weight is not None else _regular_spheres(sources, src, dst, offset)
+    return RadialChain(spheres, steps, blocks=find_blocks(steps) if spheres is None else None)
 
 
-def prepare(graph: Any, *, radial: str | None = None, self_loops: bool = True) -> Prepared:
+def prepare(
+    graph: Any, *, radial: str | None = None, self_loops: bool = True, reach: int = 1
+) -> Prepared:
     """Compute all index tensors that kernels need of a graph.
 
     Parameters
@@ -299,22 +311,29 @@ def prepare(graph: Any, *, radial: str | None = None, self_loops: bool = True) -
     graph
         A DGL graph. Later changes to it have no effect.
     radial
-        Edge type of the chain, if there is one; it must be regular.
+        Edge type of the chain, if there is one; its nodes must form blocks of equal chains.
     self_loops
         Whether layers will treat each node as one of its own sources.
+    reach
+        Largest number of steps along the chain that kernels will walk, ``K // 2``.
 
     Raises
     ------
     DataError
-        As in :func:`chain`; also if the chain is not regular.
+        As in :func:`chain`; also if its nodes do not form blocks of equal chains.
     """
     found = None if radial is None else chain(graph, radial)
-    if found is not None and found.n_spheres is None:
-        raise DataError("the chain is not regular, but only a regular grid can be prepared")
+    if found is not None and found.n_spheres is None and found.blocks is None:
+        raise DataError(
+            "the chains are of many lengths or not in order, but only a concentric grid can be "
+            "prepared"
+        )
     relations = {etype: relation(graph, etype) for etype in graph.etypes if etype != radial}
     for csr in relations.values():
         _finish(csr, self_loops)
-    return Prepared(relations, found, self_loops, lambda: graph)
+    if found is not None and found.blocks is not None:
+        found.crossings(reach)
+    return Prepared(relations, found, self_loops, lambda: graph, reach)
 
 
 def _finish(csr: CSR, self_loops: bool) -> None:

@@ -10,10 +10,18 @@ from csgnn_dgl.ops.neighbor_sum import neighbor_mean, neighbor_sum
 from csgnn_dgl.ops.neighborhood_max import neighborhood_and_global_max, neighborhood_max
 from csgnn_dgl.ops.node_linear import node_linear
 from csgnn_dgl.ops.norm_relu import can_norm_relu, norm_relu
-from csgnn_dgl.ops.radial import radial_conv_by_offset, radial_conv_regular
+from csgnn_dgl.ops.radial import (
+    ChainBlock,
+    Crossing,
+    radial_conv_by_offset,
+    radial_conv_in_blocks,
+    radial_conv_regular,
+)
 
 __all__ = [
     "CSR",
+    "ChainBlock",
+    "Crossing",
     "can_norm_relu",
     "global_max",
     "global_max_beside",
@@ -24,5 +32,6 @@ __all__ = [
     "node_linear",
     "norm_relu",
     "radial_conv_by_offset",
+    "radial_conv_in_blocks",
     "radial_conv_regular",
 ]

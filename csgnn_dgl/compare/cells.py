@@ -7,7 +7,7 @@ import shutil
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,10 @@ def _trained(store: Store, cell: Cell, echo: Echo) -> dict[str, Any]:
         shutil.rmtree(path, ignore_errors=True)
         epochs = settings.epochs
         if settings.budget is not None:
-            epochs = _epochs_within(target, config(1, folder / "probe"), settings.budget)
+            seconds = _known_seconds(store, cell)
+            if seconds is None:
+                seconds = _seconds_of_an_epoch(target, config(1, folder / "probe"))
+            epochs = max(1, int(60 * settings.budget / seconds))
             echo(f"{cell.name}: {epochs} epochs fit into {settings.budget:g} minutes")
         target.train(config(epochs, path), echo)
     elif "seconds_of_training" not in RunDirectory(path).read_summary():
@@ -132,11 +135,13 @@ def _trained(store: Store, cell: Cell, echo: Echo) -> dict[str, Any]:
     summary = RunDirectory(path).read_summary()
     tests, further = _tests(cell, path, settings, shapes)
     score = summary["validation_accuracy"] if shapes else -summary["validation_loss"]
+    seconds = _seconds(summary)
     return {
         "parameters": summary["parameters"],
         "epochs": summary["epochs"],
-        "seconds_per_epoch": summary["seconds_per_epoch"],
-        "seconds_of_training": summary["seconds_of_training"],
+        "seconds_per_epoch": seconds / summary["epochs"],
+        "seconds_of_training": seconds,
+        "wall_seconds_of_training": summary["seconds_of_training"],
         "validation_score": score,
         "data": summary["data"],
         "tests": tests,
@@ -149,13 +154,30 @@ def _resumable(path: Path) -> bool:
     return run.config.is_file() and (run.last_checkpoint.is_file() or run.summary.is_file())
 
 
-def _epochs_within(target: Any, config: Any, minutes: float) -> int:
-    """Epochs that fit into a budget, from the time of one, which is thrown away."""
+def _seconds(summary: Mapping[str, Any]) -> float:
+    """Seconds of training; on one core those of the processor, which other work does not change."""
+    alone = torch.get_num_threads() == 1 and not torch.cuda.is_available()
+    return float(summary["processor_seconds_of_training" if alone else "seconds_of_training"])
+
+
+def _known_seconds(store: Store, cell: Cell) -> float | None:
+    """Seconds of an epoch, from a cell that differs in protocol or seed only and was done here."""
+    here = {"device": _device(), "threads": torch.get_num_threads()}
+    for other in store.settings.cells():
+        if (other.row, other.recipe) == (cell.row, cell.recipe):
+            found = store.result(other)
+            if found is not None and here.items() <= found.items():
+                return float(found["seconds_per_epoch"])
+    return None
+
+
+def _seconds_of_an_epoch(target: Any, config: Any) -> float:
+    """The time of a first epoch, which is thrown away."""
     shutil.rmtree(config.output, ignore_errors=True)
     run = target.train(config, lambda line: None)
-    seconds = float(run.read_summary()["seconds_of_training"])
+    seconds = _seconds(run.read_summary())
     shutil.rmtree(config.output)
-    return max(1, int(60 * minutes / seconds))
+    return seconds
 
 
 def _tests(

@@ -33,7 +33,7 @@ class History(Callback):
     def __init__(self, path: Path, echo: Callable[[str], object] = lambda line: None) -> None:
         self.path, self.echo = path, echo
         self.rows: list[dict[str, float]] = []
-        self._started = 0.0
+        self._started = self._worked = 0.0
         #: Whether an epoch has begun in this process.
         self.begun = False
 
@@ -43,7 +43,8 @@ class History(Callback):
         return pd.DataFrame(self.rows)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._started, self.begun = time.perf_counter(), True
+        self._started, self._worked = time.perf_counter(), time.process_time()
+        self.begun = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         row = {
@@ -51,6 +52,7 @@ class History(Callback):
             **{name: float(value) for name, value in sorted(trainer.callback_metrics.items())},
             "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
             "seconds": time.perf_counter() - self._started,
+            "processor_seconds": time.process_time() - self._worked,
         }
         self.rows = [r for r in self.rows if r["epoch"] < row["epoch"]] + [row]
         if trainer.is_global_zero:

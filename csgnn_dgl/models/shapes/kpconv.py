@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from csgnn_dgl.config import Preset, option
 from csgnn_dgl.models.contract import ShapeModel
 from csgnn_dgl.models.hypers import Hypers
+from csgnn_dgl.models.shapes.parts import in_a_tree, rows_in_a_tree
 
 __all__ = ["KPConv", "KPConvHypers"]
 
@@ -110,13 +112,31 @@ class _Cloud(NamedTuple):
 def _neighbors(queries: _Cloud, supports: _Cloud, radius: float, most: int) -> Tensor:
     """Rows of supports within a radius of each query, ``(M, K)``; absent ones are past the end."""
     with torch.no_grad():
+        if in_a_tree(queries.points, supports.points):
+            return _neighbors_in_a_tree(queries, supports, radius, most)
         asked, real, _ = queries.padded()
         points, exists, starts = supports.padded()
         distance = torch.cdist(asked, points, compute_mode="donot_use_mm_for_euclid_dist")
         distance = distance.masked_fill(~exists[:, None], torch.inf)
-        near, place = distance.topk(min(most, points.shape[1]), dim=2, largest=False)
-        rows = torch.where(near <= radius, place + starts[:, None, None], len(supports.points))
-        return rows[real]
+        count = min(most, points.shape[1])
+        near, place = distance.topk(count, dim=2, largest=False)
+        absent = len(supports.points)
+        rows = torch.where(near <= radius, place + starts[:, None, None], absent)
+        # A fixed width, so that a cloud's features do not depend on the size of others.
+        return F.pad(rows[real], (0, most - count), value=absent)
+
+
+def _neighbors_in_a_tree(queries: _Cloud, supports: _Cloud, radius: float, most: int) -> Tensor:
+    asked = queries.points.split(queries.counts().tolist())
+    clouds = supports.points.split(supports.counts().tolist())
+    found, start = [], 0
+    for own, points in zip(asked, clouds, strict=True):
+        place = rows_in_a_tree(own, points, min(most, len(points)), radius)
+        rows = torch.full((len(own), most), len(supports.points))
+        rows[:, : place.shape[1]] = torch.where(place < len(points), place + start, rows[0, 0])
+        found.append(rows)
+        start += len(points)
+    return torch.cat(found)
 
 
 def _with_shadow(feat: Tensor) -> Tensor:
@@ -153,15 +173,20 @@ class _KernelConv(nn.Module):
         self.register_buffer("kernel", kernel, persistent=False)
         self.linear = nn.Linear(len(kernel) * in_feats, out_feats, bias=False)
 
-    def forward(self, queries: Tensor, supports: Tensor, feat: Tensor, rows: Tensor) -> Tensor:
+    def influence(self, queries: Tensor, supports: Tensor, rows: Tensor) -> Tensor:
+        """Influence ``(M, K, 15)`` of each kernel point on the neighbours ``(M, K)`` of queries."""
         # An absent neighbour is far from every kernel point.
         away = torch.full_like(supports[:1], 1e6)
         offsets = torch.cat([supports, away])[rows] - queries[:, None]
-        gaps = offsets[:, :, None] - self.kernel
-        square = gaps.square().sum(dim=-1)
+        # Axis by axis, which is much faster than a sum over three neighbouring numbers.
+        gaps = [offsets[..., axis, None] - self.kernel[:, axis] for axis in range(3)]
+        square = gaps[0].square().addcmul(gaps[1], gaps[1]).addcmul(gaps[2], gaps[2])
         # The slope of a distance at 0 is taken as 0.
-        near = torch.where(square == 0, 1, square).sqrt()
-        influence = (1 - torch.where(square == 0, 0, near) / self.reach).clamp(min=0)
+        zero = square == 0
+        near = square.masked_fill(zero, 1).sqrt().masked_fill(zero, 0)
+        return (1 - near / self.reach).clamp(min=0)
+
+    def forward(self, influence: Tensor, feat: Tensor, rows: Tensor) -> Tensor:
         found = influence.to(feat.dtype).mT @ _with_shadow(feat)[rows]
         out: Tensor = self.linear(found.flatten(1))
         return out
@@ -183,10 +208,8 @@ class _Bottleneck(nn.Module):
         )
         self.activation = nn.LeakyReLU(_SLOPE)
 
-    def forward(
-        self, queries: Tensor, supports: Tensor, feat: Tensor, rows: Tensor, *, strided: bool
-    ) -> Tensor:
-        inner = self.conv(queries, supports, self.reduce(feat), rows)
+    def forward(self, influence: Tensor, feat: Tensor, rows: Tensor, *, strided: bool) -> Tensor:
+        inner = self.conv(influence, self.reduce(feat), rows)
         inner = self.expand(self.inner_activation(self.norm(inner)))
         beside = feat
         if strided:
@@ -252,18 +275,21 @@ class KPConv(ShapeModel):
             assert isinstance(blocks, nn.ModuleList)
             cell = self.hypers.cell * 2**stage
             rows = _neighbors(here, here, _RADIUS * cell, most)
+            # The convolutions of a stage have the same kernel points.
+            influence = blocks[0].conv.influence(here.points, here.points, rows)
             if stage == 0:
-                lifted = self.lift(here.points, here.points, feat, rows)
+                lifted = self.lift(influence, feat, rows)
                 feat = self.lift_activation(self.lift_norm(lifted))
             last = stage == _STAGES - 1
             for index, block in enumerate(blocks):
                 if index == len(blocks) - 1 and not last:
                     coarse = here.coarser(2 * cell)
                     rows = _neighbors(coarse, here, _RADIUS * cell, most)
-                    feat = block(coarse.points, here.points, feat, rows, strided=True)
+                    between = block.conv.influence(coarse.points, here.points, rows)
+                    feat = block(between, feat, rows, strided=True)
                     here = coarse
                 else:
-                    feat = block(here.points, here.points, feat, rows, strided=False)
+                    feat = block(influence, feat, rows, strided=False)
         sums = feat.new_zeros(clouds, feat.shape[1]).index_add(0, here.owners, feat)
         return sums / here.counts()[:, None]
 

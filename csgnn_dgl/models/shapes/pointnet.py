@@ -48,6 +48,14 @@ def _shared(widths: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def _greatest(perceptron: nn.Module, feat: Tensor) -> Tensor:
+    """Maximum ``(B, C')`` over the points of ``(B, N, C)`` after a perceptron without its ReLU.
+
+    The ReLU after the maximum has the same values, for fewer of them.
+    """
+    return _per_point(perceptron, feat).max(dim=1).values.relu()
+
+
 def _per_point(perceptron: nn.Module, feat: Tensor) -> Tensor:
     """Apply a perceptron to each point of ``(B, N, C)``."""
     out: Tensor = perceptron(feat.flatten(0, 1))
@@ -68,14 +76,14 @@ class Alignment(nn.Module):
     def __init__(self, size: int, widths: Sequence[int], hidden: Sequence[int]) -> None:
         super().__init__()
         self.size = size
-        self.points = _shared((size, *widths))
+        self.points = _shared((size, *widths))[:-1]
         self.cloud = _shared((widths[-1], *hidden))
         self.matrix = nn.Linear(hidden[-1], size * size)
         nn.init.zeros_(self.matrix.weight)
         nn.init.zeros_(self.matrix.bias)
 
     def forward(self, feat: Tensor) -> Tensor:
-        pooled = self.cloud(_per_point(self.points, feat).amax(dim=1))
+        pooled = self.cloud(_greatest(self.points, feat))
         identity = torch.eye(self.size, dtype=feat.dtype, device=feat.device)
         matrix: Tensor = self.matrix(pooled).view(-1, self.size, self.size) + identity
         return matrix
@@ -116,7 +124,7 @@ class PointNet(ShapeModel):
         self.align_points = Alignment(3, widths, hidden) if hypers.align_points else None
         self.first = _shared((3, small, small))
         self.align_features = Alignment(small, widths, hidden) if hypers.align_features else None
-        self.second = _shared((small, small, middle, large))
+        self.second = _shared((small, small, middle, large))[:-1]
         self.features = large
 
     def forward(self, points: Tensor) -> Tensor | tuple[Tensor, Tensor]:
@@ -128,7 +136,7 @@ class PointNet(ShapeModel):
         if self.align_features is not None:
             matrix = self.align_features(feat)
             feat = feat @ matrix
-        pooled = _per_point(self.second, feat).amax(dim=1)
+        pooled = _greatest(self.second, feat)
         if matrix is None or not self.training:
             return pooled
         identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)

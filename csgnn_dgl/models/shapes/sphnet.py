@@ -148,22 +148,25 @@ class _HarmonicConv(nn.Module):
         self.dense = Dense(in_feats * radial * _DEGREES, out_feats)
 
     def kernel(self, offsets: Tensor) -> Tensor:
-        """Values ``(B, M, K, 16 · radial)`` at offsets ``(B, M, K, 3)``; zero beyond the radius."""
+        """Values ``(B, M, K, 16 · radial)`` at offsets ``(B, M, K, 3)``; zero beyond the radius.
+
+        They are to be divided by the sum over the neighbours of the first component.
+        """
         distance, direction = polar(offsets)
         width = self.radius / (self.radial - 1)
         shells = width * torch.arange(self.radial, dtype=offsets.dtype, device=offsets.device)
         radial = torch.exp(-((distance - shells) ** 2) / (2 * (width / 2) ** 2))
         radial = torch.where(distance <= self.radius, radial, 0)
         harmonics = spherical_harmonics(direction)
-        kernel = (radial[..., :, None] * harmonics[..., None, :]).flatten(-2)
-        # The centre is in its own patch, so the sum of the first component is not 0.
-        total = kernel[..., :1].sum(dim=2, keepdim=True)
-        return kernel / total
+        return (radial[..., :, None] * harmonics[..., None, :]).flatten(-2)
 
     def forward(self, points: Tensor, feat: Tensor) -> Tensor:
         indices = nearest(points, points, min(self.patch, points.shape[1]))
         kernel = self.kernel(gather(points, indices) - points[:, :, None])
-        moments = gather(feat, indices).transpose(2, 3) @ kernel.to(feat.dtype)  # (B, M, C, 16 n)
+        # The centre is in its own patch, so the sum of the first component is not 0.
+        total = kernel[..., :1].sum(dim=2, keepdim=True).to(feat.dtype)
+        found = gather(feat, indices).transpose(2, 3)
+        moments = found @ kernel.to(feat.dtype) / total  # (B, M, C, 16 n)
         parts = moments.unflatten(-1, (self.radial, -1)).split((1, 3, 5, 7), dim=-1)
         tiny = torch.finfo(moments.dtype).eps ** 2
         powers = [(part.square().sum(dim=-1) + tiny).sqrt() for part in parts]

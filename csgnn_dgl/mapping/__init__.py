@@ -2,19 +2,23 @@
 
 from csgnn_dgl.mapping.atoms import AtomAssignment, AtomMapping
 from csgnn_dgl.mapping.augment import Augmentation
-from csgnn_dgl.mapping.bandwidth import Bandwidth, shell_bandwidths
+from csgnn_dgl.mapping.bandwidth import Bandwidth, BandwidthFace, shell_bandwidths
 from csgnn_dgl.mapping.clouds import normalize_clouds, subsample
 from csgnn_dgl.mapping.faces import FaceSearch
+from csgnn_dgl.mapping.nearest import NearestVertices
 from csgnn_dgl.mapping.neighbors import Neighbors, find_neighbors
-from csgnn_dgl.mapping.points import PointMapping, RadialNeighborhood
+from csgnn_dgl.mapping.points import AngularNeighborhood, PointMapping, RadialNeighborhood
 from csgnn_dgl.mapping.rotations import RotationProtocol, UpAxis, random_rotations, rotate_clouds
 
 __all__ = [
+    "AngularNeighborhood",
     "AtomAssignment",
     "AtomMapping",
     "Augmentation",
     "Bandwidth",
+    "BandwidthFace",
     "FaceSearch",
+    "NearestVertices",
     "Neighbors",
     "PointMapping",
     "RadialNeighborhood",

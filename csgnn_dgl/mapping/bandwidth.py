@@ -10,13 +10,19 @@ from numpy.typing import NDArray
 from csgnn_dgl.errors import ConfigError, suggest
 from csgnn_dgl.grid import Icosphere
 
-__all__ = ["Bandwidth", "shell_bandwidths"]
+__all__ = ["Bandwidth", "BandwidthFace", "shell_bandwidths"]
 
 Bandwidth = Literal["squared", "paper"]
+BandwidthFace = Literal["largest", "first"]
 
 
 def shell_bandwidths(
-    level: int, n_shells: int, *, bandwidth: Bandwidth = "squared", threshold: float = 0.01
+    level: int,
+    n_shells: int,
+    *,
+    bandwidth: Bandwidth = "squared",
+    threshold: float = 0.01,
+    face: BandwidthFace = "largest",
 ) -> NDArray[np.float64]:
     r"""Compute bandwidths :math:`\gamma_i` for the shells between equally spaced spheres.
 
@@ -33,8 +39,11 @@ def shell_bandwidths(
     ``"paper"`` is the formula in Sec. A.6 of "Concentric Spherical GNN for 3D Representation
     Learning".
 
-    Faces of one level differ slightly in size. The largest face is used, so that the result does
-    not depend on the numbering or a rotation of the grid.
+    Faces of one level differ in size. ``"largest"`` takes the largest distance on any of them, so
+    that no weight within a face falls below ``T``. ``"first"`` takes the first face, as the
+    authors' released code does. It lies at a vertex of the icosahedron, like 59 others of the same
+    size, so neither result depends on the numbering or a rotation of the grid. With the first
+    face, bandwidths are up to 2 % greater (level 4, 16 spheres).
 
     Parameters
     ----------
@@ -46,6 +55,8 @@ def shell_bandwidths(
         Formula, see above.
     threshold
         ``T``, 0 < T ≤ 1. At 1 every weight is 1.
+    face
+        Face whose vertices are meant, see above.
 
     Returns
     -------
@@ -55,22 +66,28 @@ def shell_bandwidths(
     Raises
     ------
     ConfigError
-        The formula is unknown, the threshold is outside (0, 1], or there is no shell.
+        The formula or the face is unknown, the threshold is outside (0, 1], or there is no shell.
 
     Examples
     --------
     >>> shell_bandwidths(2, 4).round(1)
     array([73.7, 60.8, 45.1, 32.5])
     """
-    if bandwidth not in get_args(Bandwidth):
-        hint = suggest(str(bandwidth), get_args(Bandwidth))
-        raise ConfigError(f"unknown bandwidth formula {bandwidth!r}: {hint}")
+    for what, value, known in (
+        ("bandwidth formula", bandwidth, get_args(Bandwidth)),
+        ("face for bandwidths", face, get_args(BandwidthFace)),
+    ):
+        if value not in known:
+            raise ConfigError(f"unknown {what} {value!r}: {suggest(str(value), known)}")
     if not 0 < threshold <= 1:
         raise ConfigError(f"threshold is {threshold}, but it must be above 0 and at most 1")
     if n_shells < 1:
         raise ConfigError(f"{n_shells} spheres are asked for, but there must be at least 1")
     sphere = Icosphere.get(level)
-    ends = sphere.vertices[sphere.edges]
+    # Children of a face keep its corners in their order, so face 0 of any level is at a vertex of
+    # the icosahedron.
+    edges = sphere.edges if face == "largest" else sphere.faces[0][[[0, 1], [1, 2], [2, 0]]]
+    ends = sphere.vertices[edges]
     edge_squared = float(((ends[:, 0] - ends[:, 1]) ** 2).sum(-1).max())
     outer = np.arange(1, n_shells + 1) / n_shells
     inner = np.arange(n_shells) / n_shells

@@ -12,13 +12,15 @@ from torch import Tensor, nn
 
 from csgnn_dgl.errors import ConfigError, DataError, suggest
 from csgnn_dgl.grid import Icosphere
-from csgnn_dgl.mapping.bandwidth import Bandwidth, shell_bandwidths
+from csgnn_dgl.mapping.bandwidth import Bandwidth, BandwidthFace, shell_bandwidths
 from csgnn_dgl.mapping.faces import FaceSearch
+from csgnn_dgl.mapping.nearest import NearestVertices
 from csgnn_dgl.mapping.tables import Tables
 from csgnn_dgl.ops.backend import triton_for
 
-__all__ = ["PointMapping", "RadialNeighborhood"]
+__all__ = ["AngularNeighborhood", "PointMapping", "RadialNeighborhood"]
 
+AngularNeighborhood = Literal["face", "nearest"]
 RadialNeighborhood = Literal["shell", "bracket"]
 
 
@@ -29,8 +31,16 @@ class PointMapping(nn.Module):
 
     This is Equation 1 of "Concentric Spherical GNN for 3D Representation Learning". The sum for a
     site :math:`x` runs over the points with :math:`x` in their neighbourhood. The neighbourhood of
-    a point has the three vertices of the face that contains its direction, on some of the
-    ``R' = R·C`` spheres at radii ``1/R', 2/R', …, 1``:
+    a point has three vertices, on some of the ``R' = R·C`` spheres at radii ``1/R', 2/R', …, 1``.
+    The vertices are one of:
+
+    ``"face"``
+        The corners of the face that contains the point's direction, as the paper says.
+    ``"nearest"``
+        The three nearest to its direction, as in the authors' released code. They are not the
+        corners of its face for 9.5 % of directions at level 4.
+
+    The spheres are one of:
 
     ``"shell"``
         All ``C`` spheres of the coarse shell ``floor(|p|·R)`` that contains the point, with that
@@ -60,10 +70,15 @@ class PointMapping(nn.Module):
         Number ``R`` of spatial spheres.
     channels
         Number ``C`` of spheres that form the channels of one spatial sphere.
+    neighbourhood
+        Vertices of a point, see above.
     radial
-        Radial neighbourhood, see above.
+        Spheres of a point, see above.
     bandwidth, threshold
         Formula and target value ``T`` of :func:`~csgnn_dgl.mapping.shell_bandwidths`.
+    bandwidth_face
+        Face that determines the bandwidths, of the same function. By default it is the first one
+        with the nearest vertices, so that the mapping is the released one, and else the largest.
     validate
         Check for NaN, infinity, numbers too large to be squared, empty clouds and wrong cloud
         indices. On CUDA, the check waits for the device at each call, so it is left out in training
@@ -91,26 +106,38 @@ class PointMapping(nn.Module):
         n_spheres: int,
         channels: int,
         *,
+        neighbourhood: AngularNeighborhood = "face",
         radial: RadialNeighborhood = "shell",
         bandwidth: Bandwidth = "squared",
         threshold: float = 0.01,
+        bandwidth_face: BandwidthFace | None = None,
         validate: bool = True,
     ) -> None:
         super().__init__()
         for name, size in (("n_spheres", n_spheres), ("channels", channels)):
             if size < 1:
                 raise ConfigError(f"{name} is {size}, but it must be at least 1")
-        if radial not in get_args(RadialNeighborhood):
-            hint = suggest(str(radial), get_args(RadialNeighborhood))
-            raise ConfigError(f"unknown radial neighbourhood {radial!r}: {hint}")
+        for kind, value, known in (
+            ("neighbourhood", neighbourhood, get_args(AngularNeighborhood)),
+            ("radial neighbourhood", radial, get_args(RadialNeighborhood)),
+        ):
+            if value not in known:
+                raise ConfigError(f"unknown {kind} {value!r}: {suggest(str(value), known)}")
+        if bandwidth_face is None:
+            bandwidth_face = "largest" if neighbourhood == "face" else "first"
         self.level, self.n_spheres, self.channels = level, n_spheres, channels
-        self.radial, self.bandwidth, self.threshold = radial, bandwidth, threshold
+        self.neighbourhood, self.radial = neighbourhood, radial
+        self.bandwidth, self.threshold = bandwidth, threshold
+        self.bandwidth_face: BandwidthFace = bandwidth_face
         self.validate = validate
         self.num_vertices = Icosphere.get(level).num_vertices
         self.faces = FaceSearch(level)
+        self._nearest = NearestVertices(self.faces) if neighbourhood == "nearest" else None
         n_fine = n_spheres * channels
         n_shells = n_spheres if radial == "shell" else n_fine
-        gamma = shell_bandwidths(level, n_shells, bandwidth=bandwidth, threshold=threshold)
+        gamma = shell_bandwidths(
+            level, n_shells, bandwidth=bandwidth, threshold=threshold, face=bandwidth_face
+        )
         # Weight of a point at the origin at each vertex: that of three vertices, spread over all.
         radii = np.arange(1, channels + 1) / n_fine
         centre = 3 / self.num_vertices * np.exp(-gamma[0] * radii**2)
@@ -181,9 +208,8 @@ class PointMapping(nn.Module):
         at_centre = squared <= tiny * tiny
         distance = torch.where(at_centre, 1, squared).sqrt()
         direction = columns / distance
-        face = self.faces.find_columns(direction.detach())
-        corner = self.faces.corner_positions(face, wide)
-        chord = (direction[:, None] - corner).square().sum(dim=0)
+        vertices, ends = self._angular_neighborhood(direction.detach())
+        chord = (direction[:, None] - ends).square().sum(dim=0)
         out = self._centre_share(at_centre, cloud, n_clouds, wide)
 
         gamma, sphere, weightless = self._radial_neighborhood(distance.detach(), at_centre)
@@ -200,7 +226,7 @@ class PointMapping(nn.Module):
         # One flat index per weight is faster on a CPU than adding rows of a few channels.
         shell = sphere // self.channels
         channel = sphere - shell * self.channels
-        row = self.faces.corner_ids(face) * (self.n_spheres * n_clouds) + cloud
+        row = vertices * (self.n_spheres * n_clouds) + cloud
         offset = shell * (n_clouds * self.channels) + channel
         site = row[:, :, None] * self.channels + offset
         out = out.view(-1).index_add_(0, site.view(-1), weight.view(-1))
@@ -209,7 +235,8 @@ class PointMapping(nn.Module):
     def _triton(self, points: Tensor) -> ModuleType | None:
         """The module with a Triton kernel for these points; None if it cannot be used."""
         fixed_order = torch.are_deterministic_algorithms_enabled()
-        if self.radial != "shell" or points.dtype != torch.float32 or fixed_order:
+        as_in_kernel = self.neighbourhood == "face" and self.radial == "shell"
+        if not as_in_kernel or points.dtype != torch.float32 or fixed_order:
             return None
         if torch.is_grad_enabled() and points.requires_grad:
             return None
@@ -218,6 +245,14 @@ class PointMapping(nn.Module):
     def _empty(self, n_clouds: int, like: Tensor) -> Tensor:
         """Features without points; (V, R, B, C)."""
         return like.new_zeros(self.num_vertices, self.n_spheres, n_clouds, self.channels)
+
+    def _angular_neighborhood(self, direction: Tensor) -> tuple[Tensor, Tensor]:
+        """Vertices ``(3, M)`` of unit vectors ``(3, M)``, and their positions ``(3, 3, M)``."""
+        face = self.faces.find_columns(direction)
+        if self._nearest is None:
+            return self.faces.corner_ids(face), self.faces.corner_positions(face, direction.dtype)
+        vertices = self._nearest.find_columns(direction, face)
+        return vertices, self._nearest.positions(vertices, direction.dtype)
 
     def _radial_neighborhood(
         self, distance: Tensor, at_centre: Tensor
@@ -251,7 +286,9 @@ class PointMapping(nn.Module):
     def extra_repr(self) -> str:
         return (
             f"level={self.level}, n_spheres={self.n_spheres}, channels={self.channels}, "
-            f"radial={self.radial!r}, bandwidth={self.bandwidth!r}, threshold={self.threshold}"
+            f"neighbourhood={self.neighbourhood!r}, radial={self.radial!r}, "
+            f"bandwidth={self.bandwidth!r}, threshold={self.threshold}, "
+            f"bandwidth_face={self.bandwidth_face!r}"
         )
 
 

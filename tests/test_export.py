@@ -38,10 +38,17 @@ def randomised(model: torch.nn.Module) -> torch.nn.Module:
 
 
 @pytest.mark.parametrize(
-    ("radial", "pooling", "spheres"),
-    [("shell", "max", 3), ("bracket", "mean", 3), ("shell", "max", 6)],
+    ("neighbourhood", "radial", "pooling", "spheres"),
+    [
+        ("face", "shell", "max", 3),
+        ("face", "bracket", "mean", 3),
+        ("face", "shell", "max", 6),
+        ("nearest", "shell", "max", 3),
+    ],
 )
-def test_classifier(radial: Any, pooling: Any, spheres: int, tmp_path: Path) -> None:
+def test_classifier(
+    neighbourhood: Any, radial: Any, pooling: Any, spheres: int, tmp_path: Path
+) -> None:
     hypers = ShapeCSGNNHypers(
         level=2,
         n_spheres=spheres,
@@ -49,6 +56,7 @@ def test_classifier(radial: Any, pooling: Any, spheres: int, tmp_path: Path) -> 
         base_width=4,
         pooling=pooling,
         global_pooling=pooling,
+        neighbourhood=neighbourhood,
         radial=radial,
     )
     model = randomised(Classifier(ShapeCSGNN(hypers), 3, hidden=(8,)))

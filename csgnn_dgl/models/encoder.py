@@ -22,6 +22,7 @@ from csgnn_dgl.ops.lasting import lasting
 
 __all__ = ["CSGNN", "EncoderConfig", "Output"]
 
+GlobalPooling = Literal["max", "mean", "sum", "mean-at-coarsest", "sum-at-coarsest"]
 Output = Literal["global", "coarsest", "finest"]
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -31,15 +32,26 @@ _GLOBAL: dict[str, Callable[[Tensor], Tensor]] = {
     "sum": lambda feat: feat.sum(dim=0),
 }
 
+# Pooling at all levels but the coarsest one, and there.
+_GLOBAL_MODES: dict[str, tuple[PoolMode, PoolMode]] = {
+    "max": ("max", "max"),
+    "mean": ("mean", "mean"),
+    "sum": ("sum", "sum"),
+    "mean-at-coarsest": ("max", "mean"),
+    "sum-at-coarsest": ("max", "sum"),
+}
 
-def _paper_widths(level: int, base: int) -> tuple[tuple[tuple[int, ...], ...], ...]:
-    """Figure 4's pattern of widths for any level and first width."""
+
+def _pattern(level: int, base: int) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    """Widths in the released code's pattern, which at level 4 is that of Figure 4."""
+    twice_intra = min(level, 4)
+    # The released code has levels 3 to 5 only.
+    twice_radial = 3 if level >= 3 else max(level - 1, 0)
     intra, radial = [], []
     for step in range(level + 1):
         width = base * 2**step
-        repeat = 2 if step < level else 1
-        intra.append((width,) * repeat)
-        radial.append((2 * width,) * (2 if step < level - 1 else 1))
+        intra.append((width,) * (2 if step < twice_intra else 1))
+        radial.append((2 * width,) * (2 if step < twice_radial else 1))
     return tuple(intra), tuple(radial)
 
 
@@ -63,7 +75,9 @@ class EncoderConfig:
     pooling
         Pooling of neighbourhoods between levels.
     global_pooling
-        Pooling of all sites of a level into one vector.
+        Pooling of all sites of a level into one vector. ``"mean-at-coarsest"`` and
+        ``"sum-at-coarsest"`` take the maximum at all levels but the coarsest one, as the authors'
+        released code does.
     self_loop, residual
         See :class:`~csgnn_dgl.nn.IntraBlock`.
     concatenate
@@ -93,7 +107,7 @@ class EncoderConfig:
     radial_widths: tuple[tuple[int, ...], ...]
     kernel_size: int = 3
     pooling: PoolMode = "max"
-    global_pooling: PoolMode = "max"
+    global_pooling: GlobalPooling = "max"
     self_loop: bool = True
     residual: bool = True
     concatenate: bool = True
@@ -125,10 +139,10 @@ class EncoderConfig:
         for name in ("n_spheres", "in_channels"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, but it must be at least 1")
-        for name in ("pooling", "global_pooling"):
-            if getattr(self, name) not in get_args(PoolMode):
+        for name, known in (("pooling", PoolMode), ("global_pooling", GlobalPooling)):
+            if getattr(self, name) not in get_args(known):
                 raise ConfigError(
-                    f"{name} is {getattr(self, name)!r}, but it must be one of {get_args(PoolMode)}"
+                    f"{name} is {getattr(self, name)!r}, but it must be one of {get_args(known)}"
                 )
         if self.sphere_levels is not None:
             levels = fitting_levels(self.sphere_levels, self.level, self.n_spheres)
@@ -138,11 +152,23 @@ class EncoderConfig:
     def with_base_width(
         cls, level: int, n_spheres: int, in_channels: int, *, base_width: int = 32, **others: Any
     ) -> EncoderConfig:
-        """Make a configuration with the pattern of the paper's Fig. 4: widths double at each level.
+        """Make a configuration in which widths double at each level.
 
-        With ``base_width=32`` at level 4 it is that of the paper's classifier.
+        With ``base_width=32`` at level 4 it is that of the paper's classifier (Fig. 4). The numbers
+        of convolutions at each level, finest first, are those of the authors' released code:
+
+        ===== ================ ================
+        level intra            radial
+        ===== ================ ================
+        3     2, 2, 2, 1       2, 2, 2, 1
+        4     2, 2, 2, 2, 1    2, 2, 2, 1, 1
+        5     2, 2, 2, 2, 1, 1 2, 2, 2, 1, 1, 1
+        ===== ================ ================
+
+        Higher levels go on like level 5. The released code has no levels below 3; there, two radial
+        convolutions are at all levels but the two coarsest.
         """
-        intra, radial = _paper_widths(level, base_width)
+        intra, radial = _pattern(level, base_width)
         return cls(level, n_spheres, in_channels, intra, radial, **others)
 
     @property
@@ -318,6 +344,7 @@ class CSGNN(nn.Module):
         structure = self._structure(feat.device)
         pooled = []
         last = len(self.levels) - 1
+        coarsest = _GLOBAL[_GLOBAL_MODES[self.config.global_pooling][1]]
         for index, layers in enumerate(self.levels):
             feat = layers(structure[2 * index], feat)
             if output == "finest":
@@ -325,7 +352,7 @@ class CSGNN(nn.Module):
             counts = output == "global" and (self.config.concatenate or index == last)
             if index == last:
                 if counts:
-                    pooled.append(_GLOBAL[self.config.global_pooling](feat))
+                    pooled.append(coarsest(feat))
             elif counts:
                 feat, best = self._pool_both(structure[2 * index + 1], feat)
                 pooled.append(best)
@@ -335,8 +362,9 @@ class CSGNN(nn.Module):
 
     def _pool_both(self, coarsening: Prepared, feat: Tensor) -> tuple[Tensor, Tensor]:
         """Pool neighbourhoods to the next level, and all sites into one vector."""
-        if self.config.global_pooling != "max":
-            return self.pool(coarsening, feat), _GLOBAL[self.config.global_pooling](feat)
+        mode = _GLOBAL_MODES[self.config.global_pooling][0]
+        if mode != "max":
+            return self.pool(coarsening, feat), _GLOBAL[mode](feat)
         if untouched(self.pool, VertexPool) and self.pool.mode == "max":
             return neighborhood_and_global_max(relation(coarsening, self.pool.etype), feat)
         feat, best = global_max_beside(feat)

@@ -15,9 +15,10 @@ from typing_extensions import Self
 from csgnn_dgl.config import Options, Preset, option
 from csgnn_dgl.errors import ConfigError
 
-__all__ = ["AtomCSGNNHypers", "Hypers", "Pooling", "ShapeCSGNNHypers"]
+__all__ = ["AtomCSGNNHypers", "GlobalPooling", "Hypers", "Pooling", "ShapeCSGNNHypers"]
 
 Pooling = Literal["max", "mean", "sum"]
+GlobalPooling = Literal["max", "mean", "sum", "mean-at-coarsest", "sum-at-coarsest"]
 Widths = tuple[tuple[int, ...], ...]
 
 
@@ -101,13 +102,37 @@ class ShapeCSGNNHypers(_CSGNNHypers):
                 "weight_decay": 2.7e-7,
             },
         ),
+        "released": Preset(
+            "the network and training of the paper's released code, for arbitrary rotations",
+            {
+                "n_spheres": 20,
+                "neighbourhood": "nearest",
+                "bandwidth_face": "first",
+                "train_rotation": "euler",
+                "resample": False,
+                "epochs": 50,
+                "learning_rate": 2.2e-4,
+                "dropout": 0.14,
+                "weight_decay": 2.7e-7,
+            },
+        ),
     }
 
-    global_pooling: Pooling = option("max", "Pooling of all sites of a level.", "Network")
+    global_pooling: GlobalPooling = option(
+        "max",
+        "Pooling of all sites of a level; …-at-coarsest takes the maximum at all other levels.",
+        "Network",
+    )
     self_loop: bool = option(True, "Treat a vertex as its own neighbour.", "Network")
     residual: bool = option(True, "Add the input of an intra block to its output.", "Network")
     concatenate: bool = option(
         True, "Classify from the features of all levels, not only of the coarsest.", "Network"
+    )
+    neighbourhood: Literal["face", "nearest"] = option(
+        "face",
+        "Vertices a point contributes to: the corners of its face, or the three nearest ones, as "
+        "in the paper's released code.",
+        "Network",
     )
     radial: Literal["shell", "bracket"] = option(
         "shell",
@@ -119,13 +144,19 @@ class ShapeCSGNNHypers(_CSGNNHypers):
         "Formula of the radial basis: that of the paper's released code, or that in the paper.",
         "Network",
     )
+    bandwidth_face: Literal["largest", "first"] | None = option(
+        None,
+        "Face whose size determines the radial basis. Default: the largest; with neighbourhood "
+        "nearest the first, as in the paper's released code.",
+        "Network",
+    )
     threshold: float = option(
         0.01, "Value T of the radial basis at the largest distance.", "Network", gt=0, le=1
     )
     intra_widths: Widths | None = option(
         None,
-        "Output channels of the intra convolutions at each level, finest first. Default: the "
-        "paper's pattern for base_width.",
+        "Output channels of the intra convolutions at each level, finest first. Default: "
+        "widths that double from base_width.",
         "Network",
     )
     radial_widths: Widths | None = option(

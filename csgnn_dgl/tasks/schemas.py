@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["SCHEMA_VERSION", "upgrade_checkpoint", "upgrade_config", "upgrade_weights"]
 
 #: Increase this when the header or the names of tensors change, and add to :data:`_UPGRADES`.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 Content = dict[str, Any]
 State = dict[str, "Tensor"]
@@ -84,17 +84,52 @@ def _from_2(content: Content, state: State) -> tuple[Content, State]:
     return {**content, "schema": 3}, state
 
 
+def _from_3(content: Content, state: State) -> tuple[Content, State]:
+    """Upgrade from schema 3, in which the widths of CSGNN followed another pattern."""
+    model = content["model"]
+    if content["kind"] == "classifier" and model["name"] == "csgnn":
+        model = {**model, "hypers": _with_earlier_widths(model["hypers"])}
+    return {**content, "schema": 4, "model": model}, state
+
+
 _UPGRADES: Mapping[int, Callable[[Content, State], tuple[Content, State]]] = {
     1: _from_1,
     2: _from_2,
+    3: _from_3,
 }
+
+
+def _with_earlier_widths(hypers: Content) -> Content:
+    """Options of CSGNN of shapes with the widths that ``base_width`` meant up to schema 3.
+
+    The pattern of convolutions was the present one at level 4 and below 3.
+    """
+    level = hypers.get("level", 4)
+    other = level == 3 or level in range(5, 51)
+    if hypers.get("intra_widths") is not None or not other:
+        return hypers
+    widths = [hypers.get("base_width", 32) * 2**step for step in range(level + 1)]
+    return {
+        **{name: value for name, value in hypers.items() if name != "base_width"},
+        "intra_widths": [*([w, w] for w in widths[:-1]), [widths[-1]]],
+        "radial_widths": [
+            *([2 * w, 2 * w] for w in widths[:-2]),
+            *([2 * w] for w in widths[-2:]),
+        ],
+    }
 
 
 def upgrade_config(content: Content, domain: str) -> Content:
     """A run's ``config.yaml`` as the present version has it.
 
-    Version 0.1 named no model, and passed over a kernel that has nothing to convolve along.
+    Version 0.1 named no model, and passed over a kernel that has nothing to convolve along. Until
+    CSGNN of shapes had the option ``neighbourhood``, its widths followed another pattern.
     """
+    if domain == "shapes" and content.get("model", "csgnn") == "csgnn":
+        if isinstance(nested := content.get("hypers"), dict):
+            known = "neighbourhood" in nested
+            return content if known else {**content, "hypers": _with_earlier_widths(nested)}
+        return content if "neighbourhood" in content else _with_earlier_widths(content)
     if "model" in content or domain != "atoms" or content.get("n_spheres", 1) != 1:
         return content
     return {name: value for name, value in content.items() if name != "kernel_size"}

@@ -240,9 +240,9 @@ BAD_RUNS: dict[str, tuple[Damage, str, str]] = {
     "no checkpoint": (replaced("last.ckpt", b"words"), "resume", "last.ckpt cannot be read: File"),
     "empty checkpoint": (replaced("last.ckpt", b""), "resume", "last.ckpt is empty (0 bytes)"),
     "another schema": (
-        replace_header(b'\\"schema\\": 3', b'\\"schema\\": 9'),
+        replace_header(b'\\"schema\\": 4', b'\\"schema\\": 9'),
         "evaluate",
-        "has schema version 9, and this version of csgnn-dgl reads versions 1 to 3",
+        "has schema version 9, and this version of csgnn-dgl reads versions 1 to 4",
     ),
     "another kind of model": (
         replace_header(b'\\"kind\\": \\"classifier\\"', b'\\"kind\\": \\"dispersion\\"'),

@@ -142,7 +142,7 @@ def test_predict_survives_every_kind_of_path(
 def corrupt_schema(run_path: Path) -> None:
     weights = run_path / "model.safetensors"
     content = weights.read_bytes()
-    changed = content.replace(b'\\"schema\\": 3', b'\\"schema\\": 9')
+    changed = content.replace(b'\\"schema\\": 4', b'\\"schema\\": 9')
     assert changed != content
     weights.write_bytes(changed)
 
@@ -184,7 +184,7 @@ def another_model(run_path: Path) -> None:
     [
         (
             corrupt_schema,
-            "has schema version 9, and this version of csgnn-dgl reads versions 1 to 3",
+            "has schema version 9, and this version of csgnn-dgl reads versions 1 to 4",
         ),
         (change_kind, "holds a model of the kind 'dispersion'"),
         (remove_weights, "there are no weights"),

@@ -49,6 +49,26 @@ def test_widths_of_the_paper() -> None:
     assert replace(config, concatenate=False).global_features == 1024
 
 
+@pytest.mark.parametrize(
+    ("level", "intra", "radial"),
+    [
+        (0, [1], [1]),
+        (1, [2, 1], [1, 1]),
+        (2, [2, 2, 1], [2, 1, 1]),
+        (3, [2, 2, 2, 1], [2, 2, 2, 1]),
+        (4, [2, 2, 2, 2, 1], [2, 2, 2, 1, 1]),
+        (5, [2, 2, 2, 2, 1, 1], [2, 2, 2, 1, 1, 1]),
+        (6, [2, 2, 2, 2, 1, 1, 1], [2, 2, 2, 1, 1, 1, 1]),
+    ],
+)
+def test_convolutions_of_other_levels(level: int, intra: list[int], radial: list[int]) -> None:
+    """Levels 3 to 5 as in the released code."""
+    config = EncoderConfig.with_base_width(level, 2, 3, base_width=8)
+    widths = [8 * 2**step for step in range(level + 1)]
+    assert config.intra_widths == tuple((w,) * n for w, n in zip(widths, intra, strict=True))
+    assert config.radial_widths == tuple((2 * w,) * n for w, n in zip(widths, radial, strict=True))
+
+
 @pytest.mark.parametrize(("level", "n_spheres", "channels"), [(0, 1, 1), (1, 2, 3), (2, 3, 2)])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_shapes(level: int, n_spheres: int, channels: int, batch: int) -> None:
@@ -144,6 +164,8 @@ def test_symmetry_is_not_a_matter_of_course(randomise: Randomise) -> None:
         {"pooling": "sum"},
         {"global_pooling": "mean"},
         {"global_pooling": "sum"},
+        {"global_pooling": "mean-at-coarsest"},
+        {"global_pooling": "sum-at-coarsest"},
     ],
     ids=str,
 )
@@ -184,6 +206,32 @@ def test_global_pooling(
     torch.testing.assert_close(model(feat)[:, :first], function(model(feat, "finest")))
     last = SMALL.level_features[-1]
     torch.testing.assert_close(model(feat)[:, -last:], function(model(feat, "coarsest")))
+
+
+@pytest.mark.parametrize("mode", ["mean", "sum"])
+@torch.no_grad()
+def test_released_global_pooling(randomise: Randomise, mode: PoolMode) -> None:
+    """The maximum at all levels but the coarsest."""
+    released = replace(SMALL, pooling=mode, global_pooling=f"{mode}-at-coarsest")
+    model, feat = make(randomise, released), features()
+    exact = make(randomise, replace(SMALL, pooling=mode, global_pooling=mode))(feat)
+    largest = make(randomise, replace(SMALL, pooling=mode))(feat)
+    last = SMALL.level_features[-1]
+    assert torch.equal(model(feat)[:, :-last], largest[:, :-last])
+    assert torch.equal(model(feat)[:, -last:], exact[:, -last:])
+    assert relative(model(feat), exact) > 1e-3
+    assert relative(model(feat), largest) > 1e-3
+    # Without the other levels' features, it is the mean or the sum.
+    alone = make(randomise, replace(released, concatenate=False))
+    assert torch.equal(alone(feat), exact[:, -last:])
+
+
+def test_gradcheck_of_released_pooling(randomise: Randomise) -> None:
+    config = EncoderConfig.with_base_width(
+        1, 2, 2, base_width=2, pooling="mean", global_pooling="mean-at-coarsest"
+    )
+    feat = features(config, batch=1).requires_grad_()
+    assert torch.autograd.gradcheck(make(randomise, config), feat)
 
 
 def test_kernel_size_reaches_the_convolutions() -> None:
@@ -353,6 +401,7 @@ def test_config_round_trip() -> None:
         ({"in_channels": -2}, "in_channels is -2, but it must be at least 1"),
         ({"pooling": "median"}, "pooling is .median., but it must be one of"),
         ({"global_pooling": "median"}, "global_pooling is .median., but it must be one of"),
+        ({"pooling": "mean-at-coarsest"}, "pooling is .mean-at-coarsest., but it must be one of"),
         ({"level": -1}, "starts at level -1"),
     ],
     ids=str,

@@ -28,6 +28,9 @@ LATER = {
     "step_factor": 0.7,
     "final_learning_rate": 0.0,
 }
+LATER_HYPERS = {"neighbourhood": "face", "bandwidth_face": None}
+# Presets that came later.
+NEW = {"modelnet released"}
 
 
 def flat(config: TrainingConfig) -> dict[str, Any]:
@@ -37,6 +40,7 @@ def flat(config: TrainingConfig) -> dict[str, Any]:
     # These had no option before: they follow from base_width, as now by default.
     assert {hypers.pop(name, None) for name in ("intra_widths", "radial_widths")} == {None}
     assert {name: content.pop(name) for name in LATER} == LATER
+    assert all(hypers.pop(name, value) == value for name, value in LATER_HYPERS.items())
     return {**content, **hypers}
 
 
@@ -52,4 +56,15 @@ def test_every_option_of_every_preset(name: str) -> None:
 
 def test_no_preset_was_lost() -> None:
     known = {f"{name} {preset}" for name, t in TRAININGS.items() for preset in t.presets}
-    assert known | set(TRAININGS) == set(OLD)
+    assert known | set(TRAININGS) == set(OLD) | NEW
+
+
+def test_the_released_run() -> None:
+    """Against the options ``so3``: the mapping, the rotations, the points and the epochs differ."""
+    found = TrainModelNetConfig.resolve(preset="released").model_dump(mode="json")
+    so3 = TrainModelNetConfig.resolve(preset="so3").model_dump(mode="json")
+    hypers = {name for name, value in found["hypers"].items() if so3["hypers"][name] != value}
+    assert hypers == {"neighbourhood", "bandwidth_face"}
+    other = {name: value for name, value in found.items() if so3[name] != value}
+    other.pop("hypers")
+    assert other == {"train_rotation": "euler", "resample": False, "epochs": 50}

@@ -61,9 +61,11 @@ class ShapeCSGNN(ShapeModel):
             hypers.level,
             hypers.n_spheres,
             hypers.channels,
+            neighbourhood=hypers.neighbourhood,
             radial=hypers.radial,
             bandwidth=hypers.bandwidth,
             threshold=hypers.threshold,
+            bandwidth_face=hypers.bandwidth_face,
         )
         self.encoder = CSGNN(encoder_config(hypers))
         self.features = self.encoder.config.global_features

@@ -2,10 +2,106 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from csgnn_dgl.grid import Icosphere
+from csgnn_dgl.mapping import normalize_clouds
+from csgnn_dgl.models import Classifier, ShapeCSGNN, ShapeCSGNNHypers
+from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
 from csgnn_dgl.testing import ShapeModelSuite
+
+SIZES: dict[str, Any] = {"level": 1, "n_spheres": 3, "channels": 2, "base_width": 4}
 
 
 class TestShapeCSGNN(ShapeModelSuite):
     model = "csgnn"
-    hypers = {"level": 1, "n_spheres": 3, "channels": 2, "base_width": 4}  # noqa: RUF012
+    hypers = SIZES
     symmetry = "icosahedral"
+
+
+class TestReleased(ShapeModelSuite):
+    """The released mapping and pooling, through training, export and everything else."""
+
+    model = "csgnn"
+    hypers = {  # noqa: RUF012
+        **SIZES,
+        "neighbourhood": "nearest",
+        "pooling": "mean",
+        "global_pooling": "mean-at-coarsest",
+    }
+    symmetry = "icosahedral"
+
+
+def test_parameters_of_the_preset() -> None:
+    config = TrainModelNetConfig.resolve(preset="released")
+    model = Classifier(ShapeCSGNN(config.hypers), 40, hidden=config.hidden, dropout=config.dropout)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 3_959_784
+    assert model.model.mapping.neighbourhood == "nearest"
+    assert model.model.mapping.bandwidth_face == "first"
+
+
+def released_features(points: np.ndarray, level: int, n_spheres: int, channels: int) -> np.ndarray:
+    """Features of one cloud as the released code has them, all points at once; (V, R, C)."""
+    sphere = Icosphere.get(level)
+    corners = sphere.vertices[sphere.faces[0]]
+    distance = np.linalg.norm(points, axis=1)
+    shell = np.minimum((distance * n_spheres).astype(int), n_spheres - 1)
+    outer = (np.arange(n_spheres) + 1) / n_spheres
+    pairs = np.concatenate([corners[None] * outer[:, None, None]] * 2, axis=1)
+    pairs[:, 3:] -= corners / n_spheres
+    apart = np.linalg.norm(pairs[:, :, None] - pairs[:, None], axis=-1).max(axis=(1, 2))
+    gamma = -np.log(0.01) / apart**2
+    cosines = (points / distance[:, None]) @ sphere.vertices.T
+    nearest = np.argsort(-cosines, axis=1)[:, :3]
+    features = np.zeros((sphere.num_vertices, n_spheres, channels))
+    for k in range(channels):
+        radius = (shell * channels + k + 1) / (n_spheres * channels)
+        sites = radius[:, None, None] * sphere.vertices[nearest]
+        squared = ((points[:, None] - sites) ** 2).sum(axis=2)
+        np.add.at(
+            features[:, :, k], (nearest, shell[:, None]), np.exp(-gamma[shell][:, None] * squared)
+        )
+    return features
+
+
+@pytest.mark.parametrize("pooling", ["max", "mean-at-coarsest"])
+@torch.no_grad()
+def test_scores_from_the_released_features(pooling: Any) -> None:
+    """The network's scores with our mapping and with the released one, beside each other."""
+    sizes: dict[str, Any] = {"level": 4, "n_spheres": 5, "channels": 4, "base_width": 8}
+    torch.manual_seed(0)
+    models = {
+        neighbourhood: Classifier(
+            ShapeCSGNN(
+                ShapeCSGNNHypers(**sizes, neighbourhood=neighbourhood, global_pooling=pooling)
+            ),
+            10,
+            hidden=(32,),
+        )
+        for neighbourhood in ("nearest", "face")
+    }
+    ours = models["nearest"]
+    for module in ours.modules():
+        if isinstance(module, torch.nn.BatchNorm1d):
+            torch.nn.init.normal_(module.weight, 1, 0.1)
+            module.running_var.fill_(2.0)  # type: ignore[union-attr]
+    models["face"].load_state_dict(ours.state_dict())
+    points = torch.randn(2, 512, 3, generator=torch.Generator().manual_seed(1)).double()
+    points = normalize_clouds(points * torch.tensor([1.0, 0.5, 0.2]))
+    features = np.stack([released_features(cloud, 4, 5, 4) for cloud in points.numpy()], axis=2)
+    sites = torch.from_numpy(features).reshape(2562 * 5, 2, 4)
+    expected = ours.double().eval().head(ours.model.encoder(sites))
+    found = ours(points)
+    assert float(expected.std()) > 1e-3
+    size = float(expected.abs().max())
+    assert float((found - expected).abs().max()) < 1e-6 * size
+    # Control: with the corners of the faces, scores differ.
+    faces = models["face"].double().eval()(points)
+    assert float((faces - expected).abs().max()) > 1e-4 * size
+    # In float32, rounding is all there is.
+    single = ours.float()(points.float())
+    assert float((single - expected).abs().max()) < 1e-5 * size

@@ -121,7 +121,7 @@ class SphereLevels:
 
 
 def own_bandwidths(
-    levels: tuple[int, ...], channels: int, n_shells: int, of_level: Callable[[int], Floats]
+    levels: tuple[int, ...], n_shells: int, of_level: Callable[[int], Floats]
 ) -> Floats:
     """Bandwidths of the points of each shell on the sphere around it, and on the one within it.
 
@@ -129,10 +129,8 @@ def own_bandwidths(
     ----------
     levels
         Level of every spatial sphere, innermost first.
-    channels
-        Spheres that form the channels of one spatial sphere.
     n_shells
-        Number of shells: that of the spatial spheres, or that of all spheres.
+        Number of shells, the same for each spatial sphere.
     of_level
         Gives the bandwidths of all shells for spheres of one level.
 
@@ -142,13 +140,14 @@ def own_bandwidths(
 
     Examples
     --------
-    >>> own_bandwidths((0, 1), 2, 4, lambda level: np.full(4, float(level)))
+    >>> own_bandwidths((0, 1), 4, lambda level: np.full(4, float(level)))
     array([[0., 0., 1., 1.],
            [0., 0., 0., 1.]])
     """
+    distinct = sorted(set(levels))
+    table = np.stack([of_level(level) for level in distinct])
+    which = np.searchsorted(distinct, levels)
     shell = np.arange(n_shells)
-    around = shell * len(levels) * channels // n_shells // channels
-    within = np.maximum(shell - 1, 0) * len(levels) * channels // n_shells // channels
-    table = {level: of_level(level) for level in set(levels)}
-    pairs = [[table[levels[r]][s] for s, r in enumerate(of)] for of in (around, within)]
-    return np.array(pairs)
+    shells_per_sphere = n_shells // len(levels)
+    pairs = (shell, np.maximum(shell - 1, 0))
+    return np.stack([table[which[of // shells_per_sphere], shell] for of in pairs])

@@ -149,7 +149,6 @@ class PointMapping(nn.Module):
         self._spheres = SphereLevels(self.levels, nearest=nearest) if differ else None
         gamma = own_bandwidths(
             self.levels,
-            channels,
             self._n_shells,
             lambda own: shell_bandwidths(
                 own, self._n_shells, bandwidth=bandwidth, threshold=threshold, face=bandwidth_face

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from csgnn_dgl.errors import ConfigError, DataError
-from csgnn_dgl.grid import Coarsening, ConcentricGrid, fitting_levels
+from csgnn_dgl.grid import Coarsening, ConcentricGrid, coarser_levels, fitting_levels
 from csgnn_dgl.nn import IntraBlock, RadialBlock, VertexPool
 from csgnn_dgl.nn.blocks import radial_stack
 from csgnn_dgl.nn.bypass import bypassable, untouched
@@ -139,7 +139,11 @@ class EncoderConfig:
         for name in ("n_spheres", "in_channels"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, but it must be at least 1")
-        for name, known in (("pooling", PoolMode), ("global_pooling", GlobalPooling)):
+        for name, known in (
+            ("pooling", PoolMode),
+            ("global_pooling", GlobalPooling),
+            ("sphere_coarsening", Coarsening),
+        ):
             if getattr(self, name) not in get_args(known):
                 raise ConfigError(
                     f"{name} is {getattr(self, name)!r}, but it must be one of {get_args(known)}"
@@ -185,15 +189,31 @@ class EncoderConfig:
         return sum(self.level_features) if self.concatenate else self.level_features[-1]
 
     @property
-    def levels(self) -> tuple[int, ...]:
-        """Level of every sphere, innermost first."""
-        return self.sphere_levels or (self.level,) * self.n_spheres
+    def coarsest(self) -> int:
+        """The coarsest level, which is the last that has widths."""
+        return self.level + 1 - len(self.intra_widths)
 
     def grid(self) -> ConcentricGrid:
-        """Make the grid, down to the coarsest level that has widths."""
-        coarsest = self.level + 1 - len(self.intra_widths)
-        coarsening = self.sphere_coarsening
-        return ConcentricGrid(levels=self.levels, coarsest=coarsest, coarsening=coarsening)
+        """Make the grid, down to the coarsest level."""
+        if self.sphere_levels is None:
+            return ConcentricGrid(self.level, self.n_spheres, coarsest=self.coarsest)
+        return ConcentricGrid(
+            levels=self.sphere_levels, coarsest=self.coarsest, coarsening=self.sphere_coarsening
+        )
+
+    def sites(self, level: int) -> int:
+        """Number of sites when the finest spheres have been coarsened to ``level``.
+
+        Examples
+        --------
+        >>> config = EncoderConfig.with_base_width(2, 2, 1, sphere_levels=(1, 2))
+        >>> config.sites(2), config.sites(1)
+        (204, 54)
+        """
+        if self.sphere_levels is None:
+            return (10 * 4**level + 2) * self.n_spheres
+        chosen = self.coarsest, self.sphere_coarsening
+        return sum(10 * 4**own + 2 for own in coarser_levels(self.sphere_levels, level, *chosen))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for headers; ``EncoderConfig(**d)`` makes the configuration again."""

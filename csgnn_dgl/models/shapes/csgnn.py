@@ -25,6 +25,9 @@ def encoder_config(hypers: ShapeCSGNNHypers) -> EncoderConfig:
     """
     sizes = (hypers.level, hypers.n_spheres, hypers.channels)
     others = {name: getattr(hypers, name) for name in _SHARED}
+    if hypers.sphere_levels is not None:
+        others["sphere_levels"] = tuple(hypers.sphere_levels)
+        others["sphere_coarsening"] = hypers.sphere_coarsening
     if hypers.intra_widths is None or hypers.radial_widths is None:
         return EncoderConfig.with_base_width(*sizes, base_width=hypers.base_width, **others)
     return EncoderConfig(*sizes, hypers.intra_widths, hypers.radial_widths, **others)
@@ -66,6 +69,7 @@ class ShapeCSGNN(ShapeModel):
             bandwidth=hypers.bandwidth,
             threshold=hypers.threshold,
             bandwidth_face=hypers.bandwidth_face,
+            levels=hypers.sphere_levels,
         )
         self.encoder = CSGNN(encoder_config(hypers))
         self.features = self.encoder.config.global_features
@@ -86,7 +90,7 @@ class ShapeCSGNN(ShapeModel):
         values = 0
         widths = zip(encoder.intra_widths, encoder.radial_widths, strict=True)
         for step, (intra, radial) in enumerate(widths):
-            sites = (10 * 4 ** (encoder.level - step) + 2) * encoder.n_spheres
+            sites = encoder.sites(encoder.level - step)
             values += sites * batch_size * sum((*intra, *radial))
         return 2 * values
 

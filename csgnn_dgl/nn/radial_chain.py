@@ -40,7 +40,7 @@ class RadialChain:
     is_block: bool = False
     blocks: tuple[ChainBlock, ...] | None = None
     _further: dict[int, CSR] = field(default_factory=dict)
-    _crossings: dict[int, Crossing] = field(default_factory=dict)
+    _crossings: dict[int, tuple[Crossing, ...]] = field(default_factory=dict)
 
     def within(self, reach: int) -> dict[int, CSR]:
         """Compute relations for all offsets from ``-reach`` to ``reach`` except 0.
@@ -66,49 +66,40 @@ class RadialChain:
                     )
         return {o: csr for o, csr in sorted(self._further.items()) if abs(o) <= reach}
 
-    def crossings(self, reach: int) -> dict[int, Crossing]:
-        """What :meth:`within` has beyond the chains of :attr:`blocks`, by offset."""
-        assert self.blocks is not None
-        for offset, csr in self.within(reach).items():
-            if offset not in self._crossings:
-                self._crossings[offset] = _crossing(csr, offset, self.blocks)
-        return {
-            offset: each
-            for offset, each in sorted(self._crossings.items())
-            if abs(offset) <= reach and each.nodes.numel()
-        }
+    def crossings(self, reach: int) -> tuple[Crossing, ...]:
+        """What :meth:`within` has beyond the chains of :attr:`blocks`."""
+        if reach not in self._crossings:
+            assert self.blocks is not None
+            chain = _chain_of_nodes(self.blocks)
+            found = [
+                Crossing.of(offset, _between(csr, offset, chain))
+                for offset, csr in self.within(reach).items()
+            ]
+            self._crossings[reach] = tuple(each for each in found if len(each.ends))
+        return self._crossings[reach]
 
     def on(self, device: torch.device, reach: int) -> RadialChain:
-        """Copy of a chain for kernels of this reach, whose tensors are on another device."""
+        """Copy of the chain with all that kernels of this reach need on a device."""
         if self.blocks is None:
             return self
-        crossings = {o: each.to(device) for o, each in self.crossings(reach).items()}
-        for each in crossings.values():
-            _ = each.csr.num_sources, each.csr.num_destinations, each.csr.transposed
-        return _OnDevice(None, self.steps, blocks=self.blocks, _crossings=crossings)
-
-
-class _OnDevice(RadialChain):
-    """A chain with crossings that were computed before, since tracers cannot compute them."""
-
-    def crossings(self, reach: int) -> dict[int, Crossing]:
-        return self._crossings
+        chain = RadialChain(None, self.steps, blocks=self.blocks)
+        chain._crossings[reach] = tuple(each.to(device) for each in self.crossings(reach))
+        return chain
 
 
 @lasting
-def _crossing(csr: CSR, offset: int, blocks: tuple[ChainBlock, ...]) -> Crossing:
-    chain = _chain_of_nodes(blocks).to(csr.device)
-    rows = csr.rows
-    inside = (chain[csr.indices] == chain[rows]) & (csr.indices - rows == offset)
-    outside = torch.nonzero(~inside).flatten()
-    nodes, place = torch.unique(rows[outside], return_inverse=True)
-    weights = None if csr.weights is None else csr.weights[outside]
-    edges = CSR.from_edges(
-        csr.indices[outside], place, len(nodes), csr.num_columns, weights=weights
+def _between(csr: CSR, offset: int, chain: Tensor) -> CSR:
+    """The edges of an offset that do not follow a chain; ``chain`` is that of every node."""
+    chain, rows = chain.to(csr.device), csr.rows
+    along = (chain[csr.indices] == chain[rows]) & (csr.indices - rows == offset)
+    other = torch.nonzero(~along).flatten()
+    weights = None if csr.weights is None else csr.weights[other]
+    return CSR.from_edges(
+        csr.indices[other], rows[other], csr.num_rows, csr.num_columns, weights=weights
     )
-    return Crossing(edges, nodes)
 
 
+@lasting
 def _chain_of_nodes(blocks: tuple[ChainBlock, ...]) -> Tensor:
     """Number of the chain of every node."""
     lengths = torch.cat([torch.full((block.chains,), block.length) for block in blocks])

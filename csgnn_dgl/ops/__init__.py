@@ -10,13 +10,8 @@ from csgnn_dgl.ops.neighbor_sum import neighbor_mean, neighbor_sum
 from csgnn_dgl.ops.neighborhood_max import neighborhood_and_global_max, neighborhood_max
 from csgnn_dgl.ops.node_linear import node_linear
 from csgnn_dgl.ops.norm_relu import can_norm_relu, norm_relu
-from csgnn_dgl.ops.radial import (
-    ChainBlock,
-    Crossing,
-    radial_conv_by_offset,
-    radial_conv_in_blocks,
-    radial_conv_regular,
-)
+from csgnn_dgl.ops.radial import radial_conv_by_offset, radial_conv_regular
+from csgnn_dgl.ops.radial_blocks import ChainBlock, Crossing, radial_conv_in_blocks
 
 __all__ = [
     "CSR",

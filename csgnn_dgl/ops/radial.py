@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,13 +13,7 @@ from csgnn_dgl.ops.csr import CSR
 from csgnn_dgl.ops.neighbor_sum import neighbor_sum
 from csgnn_dgl.ops.node_linear import node_linear
 
-__all__ = [
-    "ChainBlock",
-    "Crossing",
-    "radial_conv_by_offset",
-    "radial_conv_in_blocks",
-    "radial_conv_regular",
-]
+__all__ = ["radial_conv_by_offset", "radial_conv_regular"]
 
 
 # Older versions of PyTorch do not distinguish export and compilation.
@@ -86,80 +79,6 @@ def radial_conv_regular(
     kernel = kernel.contiguous(memory_format=torch.channels_last)
     out = F.conv2d(image, kernel, bias, padding=padding, dilation=dilation)
     return out.permute(0, 2, 3, 1).reshape(num_nodes, batch, -1)
-
-
-@dataclass(frozen=True)
-class ChainBlock:
-    """Consecutive chains of nodes, all of the same length: ``chains · length`` nodes."""
-
-    chains: int
-    length: int
-
-
-@dataclass(frozen=True, eq=False)
-class Crossing:
-    """Edges of one offset that lead from one chain to another.
-
-    Attributes
-    ----------
-    csr
-        Relation from all nodes to some nodes.
-    nodes
-        These nodes, int64, shape ``(csr.num_rows,)``, each once.
-    """
-
-    csr: CSR
-    nodes: Tensor
-
-    def to(self, device: torch.device) -> Crossing:
-        """Copy to another device."""
-        return Crossing(self.csr.to(device), self.nodes.to(device))
-
-
-def radial_conv_in_blocks(
-    feat: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    blocks: tuple[ChainBlock, ...],
-    crossings: Mapping[int, Crossing],
-) -> Tensor:
-    """Radial convolution on spheres of different levels: dense in blocks of equal chains.
-
-    Within a block it is :func:`radial_conv_regular`. What a chain gets from others, at the ends of
-    the spheres that have its vertex, is added by tap.
-
-    Parameters
-    ----------
-    feat
-        Shape ``(num_nodes, B, C)``.
-    weight
-        Shape ``(F, C, K)``, ``K`` odd.
-    bias
-        Shape ``(F,)``, or None.
-    blocks
-        Chains of all nodes, in order.
-    crossings
-        Edges between chains, for each offset within the kernel.
-
-    Returns
-    -------
-    Tensor
-        Shape ``(num_nodes, B, F)``.
-    """
-    # The gradient of a split is one concatenation; that of slices is a sum of padded tensors.
-    parts = feat.split([block.chains * block.length for block in blocks])
-    out = torch.cat(
-        [
-            radial_conv_regular(part, weight, bias, block.length)
-            for part, block in zip(parts, blocks, strict=True)
-        ]
-    )
-    middle = weight.shape[2] // 2
-    for offset, crossing in crossings.items():
-        ends = node_linear(neighbor_sum(crossing.csr, feat), weight[:, :, middle + offset])
-        # In place is safe: the gradient of a concatenation does not need its result.
-        out = out.index_add_(0, crossing.nodes, ends.to(out.dtype))
-    return out
 
 
 def radial_conv_by_offset(

@@ -33,14 +33,16 @@ class RadialChain:
     blocks
         If all nodes lie in few blocks of chains of the same length, in order, these blocks; on
         regular graphs, and if there are many, None.
+    known_crossings
+        Results of :meth:`crossings` by reach.
     """
 
     n_spheres: int | None
     steps: dict[int, CSR]
     is_block: bool = False
     blocks: tuple[ChainBlock, ...] | None = None
+    known_crossings: dict[int, tuple[Crossing, ...]] = field(default_factory=dict)
     _further: dict[int, CSR] = field(default_factory=dict)
-    _crossings: dict[int, tuple[Crossing, ...]] = field(default_factory=dict)
 
     def within(self, reach: int) -> dict[int, CSR]:
         """Compute relations for all offsets from ``-reach`` to ``reach`` except 0.
@@ -67,23 +69,26 @@ class RadialChain:
         return {o: csr for o, csr in sorted(self._further.items()) if abs(o) <= reach}
 
     def crossings(self, reach: int) -> tuple[Crossing, ...]:
-        """What :meth:`within` has beyond the chains of :attr:`blocks`."""
-        if reach not in self._crossings:
+        """What :meth:`within` has beyond the chains of :attr:`blocks`.
+
+        Tracers cannot call it, but can look into :attr:`known_crossings`.
+        """
+        if reach not in self.known_crossings:
             assert self.blocks is not None
             chain = _chain_of_nodes(self.blocks)
             found = [
                 Crossing.of(offset, _between(csr, offset, chain))
                 for offset, csr in self.within(reach).items()
             ]
-            self._crossings[reach] = tuple(each for each in found if len(each.ends))
-        return self._crossings[reach]
+            self.known_crossings[reach] = tuple(each for each in found if len(each.ends))
+        return self.known_crossings[reach]
 
     def on(self, device: torch.device, reach: int) -> RadialChain:
         """Copy of the chain with all that kernels of this reach need on a device."""
         if self.blocks is None:
             return self
         chain = RadialChain(None, self.steps, blocks=self.blocks)
-        chain._crossings[reach] = tuple(each.to(device) for each in self.crossings(reach))
+        chain.known_crossings[reach] = tuple(each.to(device) for each in self.crossings(reach))
         return chain
 
 

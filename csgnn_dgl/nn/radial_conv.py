@@ -119,7 +119,9 @@ class RadialConv(nn.Module):
         own = destination_features(graph, self.etype, feat)
         if radial.blocks is not None and own is sources:
             flat = sources.reshape(num_nodes, -1, self.in_feats)
-            crossings = radial.crossings(self.kernel_size // 2)
+            crossings = radial.known_crossings.get(self.kernel_size // 2)
+            if crossings is None:
+                crossings = radial.crossings(self.kernel_size // 2)
             out = radial_conv_in_blocks(flat, weight, bias, radial.blocks, crossings)
             return out.view(*sources.shape[:-1], self.out_feats)
         by_offset = radial.within(self.kernel_size // 2)

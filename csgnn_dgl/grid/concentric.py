@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,8 @@ class ConcentricGrid:
     ) -> None:
         if levels is None:
             _check_sizes(level=level, n_spheres=n_spheres)
-            assert level is not None and n_spheres is not None
+            assert level is not None
+            assert n_spheres is not None
             # Before the levels of all spheres are written down, because there may be billions.
             nodes = (10 * 4 ** int(level) + 2) * int(n_spheres)
             edges = 60 * 4 ** int(level) * int(n_spheres) + 2 * (nodes - nodes // int(n_spheres))
@@ -264,7 +266,7 @@ def _check_sizes(**sizes: int | None) -> None:
 def _radial_edges(levels: Levels) -> int:
     """Number of radial edges, at least: from one source on equal and finer spheres, else two."""
     edges = 0
-    for pair in zip(levels, levels[1:], strict=False):
+    for pair in pairwise(levels):
         coarse, fine = (10 * 4**each + 2 for each in sorted(pair))
         edges += 2 * coarse + 2 * (fine - coarse)
     return edges

@@ -15,7 +15,15 @@ from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.grid.icosphere import Icosphere, Ints
 from csgnn_dgl.grid.rotations import vertex_permutations
 
-__all__ = ["Coarsening", "Sites", "check_levels", "coarser_levels", "fitting_levels", "interpolation", "is_uniform"]
+__all__ = [
+    "Coarsening",
+    "Sites",
+    "check_levels",
+    "coarser_levels",
+    "fitting_levels",
+    "interpolation",
+    "is_uniform",
+]
 
 Coarsening = Literal["together", "in_turn"]
 Levels = tuple[int, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -140,19 +140,16 @@ class PointMapping(nn.Module):
         self.num_vertices = Icosphere.get(level).num_vertices
         self.faces = FaceSearch(level)
         n_fine = n_spheres * channels
-        self._n_shells = n_spheres if radial == "shell" else n_fine
-        self.levels = (level,) * n_spheres
-        if levels is not None:
-            self.levels = fitting_levels(levels, level, n_spheres)
+        n_shells = n_spheres if radial == "shell" else n_fine
+        uniform = (level,) * n_spheres
+        self.levels = uniform if levels is None else fitting_levels(levels, level, n_spheres)
         nearest, differ = neighbourhood == "nearest", len(set(self.levels)) > 1
         self._nearest = NearestVertices(self.faces) if nearest and not differ else None
         self._spheres = SphereLevels(self.levels, nearest=nearest) if differ else None
+        formula: dict[str, Any] = {"bandwidth": bandwidth, "threshold": threshold}
+        formula["face"] = bandwidth_face
         gamma = own_bandwidths(
-            self.levels,
-            self._n_shells,
-            lambda own: shell_bandwidths(
-                own, self._n_shells, bandwidth=bandwidth, threshold=threshold, face=bandwidth_face
-            ),
+            self.levels, n_shells, lambda own: shell_bandwidths(own, n_shells, **formula)
         )
         # Weight of a point at the origin at each vertex: that of three vertices, spread over all.
         radii = np.arange(1, channels + 1) / n_fine
@@ -256,10 +253,9 @@ class PointMapping(nn.Module):
 
     def _triton(self, points: Tensor) -> ModuleType | None:
         """The module with a Triton kernel for these points; None if it cannot be used."""
-        fixed_order = torch.are_deterministic_algorithms_enabled()
-        as_in_kernel = self.neighbourhood == "face" and self.radial == "shell"
-        as_in_kernel = as_in_kernel and self._spheres is None
-        if not as_in_kernel or points.dtype != torch.float32 or fixed_order:
+        if self.neighbourhood != "face" or self.radial != "shell" or self._spheres is not None:
+            return None
+        if points.dtype != torch.float32 or torch.are_deterministic_algorithms_enabled():
             return None
         if torch.is_grad_enabled() and points.requires_grad:
             return None
@@ -327,11 +323,9 @@ class PointMapping(nn.Module):
         return out
 
     def extra_repr(self) -> str:
-        size = f"level={self.level}, n_spheres={self.n_spheres}"
-        if self._spheres is not None:
-            size = f"levels={self.levels}"
+        sizes = f"level={self.level}, n_spheres={self.n_spheres}, channels={self.channels}"
         return (
-            f"{size}, channels={self.channels}, "
+            f"{sizes}{'' if self._spheres is None else f', levels={self.levels}'}, "
             f"neighbourhood={self.neighbourhood!r}, radial={self.radial!r}, "
             f"bandwidth={self.bandwidth!r}, threshold={self.threshold}, "
             f"bandwidth_face={self.bandwidth_face!r}"

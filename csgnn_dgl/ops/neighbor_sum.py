@@ -32,10 +32,15 @@ class _NeighborSum(torch.autograd.Function):
     """Takes tensors rather than a CSR, so that compilers can trace it."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, *relation: Tensor | None) -> Tensor:
-        ctx.save_for_backward(*relation)
-        indptr, indices, weights, *_ = relation
-        assert indptr is not None and indices is not None
+    def forward(
+        ctx: Any,
+        rows: Tensor,
+        indptr: Tensor,
+        indices: Tensor,
+        weights: Tensor | None,
+        *back: Tensor | None,
+    ) -> Tensor:
+        ctx.save_for_backward(indptr, indices, weights, *back)
         return _sum(rows, indptr, indices, weights)
 
     @staticmethod
@@ -51,8 +56,9 @@ def neighbor_sum(csr: CSR, feat: Tensor) -> Tensor:
     .. math:: y_i = \sum_{j \in N(i)} w_{ij} x_j
 
     Edges have the weight 1 unless the relation has others. The result equals DGL's
-    ``update_all(copy_u, sum)``, or ``update_all(u_mul_e, sum)`` with weights. A destination without sources gets zero.
-    The gradient is the same sum over the transposed relation, so no scatter is needed.
+    ``update_all(copy_u, sum)``, or ``update_all(u_mul_e, sum)`` with weights. A destination without
+    sources gets zero. The gradient is the same sum over the transposed relation, so no scatter is
+    needed.
 
     Parameters
     ----------

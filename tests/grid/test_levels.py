@@ -42,9 +42,7 @@ def test_the_example_has_2976_nodes_instead_of_5136() -> None:
 
 @schedules
 @pytest.mark.parametrize(("level", "n_spheres"), [(0, 1), (1, 3), (2, 4)])
-def test_equal_levels_give_the_uniform_grid(
-    level: int, n_spheres: int, coarsening: Any
-) -> None:
+def test_equal_levels_give_the_uniform_grid(level: int, n_spheres: int, coarsening: Any) -> None:
     ours = ConcentricGrid(levels=(level,) * n_spheres, coarsening=coarsening)
     uniform = ConcentricGrid(level, n_spheres)
     assert ours.uniform

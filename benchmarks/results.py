@@ -9,7 +9,8 @@ interrupted run goes on where it stopped. An entry whose data are not at hand is
 
 The documents have blocks between ``<!-- figures: NAME -->`` and ``<!-- /figures -->``. Their text
 is that of ``benchmarks/results/tables/NAME.md``, with the figures put in. The test
-``tests/test_figures.py`` fails if a document and the JSON disagree. Files named ``*-taken-over``
+``tests/test_figures.py`` fails if a document and the JSON disagree. Blocks ``compare-NAME`` are the
+tables of comparisons (see ``compared.py``). Files named ``*-taken-over``
 hold figures of an earlier version that were not measured again; each says of which.
 """
 
@@ -30,6 +31,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import compared
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -247,7 +251,9 @@ def _times(factor: float, value: Any) -> Any:
 
 
 def render(name: str, figures: Mapping[str, Any]) -> str:
-    """The text of a block, with the figures put in."""
+    """The text of a block, with the figures put in; or the table of a comparison."""
+    if name.startswith("compare-"):
+        return compared.table(name.removeprefix("compare-"))
     return (TABLES / f"{name}.md").read_text(encoding="utf-8").format_map(figures)
 
 

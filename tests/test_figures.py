@@ -79,7 +79,31 @@ def test_every_table_of_results_is_checked() -> None:
 def test_every_block_and_template_is_used() -> None:
     texts = "".join(path.read_text(encoding="utf-8") for path in RESULTS.DOCUMENTS)
     used = set(re.findall(r"<!-- figures: ([\w-]+) -->", texts))
-    assert used == {path.stem for path in RESULTS.TABLES.glob("*.md")}
+    templates = {path.stem for path in RESULTS.TABLES.glob("*.md")}
+    tables = {f"compare-{path.name}" for path in RESULTS.compared.COMPARED.glob("*")}
+    assert used == templates | tables
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(RESULTS.compared.COMPARED.glob("*")), ids=lambda path: path.name
+)
+def test_tables_of_comparisons_are_those_of_their_cells(folder: Path) -> None:
+    """Each result of each cell stands in the row of its system, and no path of a machine."""
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    lines = RESULTS.compared.table(folder.name).splitlines()
+    header = [cell.strip() for cell in lines[0].strip("|").split("|")]
+    rows = {}
+    for line in lines[2:]:
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        rows[cells[0].removesuffix(" (reconstructed)")] = dict(zip(header, cells, strict=True))
+    several = len(report["settings"]["seeds"]) > 1 or len(report["settings"]["recipes"]) > 1
+    for cell in report["cells"]:
+        for test, value in () if several else cell["tests"].items():
+            shown = f"{value:.4f}" if abs(value) < 1 else f"{value:.1f}"
+            assert rows[cell["row"]][test] == shown, (cell["row"], test)
+    for path in folder.glob("report.*"):
+        if path.suffix != ".png":
+            assert not re.search(r"[\s\"'](/|[A-Z]:\\)\w+[/\\]\w", path.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.FIGURES.glob("*.json")), ids=lambda path: path.stem)

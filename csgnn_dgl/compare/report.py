@@ -66,7 +66,8 @@ def summarise(store: Store, found: pd.DataFrame) -> pd.DataFrame:
         seeds), and ``… published``; then costs.
     """
     table = store.settings.found
-    tests = list(dict.fromkeys(found["test"]))
+    known = [test.column for tests in table.tests.values() for test in tests]
+    tests = sorted(dict.fromkeys(found["test"]), key=lambda t: known.index(t) if t in known else 99)
     rows = []
     for row in table.select(store.settings.models):
         here = found[found["row"] == row.name]
@@ -115,7 +116,7 @@ def _label(row: Row, kind: str) -> str:
 
 
 def write_report(store: Store) -> list[Path]:
-    """Write ``report.md``, ``.csv``, ``.tex``, ``.json`` and ``.png`` into the folder.
+    """Write ``report.md``, ``.csv``, ``.tex``, ``.json``, ``.png``, and ``learning.png``.
 
     Returns
     -------
@@ -145,10 +146,14 @@ def write_report(store: Store) -> list[Path]:
     }
     atomic_write_json(paths["json"], content)
     listed = list(paths.values())
+    from csgnn_dgl.compare.learning import draw_learning
     from csgnn_dgl.compare.pictures import draw
 
-    picture = draw(store, found, store.path / "report.png")
-    return [*listed, *([picture] if picture is not None else [])]
+    pictures = (
+        draw(store, found, store.path / "report.png"),
+        draw_learning(store, store.path / "learning.png"),
+    )
+    return [*listed, *(picture for picture in pictures if picture is not None)]
 
 
 def _text(column: str, value: Any) -> str:
@@ -158,7 +163,7 @@ def _text(column: str, value: Any) -> str:
         return value
     if column == "epochs":
         return f"{value:.0f}"
-    if column.startswith("parameters"):
+    if column.startswith(("parameters", "peak memory")):
         return f"{value:.2f}"
     return f"{value:.4f}" if abs(value) < 1 else f"{value:.1f}"
 

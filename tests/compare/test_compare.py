@@ -47,6 +47,7 @@ def test_a_table(done: tuple[Path, str, str]) -> None:
     assert "1/1 pointnet-so3-ours-0" in err
     for suffix in ("md", "csv", "tex", "json", "png"):
         assert (folder / f"report.{suffix}").stat().st_size > 100
+    assert (folder / "learning.png").stat().st_size > 1000
     rows = pd.read_csv(folder / "report.csv")
     assert list(rows["test"]) == ["so3/so3", "so3/so3, 5 votes"]
     content = json.loads((folder / "report.json").read_text())

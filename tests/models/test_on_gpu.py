@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -58,10 +59,13 @@ def test_encoder(
 
 
 @pytest.mark.parametrize("triton", ["0", "1"])
+@pytest.mark.parametrize("neighbourhood", ["face", "nearest"])
 @pytest.mark.parametrize("flat", [False, True])
-def test_mapping(flat: bool, triton: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mapping(
+    flat: bool, neighbourhood: Any, triton: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CSGNN_TRITON", triton)
-    mapping = PointMapping(level=3, n_spheres=5, channels=3)
+    mapping = PointMapping(level=3, n_spheres=5, channels=3, neighbourhood=neighbourhood)
     points = torch.rand(4, 200, 3, generator=torch.Generator().manual_seed(0)) * 1.4 - 0.7
     points[1, 5] = 0
     expected = mapping(points.double())

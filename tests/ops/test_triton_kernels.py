@@ -179,6 +179,16 @@ for level in (0, 1, 3):
     switch(modules, False)
 assert calls
 
+# Other neighbourhoods go the usual way.
+calls.clear()
+for options in ({"neighbourhood": "nearest"}, {"radial": "bracket"}):
+    mapping = PointMapping(level=2, n_spheres=4, channels=3, **options)
+    expected = mapping(points)
+    switch(modules, True)
+    torch.testing.assert_close(mapping(points), expected)
+    switch(modules, False)
+assert not calls
+
 # A NaN spreads to its own cloud, and no index leads out of a table or of the features.
 mapping = PointMapping(level=1, n_spheres=4, channels=3, validate=False)
 points[1, 7] = torch.nan

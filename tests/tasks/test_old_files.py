@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,22 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+import yaml
 from ase import Atoms
 from ase.build import bulk, molecule
 
 from csgnn_dgl.errors import CheckpointError
 from csgnn_dgl.mapping import normalize_clouds
+from csgnn_dgl.models import Classifier, ShapeCSGNN, ShapeCSGNNHypers
 from csgnn_dgl.tasks.classes import train as classes
+from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
 from csgnn_dgl.tasks.classes.evaluate import evaluate as evaluate_shapes
 from csgnn_dgl.tasks.classes.trained import load_classifier
 from csgnn_dgl.tasks.dos import train as dos
 from csgnn_dgl.tasks.dos.evaluate import evaluate as evaluate_dos
 from csgnn_dgl.tasks.dos.trained import load_dos_model
 from csgnn_dgl.tasks.use_config import EvaluateConfig
+from csgnn_dgl.tasks.weights import Header, save_weights
 
 OLD = Path(__file__).with_name("old")
 GOLDEN = json.loads((OLD / "shipped.json").read_text())
@@ -63,6 +68,57 @@ def test_curves_of_schema_1() -> None:
     (curve,) = trained.predict([structures()[1]])
     expected = [0.2183653077, 0.2036296125, 0.1938818183, 0.1697023841, 0.1863136957]
     np.testing.assert_allclose(curve[:5], expected, atol=1e-9)
+
+
+# Up to schema 3, CSGNN of level 3 and first width 2 had these widths.
+WIDTHS = {
+    "intra_widths": ((2, 2), (4, 4), (8, 8), (16,)),
+    "radial_widths": ((4, 4), (8, 8), (16,), (32,)),
+}
+
+
+def test_widths_of_schema_3(tmp_path: Path) -> None:
+    hypers: dict[str, Any] = {"level": 3, "n_spheres": 2, "channels": 1}
+    torch.manual_seed(0)
+    model = Classifier(ShapeCSGNN(ShapeCSGNNHypers(**hypers, **WIDTHS)), 2, hidden=(4,)).eval()
+    described = {"name": "csgnn", "hypers": {**hypers, "base_width": 2}}
+    data = {"points": 64, "up_axis": "z"}
+    header = Header("classifier", described, {"hidden": [4]}, ("a", "b"), data, schema=3)
+    save_weights(tmp_path / "old.safetensors", model.state_dict(), header)
+    trained = load_classifier(tmp_path / "old.safetensors")
+    with torch.no_grad():
+        assert torch.equal(trained.model(helices()), model(helices()))
+    # Control: a present file with this header has other widths.
+    header = replace(header, schema=4)
+    save_weights(tmp_path / "new.safetensors", model.state_dict(), header)
+    with pytest.raises(CheckpointError, match=r"new\.safetensors"):
+        load_classifier(tmp_path / "new.safetensors")
+
+
+def test_widths_of_old_runs(tmp_path: Path) -> None:
+    def hypers(**content: Any) -> ShapeCSGNNHypers:
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump(content))
+        found = TrainModelNetConfig.from_yaml(path).hypers
+        assert isinstance(found, ShapeCSGNNHypers)
+        return found
+
+    for found in (
+        hypers(level=3, base_width=2),
+        hypers(model="csgnn", hypers={"level": 3, "base_width": 2, "intra_widths": None}),
+    ):
+        assert (found.intra_widths, found.radial_widths) == tuple(WIDTHS.values())
+    five = hypers(level=5)
+    assert [len(widths) for widths in five.intra_widths or ()] == [2, 2, 2, 2, 2, 1]
+    assert [len(widths) for widths in five.radial_widths or ()] == [2, 2, 2, 2, 1, 1]
+    for same in (
+        hypers(level=2, base_width=2),
+        hypers(base_width=2),
+        hypers(level=3, base_width=2, neighbourhood="face"),
+        hypers(model="csgnn", hypers={"level": 3, "base_width": 2, "neighbourhood": "face"}),
+    ):
+        assert same.intra_widths is None
+        assert same.base_width == 2
 
 
 @pytest.mark.parametrize("name", sorted(GOLDEN))

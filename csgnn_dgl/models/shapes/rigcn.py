@@ -105,6 +105,31 @@ def local_frames(offsets: Tensor) -> Tensor:
         return torch.cat([axes, third[..., None]], dim=-1).to(offsets.dtype)
 
 
+def typical_ranks(count: int, largest: int) -> list[int]:
+    """Ranks of neighbours in evaluation: evenly spaced among those that training draws.
+
+    In training, ``count`` of the ``count·d`` nearest neighbours are drawn, with ``d`` from 1 to
+    ``largest``. Batch norm has seen their distances, so others would be strange to it.
+
+    Examples
+    --------
+    >>> typical_ranks(8, 1), typical_ranks(8, 2)
+    ([0, 1, 2, 3, 4, 5, 6, 7], [0, 1, 3, 4, 5, 7, 9, 13])
+    """
+    dilations = range(1, largest + 1)
+    ranks, share, rank = [], 0.0, 0
+    for place in range(count):
+        # The share of draws up to a rank; it grows by at most 1 / count with each rank.
+        while True:
+            step = sum(1 / d for d in dilations if rank < count * d) / (count * largest)
+            rank += 1
+            share += step
+            if share * count > place + 0.5 - 1e-9:
+                break
+        ranks.append(rank - 1)
+    return ranks
+
+
 class _Descriptor(nn.Module):
     """Descriptors of centres from what is around them, in the frame of each."""
 
@@ -182,12 +207,15 @@ class RIGCN(ShapeModel):
         """Indices of neighbours ``(B, M, count)``; dilated, and at random in training."""
         largest = min(self.hypers.dilation, points.shape[1] // count)
         if not self.training or largest < 2:
-            middle = (1 + largest) // 2
-            return nearest(queries, points, count * middle)[:, :, ::middle]
-        dilation = int(torch.randint(1, largest + 1, ()))
-        found = nearest(queries, points, count * dilation)
-        chosen = torch.rand(found.shape, device=found.device).argsort(dim=2)[:, :, :count]
-        return found.gather(2, chosen)
+            ranks = typical_ranks(count, largest)
+            found = nearest(queries, points, ranks[-1] + 1)
+            return found[:, :, torch.tensor(ranks, device=found.device)]
+        found = nearest(queries, points, count * largest)
+        # Each centre has a dilation of its own, so that all batches have the same statistics.
+        dilation = torch.randint(1, largest + 1, found.shape[:2], device=found.device)
+        beyond = torch.arange(found.shape[2], device=found.device) >= count * dilation[..., None]
+        order = torch.rand(found.shape, device=found.device).masked_fill(beyond, torch.inf)
+        return found.gather(2, order.argsort(dim=2)[:, :, :count])
 
     def forward(self, points: Tensor) -> Tensor:
         """Features of clouds ``(B, N, 3)``."""

@@ -49,10 +49,14 @@ def test_neighbours_are_at_random_in_training_alone() -> None:
     distance = torch.cdist(clouds, clouds)
     rank = distance.argsort(dim=2).argsort(dim=2)
     ranks = [rank.gather(2, one) for one in chosen]
-    assert {int(one.max()) < 8 for one in ranks} == {True, False}
+    assert {bool(one < 8) for one in torch.cat(ranks).amax(dim=2).flatten()} == {True, False}
     assert max(int(one.max()) for one in ranks) < 16
+    # Neighbours are as far in evaluation as in training on average, for the sake of batch norm.
     model.eval()
-    assert int(rank.gather(2, model._around(clouds, clouds, 8)).max()) == 7
+    steady = rank.gather(2, model._around(clouds, clouds, 8)).double().mean(dim=(0, 1))
+    drawn = torch.stack(ranks).double().sort(dim=-1).values.mean(dim=(0, 1, 2))
+    assert float(steady.mean()) == pytest.approx(float(drawn.mean()), abs=0.5)  # whole ranks
+    assert float(drawn.mean()) > 5  # it would be 3.5 without dilation
 
 
 @pytest.mark.parametrize(

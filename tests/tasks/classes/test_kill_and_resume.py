@@ -87,7 +87,10 @@ def test_killed_and_resumed(clouds: Path, tmp_path: Path) -> None:
     weights = [safetensors.torch.load_file(p / "model.safetensors") for p in (whole, cut)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     assert (whole / "model.safetensors").read_bytes() == (cut / "model.safetensors").read_bytes()
-    tables = [pd.read_csv(p / "metrics.csv").drop(columns=["seconds", "processor_seconds"]) for p in (whole, cut)]
+    tables = [
+        pd.read_csv(p / "metrics.csv").drop(columns=["seconds", "processor_seconds"])
+        for p in (whole, cut)
+    ]
     pd.testing.assert_frame_equal(tables[0], tables[1])
     assert not [p for p in cut.rglob("*") if ".partial" in p.name], "leftovers are removed"
 

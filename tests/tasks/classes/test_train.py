@@ -91,7 +91,10 @@ def test_resuming_gives_the_same_weights(
     assert torch.load(cut.last_checkpoint, weights_only=True)["epoch"] < 3
     assert not same(weights(cut), weights(whole))
     assert same(weights(resume(cut.path)), weights(whole))
-    rows = [pd.read_csv(run.metrics).drop(columns=["seconds", "processor_seconds"]) for run in (cut, whole)]
+    rows = [
+        pd.read_csv(run.metrics).drop(columns=["seconds", "processor_seconds"])
+        for run in (cut, whole)
+    ]
     pd.testing.assert_frame_equal(rows[0], rows[1])
 
 

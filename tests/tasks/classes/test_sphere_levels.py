@@ -19,7 +19,7 @@ from csgnn_dgl.tasks.weights import load_weights
 def test_train_load_predict_export(small: dict[str, Any], tmp_path: Path) -> None:
     own = {"sphere_levels": [0, 1], "sphere_coarsening": "in_turn", "epochs": 1}
     run = train(TrainModelNetConfig.resolve(flags={**small, **own, "output": tmp_path / "run"}))
-    _, header = load_weights(run.model, "classifier")
+    header, _ = load_weights(run.model, "classifier")
     hypers = header.model["hypers"]
     assert (hypers["sphere_levels"], hypers["sphere_coarsening"]) == ([0, 1], "in_turn")
     classifier = ShapeClassifier(run.path)

@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--picture", type=Path)
     given = parser.parse_args(arguments)
     settings = {**SETTINGS, **CHEAPER}
-    if given.only:
+    if given.only is not None:
         # The first is what the others are compared with.
         settings = {name: settings[name] for name in ("uniform", *given.only)}
     options = {"epochs": given.epochs, **_assigned(given.options)}

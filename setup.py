@@ -34,6 +34,8 @@ REQUIRES = [
     # Worker processes of which one may crash or hang alone.
     "pebble>=5.1",
     "platformdirs>=4.0",
+    # Draws the pages of view and report; open3d brings it, too.
+    "plotly>=6.0",
     "psutil>=5.9",
     "pydantic>=2.6",
     "pyyaml>=6.0",
@@ -54,6 +56,8 @@ DEV = [
     "pytest-cov>=5.0",
     "pytest-xdist>=3.6",
     "ruff>=0.6",
+    # Drives Chromium in the tests of pages, where it is installed.
+    "selenium>=4.20",
     "torch-geometric>=2.5",  # only for comparison in benchmarks
     # Its interpreter runs our kernels on a CPU. Not pinned: a torch for CUDA brings its own.
     "triton>=3.0; platform_system == 'Linux' and platform_machine == 'x86_64'",
@@ -80,7 +84,9 @@ setup(
     packages=find_packages(include=["csgnn_dgl", "csgnn_dgl.*"]),
     package_data={
         "csgnn_dgl": ["py.typed", "weights/*"],
+        "csgnn_dgl.mapping": ["designed_votes.json"],
         "csgnn_dgl.datasets.atoms": ["files/carbon-tb-small/*"],
+        "csgnn_dgl.viewing": ["files/*"],
     },
     python_requires=">=3.10,<3.13",
     install_requires=REQUIRES,

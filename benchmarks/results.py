@@ -90,14 +90,14 @@ ENTRIES: Mapping[str, Entry] = {
         (
             "train modelnet --preset quick --output {runs}/demo",
             "evaluate {runs}/demo --rotation so3 --json",
-            "evaluate {runs}/demo --rotation so3 --votes 5 --json",
+            "evaluate {runs}/demo --rotation so3 --votes 5 --vote-set random --json",
         ),
         _shapes,
     ),
     "phonon-dos": Entry(("evaluate phonon-dos --data {data} --json",), _dos, "PHONON_DATA"),
     "carbon-tb": Entry(
         (
-            "evaluate carbon-tb --data {data} --votes 8 --json",
+            "evaluate carbon-tb --data {data} --votes 8 --vote-set random --json",
             "evaluate carbon-tb --data {data} --json",
         ),
         _dos,
@@ -107,7 +107,7 @@ ENTRIES: Mapping[str, Entry] = {
         (
             "train modelnet --data {data} --preset compact --output {runs}/shrec11",
             "evaluate {runs}/shrec11 --rotation so3 --json",
-            "evaluate {runs}/shrec11 --rotation so3 --votes 5 --json",
+            "evaluate {runs}/shrec11 --rotation so3 --votes 5 --vote-set random --json",
         ),
         _shapes,
         "SHREC11_DATA",
@@ -116,7 +116,7 @@ ENTRIES: Mapping[str, Entry] = {
         (
             "train modelnet --data {data} --preset compact --epochs 60 --output {runs}/modelnet10",
             "evaluate {runs}/modelnet10 --rotation so3 --json",
-            "evaluate {runs}/modelnet10 --rotation so3 --votes 5 --json",
+            "evaluate {runs}/modelnet10 --rotation so3 --votes 5 --vote-set random --json",
         ),
         _shapes,
         "MODELNET10_DATA",

@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from csgnn_dgl._progress import shown, write
+from csgnn_dgl.cli.compare_pictures import curve_command, figures_command
 from csgnn_dgl.compare.settings import RECIPES, SIZES, Settings
 from csgnn_dgl.compare.store import Store
 from csgnn_dgl.compare.tables import TABLES
-from csgnn_dgl.errors import ConfigError
+from csgnn_dgl.errors import ConfigError, suggest
 
 __all__ = ["compare_command"]
 
@@ -34,7 +35,26 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
     return tuple(number for number in numbers if number is not None)
 
 
-@click.command("compare", context_settings={"max_content_width": 100})
+class _Compare(click.Command):
+    """The command, which has others beside its tables: ``compare figures``, ``compare curve``."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        command = _OTHERS.get(args[0]) if args else None
+        if command is None:
+            return super().make_context(info_name, args, parent, **extra)
+        return command.make_context(f"{info_name} {command.name}", args[1:], parent, **extra)
+
+
+_OTHERS: dict[str, click.Command] = {str(c.name): c for c in (figures_command, curve_command)}
+
+
+@click.command("compare", cls=_Compare, context_settings={"max_content_width": 100})
 @click.argument("table", required=False)
 @click.option(
     "--data", type=click.Path(path_type=Path), help="Folder with the data. Default: built-in data."
@@ -56,8 +76,9 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
 @click.option(
     "--budget",
     type=float,
-    help="Minutes of training for each cell: as many epochs as fit into them. Default: the "
-    "epochs of each preset.",
+    help="Minutes of training for each cell: as many epochs as fit into them. With one thread, "
+    "time of the processor counts, which other work does not change. Default: the epochs of each "
+    "preset.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of each training.")
 @click.option("--up-axis", help="Axis that points up, x, y or z. Default: the data set's own.")
@@ -88,6 +109,10 @@ def compare_command(
     Without --only, all cells of the table that are not done are done, one after the other; several
     processes may work on one folder. Calling the command again continues. Afterwards the folder
     holds the table as report.md, .csv, .tex and .json, and a picture.
+
+    \b
+    csgnn-dgl compare figures    draw the paper's figures of clouds, grids and structures
+    csgnn-dgl compare curve      turn test shapes, and measure how the answers change
     """
     if report is not None:
         if table is not None or output is not None or only is not None:
@@ -96,6 +121,8 @@ def compare_command(
         return 0
     if table is None:
         raise ConfigError(f"name a table: {', '.join(TABLES)}; or --report FOLDER")
+    if table not in TABLES:
+        raise ConfigError(f"there is no table {table!r}: {suggest(table, [*TABLES, *_OTHERS])}")
     given["models"], given["protocols"] = _names(given["models"]), _names(given["protocols"])
     given["recipes"], given["seeds"] = _names(given["recipes"]), _seeds(given["seeds"])
     given["data"] = None if data is None else str(data)

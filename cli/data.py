@@ -144,14 +144,31 @@ def make() -> None:
 )
 @click.option("--interval", default=10, show_default=True, help="Steps between snapshots.")
 @click.option("--seed", default=0, show_default=True, help="Random seed for velocities and noise.")
-@click.option("--processes", type=int, help="Trajectories at a time. Default: one per core.")
+@click.option("--processes", type=int, help="Processes at a time. Default: one per core.")
 @click.option(
     "--projected",
     is_flag=True,
     help="Also write the curve of every atom: some 60 MB of labels, with which training takes much "
     "less time.",
 )
+@click.option(
+    "--structures",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Instead of snapshots, give the carbon structures of this file their densities of states; "
+    "may be repeated. Files called validation and test become these splits.",
+)
+@click.option(
+    "--kpoint-spacing",
+    "spacing",
+    type=float,
+    help="With --structures: largest distance between k-points [1/Å, with 2π].  [default: 0.2]",
+)
+@click.pass_context
 def make_carbon_command(
+    context: click.Context,
     destination: Path,
     structures: tuple[str, ...],
     snapshots: int,
@@ -160,6 +177,8 @@ def make_carbon_command(
     seed: int,
     processes: int | None,
     projected: bool,
+    files: tuple[Path, ...],
+    spacing: float | None,
 ) -> None:
     """Make eight carbon structures at 300 K and 600 K with tight-binding densities of states.
 
@@ -167,7 +186,18 @@ def make_carbon_command(
     testing. After an interruption, the same command makes the missing trajectories.
 
     The small set that comes with the package was made with --snapshots 20 --test-snapshots 10.
+
+    With --structures FILE, structures of your own get such curves, crystals with small cells too.
+    Those that cannot be used are listed at the end, and the exit status is then 1.
     """
+    if files:
+        _label_structures(context, destination, files, spacing, projected, processes)
+        return
+    if spacing is not None:
+        raise ConfigError(
+            "--kpoint-spacing is an option of --structures; leave it out: snapshots have large "
+            "cells, in which the Γ point is enough"
+        )
     from csgnn_dgl.datasets.atoms.carbon import ALLOTROPES
     from csgnn_dgl.datasets.atoms.carbon_md import CarbonRecipe, make_carbon
     from csgnn_dgl.datasets.atoms.carbon_projected import project_all
@@ -186,6 +216,45 @@ def make_carbon_command(
         with shown(), working("projecting trajectories", total, unit="file") as done:
             project_all(paths, processes=processes, progress=lambda path: done(1))
     click.echo(f"{destination}: {len(paths)} trajectories of {len(recipe.structures)} structures")
+
+
+_OF_SNAPSHOTS = ("structures", "snapshots", "test_snapshots", "interval", "seed")
+
+
+def _label_structures(
+    context: click.Context,
+    destination: Path,
+    files: tuple[Path, ...],
+    spacing: float | None,
+    projected: bool,
+    processes: int | None,
+) -> None:
+    from click.core import ParameterSource
+
+    from csgnn_dgl.datasets.atoms.carbon_structures import label_carbon
+
+    for option in context.command.params:
+        given = context.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
+        if given and option.name in _OF_SNAPSHOTS:
+            raise ConfigError(
+                f"{option.opts[0]} is an option for making snapshots, but with --structures none "
+                f"are made; leave it out"
+            )
+    with shown(), working("computing densities of states", unit="structure") as done:
+        result = label_carbon(
+            files,
+            destination,
+            spacing=0.2 if spacing is None else spacing,
+            projected=projected,
+            processes=processes,
+            progress=done,
+        )
+    counts = ", ".join(f"{count} for {split}" for split, count in result.counts.items())
+    click.echo(f"{destination}: structures: {counts}")
+    for entry in result.rejected:
+        click.echo(f"rejected: {entry.name}: {entry.reason}", err=True)
+    if result.rejected:
+        context.exit(1)
 
 
 @data.command("import-vasp")

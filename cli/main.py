@@ -81,6 +81,14 @@ cli = _group(
             "csgnn_dgl.cli.predict:predict_command",
             "Predict classes of shapes, or densities of states of atoms.",
         ),
+        "view": (
+            "csgnn_dgl.cli.view:view_command",
+            "Show a file, and what a model says about it, as a page for any browser.",
+        ),
+        "report": (
+            "csgnn_dgl.cli.report:report_command",
+            "Test a run, and write a page about it: curves, errors, worst examples.",
+        ),
         "describe-atoms": (
             "csgnn_dgl.cli.describe_atoms:describe_atoms_command",
             "Compute a descriptor of every atom in structure files.",

@@ -6,7 +6,7 @@ import types
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import click
 from pydantic.fields import FieldInfo
@@ -54,15 +54,38 @@ class ConfigCommand(click.Command):
 
 
 class _CommaSeparated(click.ParamType):
-    name = "numbers"
+    """A list of whole numbers, of numbers, or of names, which the configuration checks."""
+
+    def __init__(self, item: Any) -> None:
+        item = typing.get_args(item)[0] if typing.get_origin(item) is Annotated else item
+        self.item = item if item in (int, float) else str
+        self.name = {int: "numbers", float: "numbers", str: "names"}[self.item]
+        if typing.get_origin(item) is Literal:
+            self.name = "|".join(map(str, typing.get_args(item)))
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         if not isinstance(value, str):
             return value
-        numbers = [parse_integer(part) for part in value.split(",") if part.strip()]
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+        if self.item is str:
+            return parts
+        numbers: list[Any]
+        if self.item is int:
+            what, example = "whole numbers", "512,256"
+            numbers = [parse_integer(part) for part in parts]
+        else:
+            what, example = "numbers", "0.8,1.25"
+            numbers = [_number(part) for part in parts]
         if None in numbers:
-            self.fail(f"{quoted(value)} is not a list of whole numbers such as 512,256", param, ctx)
+            self.fail(f"{quoted(value)} is not a list of {what} such as {example}", param, ctx)
         return numbers
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 class _Assignment(click.ParamType):
@@ -208,7 +231,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     if typing.get_origin(kind) is Literal:
         settings["type"] = click.Choice([str(choice) for choice in typing.get_args(kind)])
     elif typing.get_origin(kind) is list:
-        settings["type"] = _CommaSeparated()
+        settings["type"] = _CommaSeparated(typing.get_args(kind)[0])
         shown = ",".join(map(str, default)) if isinstance(default, list) else False
         default = None
     elif kind is Path:

@@ -16,9 +16,15 @@ from csgnn_dgl.errors import ConfigError, DataError, StructureError, suggest
 from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.dos.domain import AtomScores, score_atoms
 from csgnn_dgl.tasks.dos.outside import outside_note
-from csgnn_dgl.tasks.dos.prediction import DOSPrediction, predict_structures
+from csgnn_dgl.tasks.dos.prediction import (
+    DOSPrediction,
+    average_descriptors,
+    predict_structures,
+)
 from csgnn_dgl.tasks.dos.trained import load_dos_model
 from csgnn_dgl.tasks.dos.unseen import UnseenElements, unknown_elements
+from csgnn_dgl.tasks.use_config import VoteSet
+from csgnn_dgl.tasks.votes import vote_rotations
 
 __all__ = [
     "AtomDescriptor",
@@ -64,13 +70,16 @@ class AtomDescriptor:
     check_domain
         Whether :meth:`create` scores structures and warns about those outside the domain. With the
         shipped models this takes a quarter of the time of the descriptors.
+    votes, vote_set, seed
+        Orientations to average descriptors over, the kind of their set, and its random seed. With
+        one vote, structures are taken as given.
 
     Raises
     ------
     CheckpointError
         There are no such weights, or they belong to another kind of model.
     ConfigError
-        The device or the dtype does not exist.
+        The device, the dtype or the set of votes does not exist, or there is no vote.
 
     Examples
     --------
@@ -88,6 +97,9 @@ class AtomDescriptor:
         dtype: str | npt.DTypeLike = "float32",
         model: Any = None,
         check_domain: bool = True,
+        votes: int = 1,
+        vote_set: VoteSet = "designed",
+        seed: int = 0,
     ) -> None:
         try:
             name = np.dtype(dtype).name
@@ -100,6 +112,8 @@ class AtomDescriptor:
         self._trained = load_dos_model(weights, choose_device(device), model=model)
         self._trained.model.to(_DTYPES[name])
         self._check_domain = check_domain
+        self._votes: dict[str, Any] = {"votes": votes, "vote_set": vote_set, "seed": seed}
+        vote_rotations(**self._votes)  # checks them
         self._unseen = UnseenElements(self._trained.elements, self.weights)
 
     @property
@@ -229,7 +243,7 @@ class AtomDescriptor:
                     outside.append(f"structure {first + number} ({formula}): {beyond}")
         own = None if centers is None else centers[first : first + len(structures)]
         if own is None or all(entry is None for entry in own):
-            return [found.astype(self.dtype) for found in self._trained.describe(structures)]
+            return [found.astype(self.dtype) for found in self._describe(structures)]
         if len(own) < len(structures):
             raise DataError(
                 f"there are {len(centers or [])} lists of centers, but more structures; give one "
@@ -237,11 +251,14 @@ class AtomDescriptor:
             )
         pairs = zip(own, structures, strict=True)
         chosen = [_indices(entry, atoms, first + i) for i, (entry, atoms) in enumerate(pairs)]
-        found = self._trained.describe(structures, centres=[np.unique(rows) for rows in chosen])
+        found = self._describe(structures, centres=[np.unique(rows) for rows in chosen])
         return [
             values[np.searchsorted(np.unique(rows), rows)].astype(self.dtype)
             for values, rows in zip(found, chosen, strict=True)
         ]
+
+    def _describe(self, structures: Sequence[Atoms], **options: Any) -> list[Array]:
+        return average_descriptors(self._trained, structures, **options, **self._votes)
 
 
 def _warn_outside(notes: Sequence[str]) -> None:
@@ -275,6 +292,8 @@ def predict_dos(
     *,
     electrons: float | None = ...,
     votes: int = ...,
+    vote_set: VoteSet = ...,
+    seed: int = ...,
     device: str = ...,
     model: Any = ...,
 ) -> DOSPrediction: ...
@@ -285,6 +304,8 @@ def predict_dos(
     *,
     electrons: float | None = ...,
     votes: int = ...,
+    vote_set: VoteSet = ...,
+    seed: int = ...,
     device: str = ...,
     model: Any = ...,
 ) -> list[DOSPrediction]: ...
@@ -294,6 +315,8 @@ def predict_dos(
     *,
     electrons: float | None = None,
     votes: int = 1,
+    vote_set: VoteSet = "designed",
+    seed: int = 0,
     device: str = "auto",
     model: Any = None,
 ) -> DOSPrediction | list[DOSPrediction]:
@@ -308,8 +331,10 @@ def predict_dos(
     electrons
         Electrons per atom; by default from the training data, or else from the structure's
         ``info``.
-    votes
-        Orientations to average over.
+    votes, vote_set, seed
+        Orientations to average over, the kind of their set, and its random seed
+        (:func:`~csgnn_dgl.tasks.votes.vote_rotations`). With one vote, structures are taken as
+        given.
     device, model
         As for :class:`AtomDescriptor`.
 
@@ -337,7 +362,9 @@ def predict_dos(
     one = isinstance(atoms, Atoms)
     structures = [atoms] if isinstance(atoms, Atoms) else list(atoms)
     unseen = UnseenElements(trained.elements, str(weights))
-    found = predict_structures(trained, structures, electrons=electrons, votes=votes)
+    found = predict_structures(
+        trained, structures, electrons=electrons, votes=votes, seed=seed, vote_set=vote_set
+    )
     for structure in structures:
         for note in unseen.notes(structure):
             warnings.warn(note, UnseenElementWarning, stacklevel=2)

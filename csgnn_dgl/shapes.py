@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from csgnn_dgl._foreign import reading
+from csgnn_dgl.datasets.shapes.attributes import width
 from csgnn_dgl.datasets.shapes.checks import cloud_notes
 from csgnn_dgl.datasets.shapes.shape_files import shape_points
 from csgnn_dgl.errors import ConfigError, DataError, DataWarning
@@ -25,7 +26,7 @@ from csgnn_dgl.tasks.classes.trained import KIND, load_classifier
 from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.targets import TARGETS
 from csgnn_dgl.tasks.training import silent
-from csgnn_dgl.tasks.use_config import EvaluateConfig, PredictConfig
+from csgnn_dgl.tasks.use_config import EvaluateConfig, PredictConfig, VoteSet
 
 __all__ = ["Prediction", "ShapeClassifier", "ShapeEvaluation", "train_classifier"]
 
@@ -125,6 +126,14 @@ class ShapeClassifier:
         return self._trained.points
 
     @property
+    def attributes(self) -> tuple[str, ...]:
+        """Attributes of points that the model needs in columns after the coordinates.
+
+        ``"normals"`` are three columns, any other is one.
+        """
+        return self._trained.attributes
+
+    @property
     def calibrated(self) -> bool:
         """Whether probabilities were calibrated on held-out shapes."""
         return bool(self._trained.temperatures)
@@ -135,7 +144,7 @@ class ShapeClassifier:
         Parameters
         ----------
         options
-            Options of the command: ``rotation``, ``votes``, ``seed``, ``data``, …
+            Options of the command: ``rotation``, ``votes``, ``vote_set``, ``seed``, ``data``, …
 
         Raises
         ------
@@ -154,7 +163,7 @@ class ShapeClassifier:
         files
             The files.
         options
-            Options of the command: ``votes``, ``seed``, ``top``, ``strict``, …
+            Options of the command: ``votes``, ``vote_set``, ``seed``, ``top``, ``strict``, …
 
         Returns
         -------
@@ -166,17 +175,25 @@ class ShapeClassifier:
         return predict(self.weights, paths, config, trained=self._trained)
 
     def probabilities(
-        self, points: npt.ArrayLike, *, votes: int = 1, seed: int = 0
+        self,
+        points: npt.ArrayLike,
+        *,
+        votes: int = 1,
+        seed: int = 0,
+        vote_set: VoteSet = "designed",
     ) -> npt.NDArray[np.float64]:
         """Predict class probabilities of clouds in memory.
 
         Parameters
         ----------
         points
-            One cloud ``(N, 3)`` or several ``(n, N, 3)``, in any unit, orientation and position. If
-            there are more points than in training, a random part is used.
+            One cloud ``(N, 3)`` or several ``(n, N, 3)``, in any unit, orientation and position. A
+            model with :attr:`attributes` needs them in further columns. If there are more points
+            than in training, a random part is used.
         votes, seed
             Orientations to average over, and the random seed for them and for that part.
+        vote_set
+            ``"designed"`` orientations, which average better than as many ``"random"`` ones.
 
         Returns
         -------
@@ -196,7 +213,7 @@ class ShapeClassifier:
             A few points lie so far out that they squeeze the others.
         """
         ready = self._ready(points, seed)
-        found = predict_points(self._trained, ready, votes=votes, seed=seed)
+        found = predict_points(self._trained, ready, votes=votes, seed=seed, vote_set=vote_set)
         return found.numpy()
 
     def scores(self, points: npt.ArrayLike, *, seed: int = 0) -> npt.NDArray[np.float64]:
@@ -223,24 +240,28 @@ class ShapeClassifier:
         return np.full(len(ready), np.nan) if found is None else found
 
     def _ready(self, points: npt.ArrayLike, seed: int) -> torch.Tensor:
-        """Clouds with as many points as in training, ``(n, N, 3)``."""
+        """Clouds with as many points as in training, ``(n, N, 3 + A)``."""
         with reading("the array of points"):
             clouds = np.asarray(points)
             if clouds.dtype.kind not in "fiu":
                 raise DataError(f"clouds are of type {clouds.dtype}, but numbers are needed")
         if clouds.ndim == 2:
             clouds = clouds[None]
-        if clouds.ndim != 3 or clouds.shape[-1] != 3:
+        columns = 3 + width(self.attributes)
+        if clouds.ndim != 3 or clouds.shape[-1] != columns:
+            needed = f": coordinates and {', '.join(self.attributes)}" if self.attributes else ""
             raise DataError(
-                f"clouds have shape {np.shape(points)}, but (N, 3) or (n, N, 3) is needed"
+                f"clouds have shape {np.shape(points)}, but (N, {columns}) or (n, N, {columns}) is "
+                f"needed{needed}"
             )
         ready = [
-            shape_points(Path(f"cloud {index}"), cloud, self.points, seed)
+            shape_points(Path(f"cloud {index}"), cloud, self.points, seed, self.attributes)
             for index, cloud in enumerate(clouds)
         ]
         if not ready:
-            return torch.zeros(0, self.points, 3)
-        for note in cloud_notes(np.stack(ready), tuple(f"cloud {i}" for i in range(len(ready)))):
+            return torch.zeros(0, self.points, columns)
+        coordinates = np.stack(ready)[:, :, :3]
+        for note in cloud_notes(coordinates, tuple(f"cloud {i}" for i in range(len(ready)))):
             warnings.warn(note, DataWarning, stacklevel=3)
         return torch.from_numpy(np.stack(ready))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from csgnn_dgl.tasks.plots import save_figure
+from csgnn_dgl.tasks.plots import save_figure, styled
 
 __all__ = ["plot_scaling", "table"]
 
@@ -110,6 +110,7 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+@styled
 def plot_scaling(section: dict[str, Any], path: Path) -> None:
     """Plot time and peak memory against sizes, with lines of exponent 1 through the largest."""
     figure = Figure(figsize=(8, 6), layout="constrained")

@@ -142,6 +142,7 @@ def _trained(store: Store, cell: Cell, echo: Echo) -> dict[str, Any]:
         "seconds_per_epoch": seconds / summary["epochs"],
         "seconds_of_training": seconds,
         "wall_seconds_of_training": summary["seconds_of_training"],
+        "vote_set": EvaluateConfig().vote_set,
         "validation_score": score,
         "data": summary["data"],
         "tests": tests,
@@ -157,7 +158,8 @@ def _resumable(path: Path) -> bool:
 def _seconds(summary: Mapping[str, Any]) -> float:
     """Seconds of training; on one core those of the processor, which other work does not change."""
     alone = torch.get_num_threads() == 1 and not torch.cuda.is_available()
-    return float(summary["processor_seconds_of_training" if alone else "seconds_of_training"])
+    known = summary.get("processor_seconds_of_training") if alone else None
+    return float(summary["seconds_of_training"] if known is None else known)
 
 
 def _known_seconds(store: Store, cell: Cell) -> float | None:

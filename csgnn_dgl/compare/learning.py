@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from csgnn_dgl.compare.settings import Cell
 from csgnn_dgl.compare.store import Store
-from csgnn_dgl.tasks.plots import save_figure
+from csgnn_dgl.tasks.plots import save_figure, styled
 
 __all__ = ["draw_learning", "learning_curve"]
 
@@ -38,6 +39,7 @@ def learning_curve(store: Store, cell: Cell) -> tuple[pd.Series, pd.Series] | No
     return rows[clock].cumsum(), rows["validation_loss"]
 
 
+@styled
 def draw_learning(store: Store, path: Path) -> Path | None:
     """Draw the score in validation against seconds of training, a panel for each protocol.
 
@@ -90,8 +92,7 @@ def draw_learning(store: Store, path: Path) -> Path | None:
         axes.set_ylabel("accuracy in validation [%]" if unit == "%" else "loss in validation")
         if unit != "%":
             axes.set_yscale("log")
-        axes.grid(alpha=0.3)
-    lines: dict[str, object] = {}
+    lines: dict[str, Artist] = {}
     for axes in figure.axes:
         lines |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     ordered = [name for name in systems if name in lines]

@@ -26,6 +26,7 @@ _OF_THE_RECIPE = (
     "min_learning_rate",
     "gradient_clip",
     "label_smoothing",
+    "consistency",
     "dropout",
     "ema_decay",
     "select",
@@ -78,8 +79,10 @@ def _preset(config_class: Any, cell: Cell, size: str) -> dict[str, Any]:
     """Options of the preset of a model that stands for a size."""
     model = cell.row.model
     presets = find_hypers(config_class.domain, model).presets
-    # The paper has two presets for its own classifier.
-    name = next((n for n in (size, cell.protocol, "quick") if n in presets), None)
+    # The paper has a preset for each protocol of its own classifier. A model without presets of the
+    # published size has it by default.
+    others = [cell.protocol] if size == "paper" else ["quick"]
+    name = next((n for n in (size, *others) if n in presets), None)
     values = dict(config_class.preset_values(name, model) if name else {})
     values.pop("train_rotation", None)
     return values

@@ -207,12 +207,18 @@ def _markdown(store: Store, table: pd.DataFrame, cells: list[Cell]) -> str:
 
 
 def _contradictions(store: Store, cells: list[Cell]) -> list[str]:
-    """Warnings if cells were trained on different data or with different versions."""
+    """Warnings if cells differ in their data, versions or votes."""
     results = [r for r in (store.result(cell) for cell in cells) if r is not None]
     found = []
+    # Built-in data depend on the seed, so only cells of one seed must agree.
+    by_seed: dict[Any, set[Any]] = {}
+    for r in results:
+        by_seed.setdefault(r["seed"], set()).add((r.get("data") or {}).get("fingerprint"))
     for what, values in (
-        ("data", {(r.get("data") or {}).get("fingerprint") for r in results}),
+        ("data", max(by_seed.values(), key=len, default=set())),
         ("versions of csgnn-dgl", {(r.get("versions") or {}).get("csgnn-dgl") for r in results}),
+        # Before there were designed ones, votes were at random, and cells did not say so.
+        ("sets of votes", {r.get("vote_set", "random") for r in results}),
     ):
         if len(values) > 1:
             found.append(
@@ -227,7 +233,10 @@ def _budget(store: Store) -> str:
     if settings.found.kind == "speed":
         return "Median of three steps after one"
     if settings.budget is not None:
-        return f"Budget: as many epochs as fit into {settings.budget:g} minutes"
+        return (
+            f"Budget: as many epochs as fit into {settings.budget:g} minutes (of the processor "
+            f"with one thread, else on the clock)"
+        )
     if settings.epochs is not None:
         return f"Epochs: {settings.epochs}"
     return "Epochs: those of each preset"

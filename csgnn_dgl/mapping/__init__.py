@@ -4,13 +4,27 @@ from csgnn_dgl.mapping.atoms import AtomAssignment, AtomMapping
 from csgnn_dgl.mapping.augment import Augmentation
 from csgnn_dgl.mapping.bandwidth import Bandwidth, BandwidthFace, shell_bandwidths
 from csgnn_dgl.mapping.clouds import normalize_clouds, subsample
+from csgnn_dgl.mapping.designed import designed_angles, designed_rotations, variance_left
 from csgnn_dgl.mapping.faces import FaceSearch
+from csgnn_dgl.mapping.invariants import NEIGHBOR_FEATURES, NeighborFeatures, radial_cosine
 from csgnn_dgl.mapping.nearest import NearestVertices
 from csgnn_dgl.mapping.neighbors import Neighbors, find_neighbors
-from csgnn_dgl.mapping.points import AngularNeighborhood, PointMapping, RadialNeighborhood
-from csgnn_dgl.mapping.rotations import RotationProtocol, UpAxis, random_rotations, rotate_clouds
+from csgnn_dgl.mapping.points import (
+    AngularNeighborhood,
+    FeatureMean,
+    PointMapping,
+    RadialNeighborhood,
+)
+from csgnn_dgl.mapping.rotations import (
+    RotationProtocol,
+    UpAxis,
+    axis_rotations,
+    random_rotations,
+    rotate_clouds,
+)
 
 __all__ = [
+    "NEIGHBOR_FEATURES",
     "AngularNeighborhood",
     "AtomAssignment",
     "AtomMapping",
@@ -18,16 +32,23 @@ __all__ = [
     "Bandwidth",
     "BandwidthFace",
     "FaceSearch",
+    "FeatureMean",
     "NearestVertices",
+    "NeighborFeatures",
     "Neighbors",
     "PointMapping",
     "RadialNeighborhood",
     "RotationProtocol",
     "UpAxis",
+    "axis_rotations",
+    "designed_angles",
+    "designed_rotations",
     "find_neighbors",
     "normalize_clouds",
+    "radial_cosine",
     "random_rotations",
     "rotate_clouds",
     "shell_bandwidths",
     "subsample",
+    "variance_left",
 ]

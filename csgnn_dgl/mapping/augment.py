@@ -73,31 +73,37 @@ class Augmentation:
             if not 0 <= value < float("inf"):
                 raise ConfigError(f"{name} is {value}, but it must be 0 or a positive number")
 
-    def __call__(self, points: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(
+        self, points: Tensor, generator: torch.Generator, *, normals: bool = False
+    ) -> Tensor:
         """Change each cloud at random.
 
         Parameters
         ----------
         points
-            Shape ``(B, N, 3)``; not changed in place.
+            Shape ``(B, N, 3)``; not changed in place. Further columns may follow the coordinates,
+            and stay as they are.
         generator
             A CPU generator. Random numbers are drawn on the CPU and moved, so that a seed gives the
             same clouds on every device.
+        normals
+            Whether columns 4 to 6 are normals of surfaces, which follow scales and rotations.
 
         Returns
         -------
         Tensor
-            Shape ``(B, N, 3)``, the type and device of ``points``.
+            The shape, the type and device of ``points``.
 
         Raises
         ------
         DataError
             The points have another shape, or are not floating-point numbers.
         """
-        if points.dim() != 3 or points.shape[-1] != 3 or not points.is_floating_point():
+        least = 6 if normals else 3
+        if points.dim() != 3 or points.shape[-1] < least or not points.is_floating_point():
             raise DataError(
                 f"points have shape {tuple(points.shape)} and type {points.dtype}, "
-                "but a floating-point tensor of shape (B, N, 3) is needed"
+                f"but a floating-point tensor of shape (B, N, {least}) is needed"
             )
         n_clouds = points.shape[0]
         low, high = self.scale
@@ -106,15 +112,24 @@ class Augmentation:
             n_clouds, self.rotation, self.up_axis, generator, points.dtype, points.device
         )
         shift = self.translation * (2 * _uniform(n_clouds, generator) - 1)
-        points = points * to_device(factor.to(points.dtype), points.device)
+        factor = to_device(factor.to(points.dtype), points.device)
+        others = points[..., 3:]
+        points = points[..., :3] * factor
+        if normals:
+            # A plane a·p = 0 becomes (a / s)·(s p) = 0.
+            scaled = others[..., :3] / factor
+            length = scaled.norm(dim=-1, keepdim=True)
+            scaled = scaled / torch.where(length > 0, length, 1)
+            others = torch.cat([scaled, others[..., 3:]], dim=-1)
         if self.rotation != "none":
-            points = rotate_clouds(points, rotations)
+            both = rotate_clouds(torch.cat([points, others], dim=-1), rotations, normals=normals)
+            points, others = both[..., :3], both[..., 3:]
         points = points + to_device(shift.to(points.dtype), points.device)
         if self.jitter > 0:
             noise = torch.randn(points.shape, generator=generator, dtype=torch.float32)
             noise = noise.mul_(self.jitter).clamp_(-self.jitter_clip, self.jitter_clip)
             points = points + to_device(noise.to(points.dtype), points.device)
-        return points
+        return torch.cat([points, others], dim=-1) if others.shape[-1] else points
 
 
 def _uniform(n_clouds: int, generator: torch.Generator) -> Tensor:

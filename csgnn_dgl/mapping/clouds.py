@@ -21,7 +21,8 @@ def normalize_clouds(
     Parameters
     ----------
     points
-        Shape ``(..., N, 3)``, any unit; with ``batch``, shape ``(M, 3)``.
+        Shape ``(..., N, 3)``, any unit; with ``batch``, shape ``(M, 3)``. Without ``batch``,
+        further columns may follow the coordinates, which are not changed.
     batch, batch_size
         For clouds of different sizes: the cloud index of each point, shape ``(M,)``, int64, and the
         number of clouds.
@@ -43,6 +44,8 @@ def normalize_clouds(
              [0.0000, 0.2000, 0.0000]]])
     """
     flat = batch is not None
+    if not flat and points.dim() > 1 and points.shape[-1] > 3:
+        return torch.cat([normalize_clouds(points[..., :3]), points[..., 3:]], dim=-1)
     if points.dim() < 2 or points.shape[-1] != 3 or (flat and points.dim() != 2):
         wanted = "(M, 3)" if flat else "(..., N, 3)"
         raise DataError(f"points have shape {tuple(points.shape)}, but {wanted} is needed")
@@ -74,7 +77,7 @@ def subsample(points: Tensor, n: int, generator: torch.Generator) -> Tensor:
     Parameters
     ----------
     points
-        Shape ``(B, P, 3)``.
+        Shape ``(B, P, 3)``; further columns may follow the coordinates.
     n
         Number of points to keep. With ``n == P`` the clouds are returned unchanged, and no random
         numbers are drawn.
@@ -84,7 +87,7 @@ def subsample(points: Tensor, n: int, generator: torch.Generator) -> Tensor:
     Returns
     -------
     Tensor
-        Shape ``(B, n, 3)``, in random order.
+        Shape ``(B, n, 3)``, in random order, with all columns of ``points``.
 
     Raises
     ------
@@ -99,9 +102,9 @@ def subsample(points: Tensor, n: int, generator: torch.Generator) -> Tensor:
     >>> subsample(pool, 2, torch.Generator().manual_seed(0)).shape
     torch.Size([1, 2, 3])
     """
-    if points.dim() != 3 or points.shape[-1] != 3:
+    if points.dim() != 3 or points.shape[-1] < 3:
         raise DataError(f"points have shape {tuple(points.shape)}, but (B, P, 3) is needed")
-    n_clouds, pool, _ = points.shape
+    n_clouds, pool, columns = points.shape
     if n < 1:
         raise ConfigError(f"{n} points per cloud are asked for, but there must be at least 1")
     if n > pool:
@@ -111,4 +114,4 @@ def subsample(points: Tensor, n: int, generator: torch.Generator) -> Tensor:
     # The indices of the n largest of P random numbers are a uniform subset.
     chosen = torch.rand(n_clouds, pool, generator=generator).topk(n, dim=1).indices
     chosen = to_device(chosen, points.device)
-    return points.gather(1, chosen[:, :, None].expand(-1, -1, 3))
+    return points.gather(1, chosen[:, :, None].expand(-1, -1, columns))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, Literal, get_args
@@ -11,19 +10,26 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from csgnn_dgl.errors import ConfigError, DataError, suggest
+from csgnn_dgl.errors import ConfigError, suggest
 from csgnn_dgl.grid import Icosphere, fitting_levels
 from csgnn_dgl.mapping.bandwidth import Bandwidth, BandwidthFace, shell_bandwidths
 from csgnn_dgl.mapping.faces import FaceSearch
 from csgnn_dgl.mapping.levels import SphereLevels, own_bandwidths
 from csgnn_dgl.mapping.nearest import NearestVertices
+from csgnn_dgl.mapping.point_checks import (
+    as_flat,
+    as_flat_features,
+    check_features,
+    check_values,
+)
 from csgnn_dgl.mapping.tables import Tables
 from csgnn_dgl.ops.backend import triton_for
 
-__all__ = ["AngularNeighborhood", "PointMapping", "RadialNeighborhood"]
+__all__ = ["AngularNeighborhood", "FeatureMean", "PointMapping", "RadialNeighborhood"]
 
 AngularNeighborhood = Literal["face", "nearest"]
 RadialNeighborhood = Literal["shell", "bracket"]
+FeatureMean = Literal["mean", "sum"]
 
 
 class PointMapping(nn.Module):
@@ -54,6 +60,14 @@ class PointMapping(nn.Module):
 
     Sphere ``r·C + k`` of the ``R'`` spheres becomes channel ``k`` of the spatial sphere ``r``.
 
+    Points may carry ``F`` features, such as the angle of their normals with the radius. Each is
+    mapped with the same weights as the density :math:`h`, to ``C`` further channels:
+
+    .. math:: \frac{\sum_p w_p(x) f_p}{\sum_p w_p(x)} \quad\text{or}\quad \sum_p w_p(x) f_p
+
+    With ``feature_mean="mean"`` a channel holds the mean value of the feature near the site,
+    whatever the density, and 0 where there are no points. With ``"sum"`` it grows with the density.
+
     Clouds should be scaled to the unit ball (:func:`~csgnn_dgl.mapping.normalize_clouds`). Points
     farther out belong to the outermost shell, and are weighted by their distance like all others.
     Coinciding points add up. A point at the origin (closer than the rounding error of its type) has
@@ -76,6 +90,8 @@ class PointMapping(nn.Module):
         Vertices of a point, see above.
     radial
         Spheres of a point, see above.
+    feature_mean
+        What the channels of features hold, see above.
     bandwidth, threshold
         Formula and target value ``T`` of :func:`~csgnn_dgl.mapping.shell_bandwidths`.
     bandwidth_face
@@ -92,7 +108,9 @@ class PointMapping(nn.Module):
     Shapes
     ------
     points ``(B, N, 3)``, or ``(M, 3)`` with ``batch`` ``(M,)`` → ``(V·R, B, C)``, row ``v·R + r``;
-    with ``levels`` ``(N, B, C)``, row ``ConcentricGrid(levels=levels).site(v, r)``.
+    with features ``(B, N, F)`` or ``(M, F)`` → ``(V·R, B, (1 + F)·C)``, the density first. With
+    ``levels`` there are as many rows as the grid has sites, and the row is
+    ``ConcentricGrid(levels=levels).site(v, r)``.
 
     Raises
     ------
@@ -104,6 +122,8 @@ class PointMapping(nn.Module):
     >>> mapping = PointMapping(level=1, n_spheres=4, channels=2)
     >>> mapping(torch.rand(3, 100, 3) / 2).shape
     torch.Size([168, 3, 2])
+    >>> mapping(torch.rand(3, 100, 3) / 2, features=torch.rand(3, 100, 5)).shape
+    torch.Size([168, 3, 12])
     """
 
     def __init__(
@@ -116,11 +136,16 @@ class PointMapping(nn.Module):
         radial: RadialNeighborhood = "shell",
         bandwidth: Bandwidth = "squared",
         threshold: float = 0.01,
+        feature_mean: FeatureMean = "mean",
         bandwidth_face: BandwidthFace | None = None,
         validate: bool = True,
         levels: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
+        if feature_mean not in get_args(FeatureMean):
+            hint = suggest(str(feature_mean), get_args(FeatureMean))
+            raise ConfigError(f"unknown mean of features {feature_mean!r}: {hint}")
+        self.feature_mean = feature_mean
         for name, size in (("n_spheres", n_spheres), ("channels", channels)):
             if size < 1:
                 raise ConfigError(f"{name} is {size}, but it must be at least 1")
@@ -168,7 +193,12 @@ class PointMapping(nn.Module):
         return self.faces.vertices_of(faces)
 
     def forward(
-        self, points: Tensor, batch: Tensor | None = None, batch_size: int | None = None
+        self,
+        points: Tensor,
+        batch: Tensor | None = None,
+        batch_size: int | None = None,
+        *,
+        features: Tensor | None = None,
     ) -> Tensor:
         """Compute the site features of clouds.
 
@@ -182,24 +212,31 @@ class PointMapping(nn.Module):
         batch_size
             Number ``B`` of clouds; by default one more than the largest index in ``batch``, which
             on CUDA waits for the device.
+        features
+            Features of the points, of their type: shape ``(B, N, F)``, or ``(M, F)``.
 
         Returns
         -------
         Tensor
-            Shape ``(V·R, B, C)``, with the type and device of ``points``, differentiable with
-            respect to them. For float16 and bfloat16 points, the computation is in float32.
+            Shape ``(V·R, B, C)``, or ``(V·R, B, (1 + F)·C)`` with features, with the type and
+            device of ``points``, differentiable with respect to points and features. For float16
+            and bfloat16 points, the computation is in float32.
 
         Raises
         ------
         DataError
             The shape or type is wrong; with ``validate`` also if coordinates are NaN, infinite or
-            so large that their squares overflow, a cloud has no points, or an index is outside
-            ``0 … B - 1``.
+            so large that their squares overflow, features are NaN or infinite, a cloud has no
+            points, or an index is outside ``0 … B - 1``.
         """
-        flat, n_clouds = _as_flat(points, batch, batch_size)
+        flat, n_clouds = as_flat(points, batch, batch_size)
+        carried = None if features is None else as_flat_features(features, points)
         if self.validate and not (self.training and points.is_cuda):
-            _check_values(flat, batch, n_clouds)
-        if triton := self._triton(flat):
+            check_values(flat, batch, n_clouds)
+            if carried is not None:
+                check_features(carried)
+        # The kernel maps the density only.
+        if carried is None and (triton := self._triton(flat)):
             out = self._empty(n_clouds, flat)
             triton.point_features(
                 out,
@@ -226,7 +263,7 @@ class PointMapping(nn.Module):
         shell = sphere // self.channels
         vertices, ends = self._angular_neighborhood(direction.detach(), shell)
         chord = (direction[:, None, :, None] - ends).square().sum(dim=0)
-        out = self._centre_share(at_centre, cloud, n_clouds, wide)
+        out = self._centre_share(at_centre.to(wide), cloud, n_clouds)
 
         # Cast before the division: a quotient of integers would have only the default precision.
         radius = (sphere + 1).to(wide) / (self.n_spheres * self.channels)
@@ -249,7 +286,20 @@ class PointMapping(nn.Module):
             offset = channel
         site = row * self.channels + offset
         out = out.view(-1).index_add_(0, site.view(-1), weight.view(-1))
-        return out.view(-1, n_clouds, self.channels).to(points.dtype)
+        if carried is None:
+            return out.view(-1, n_clouds, self.channels).to(points.dtype)
+        channels = [out]
+        for values in carried.to(wide).t():
+            shared = self._centre_share(at_centre * values, cloud, n_clouds).view(-1)
+            weighted = weight * values[:, None]
+            channels.append(shared.index_add_(0, site.view(-1), weighted.view(-1)))
+        if self.feature_mean == "mean":
+            # Where a weight is too small to divide by, there is no point.
+            there = out > torch.finfo(wide).tiny
+            divisor = torch.where(there, out, 1)
+            channels[1:] = [torch.where(there, total / divisor, 0) for total in channels[1:]]
+        stacked = torch.stack([c.view(-1, n_clouds, self.channels) for c in channels], dim=2)
+        return stacked.flatten(2).to(points.dtype)
 
     def _triton(self, points: Tensor) -> ModuleType | None:
         """The module with a Triton kernel for these points; None if it cannot be used."""
@@ -308,12 +358,13 @@ class PointMapping(nn.Module):
         inner = self._tables.get("inner_gamma", distance.device, distance.dtype)
         return torch.stack([gamma[shell], inner[shell]], dim=1), spheres, weightless
 
-    def _centre_share(
-        self, at_centre: Tensor, cloud: Tensor, n_clouds: int, dtype: torch.dtype
-    ) -> Tensor:
-        """Contribution of points at the origin to the innermost shell, for every site."""
-        share = self._tables.get("centre", cloud.device, dtype)
-        count = share.new_zeros(n_clouds).index_add_(0, cloud, at_centre.to(dtype))
+    def _centre_share(self, values: Tensor, cloud: Tensor, n_clouds: int) -> Tensor:
+        """Contribution of points at the origin to the innermost shell, for every site.
+
+        ``values`` ``(M,)`` are 0 for all other points.
+        """
+        share = self._tables.get("centre", cloud.device, values.dtype)
+        count = share.new_zeros(n_clouds).index_add_(0, cloud, values)
         if self._spheres is not None:
             out = share.new_zeros(self._spheres.num_nodes, n_clouds, self.channels)
             out[self._spheres.innermost(cloud.device)] = count[:, None] * share
@@ -330,66 +381,3 @@ class PointMapping(nn.Module):
             f"bandwidth={self.bandwidth!r}, threshold={self.threshold}, "
             f"bandwidth_face={self.bandwidth_face!r}"
         )
-
-
-def _as_flat(points: Tensor, batch: Tensor | None, batch_size: int | None) -> tuple[Tensor, int]:
-    """Points (M, 3) and number of clouds, from either form of input."""
-    shape = tuple(points.shape)
-    if not points.is_floating_point():
-        raise DataError(f"points are {points.dtype}, but floating-point numbers are needed")
-    if batch is None:
-        if points.dim() != 3 or points.shape[-1] != 3:
-            hint = "; for clouds of different sizes give batch too" if points.dim() == 2 else ""
-            raise DataError(f"points have shape {shape}, but (B, N, 3) is needed{hint}")
-        if batch_size not in (None, shape[0]):
-            raise DataError(f"batch_size is {batch_size}, but the points are {shape[0]} clouds")
-        if 0 in shape:
-            raise DataError(f"points have shape {shape}: there is no cloud, or a cloud is empty")
-        return points.reshape(-1, 3), shape[0]
-    if points.dim() != 2 or points.shape[-1] != 3:
-        raise DataError(f"points have shape {shape}, but with batch (M, 3) is needed")
-    if batch.shape != points.shape[:1] or batch.dtype != torch.int64:
-        raise DataError(
-            f"batch has shape {tuple(batch.shape)} and type {batch.dtype}, but one int64 cloud "
-            f"index for each of the {shape[0]} points is needed"
-        )
-    if batch.device != points.device:
-        raise DataError(f"points are on {points.device}, but batch is on {batch.device}")
-    if shape[0] == 0:
-        raise DataError("there are no points at all")
-    n_clouds = int(batch.max()) + 1 if batch_size is None else batch_size
-    if n_clouds < 1:
-        raise DataError(f"the number of clouds is {n_clouds}, but it must be at least 1")
-    return points, n_clouds
-
-
-def _check_values(points: Tensor, cloud: Tensor | None, n_clouds: int) -> None:
-    """Check that coordinates can be used; with cloud indices, also these and sizes."""
-    if cloud is not None:
-        if bool(((cloud < 0) | (cloud >= n_clouds)).any()):
-            raise DataError(
-                f"cloud indices run from {int(cloud.min())} to {int(cloud.max())}, "
-                f"but with {n_clouds} clouds they must lie in 0 … {n_clouds - 1}"
-            )
-        counts = torch.bincount(cloud, minlength=n_clouds)
-        if bool((counts == 0).any()):
-            raise DataError(f"cloud {int((counts == 0).nonzero()[0])} has no points")
-    # The squares of larger coordinates would overflow. NaN and infinity do not lie within, either.
-    wide = torch.finfo(torch.promote_types(points.dtype, torch.float32))
-    limit = min(math.sqrt(wide.max) / 2, torch.finfo(points.dtype).max)
-    within = points.abs() <= limit
-    if not bool(within.all()):
-        bad = int((~within.all(dim=1)).nonzero()[0])
-        # Index of the cloud, and of the point within it.
-        if cloud is None:
-            index, place = divmod(bad, len(points) // n_clouds)
-        else:
-            index = int(cloud[bad])
-            place = int((cloud[:bad] == index).sum())
-        values = ", ".join(f"{value:g}" for value in points[bad].tolist())
-        if bool(points[bad].isfinite().all()):
-            raise DataError(
-                f"point {place} of cloud {index} is too far from the origin: ({values}); scale "
-                f"clouds to the unit ball (normalize_clouds)"
-            )
-        raise DataError(f"point {place} of cloud {index} is not finite: ({values})")

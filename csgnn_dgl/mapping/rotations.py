@@ -10,7 +10,15 @@ from torch import Tensor
 from csgnn_dgl.errors import ConfigError, DataError, suggest
 from csgnn_dgl.ops.copies import to_device
 
-__all__ = ["RotationProtocol", "UpAxis", "check_protocol", "random_rotations", "rotate_clouds"]
+__all__ = [
+    "RotationProtocol",
+    "UpAxis",
+    "axis_rotations",
+    "check_protocol",
+    "random_rotations",
+    "rotate_clouds",
+    "rotations_about",
+]
 
 RotationProtocol = Literal["none", "z", "so3", "euler"]
 UpAxis = Literal["x", "y", "z"]
@@ -79,25 +87,68 @@ def random_rotations(
     else:
         angles = 2 * torch.pi * torch.rand(n, 3, generator=generator, dtype=torch.float64)
         if protocol == "z":
-            matrices = _about_axis(angles[:, 0], up_axis)
+            matrices = rotations_about(angles[:, 0], up_axis)
         else:
             about_x, about_y, about_z = (
-                _about_axis(angles[:, i], axis) for i, axis in enumerate(get_args(UpAxis))
+                rotations_about(angles[:, i], axis) for i, axis in enumerate(get_args(UpAxis))
             )
             matrices = about_z @ about_y @ about_x
     # Change the type first, because some devices do not support float64.
     return to_device(matrices.to(dtype), device)
 
 
-def rotate_clouds(points: Tensor, rotations: Tensor) -> Tensor:
+def axis_rotations(axes: Tensor, degrees: float) -> Tensor:
+    """Right-handed rotations about given axes, all by the same angle (Rodrigues' formula).
+
+    Parameters
+    ----------
+    axes
+        Shape ``(n, 3)``, of any length but zero.
+    degrees
+        The angle.
+
+    Returns
+    -------
+    Tensor
+        Shape ``(n, 3, 3)``, float64 on the CPU; apply with :func:`rotate_clouds`.
+
+    Raises
+    ------
+    DataError
+        The shape is another, or an axis has no length.
+
+    Examples
+    --------
+    >>> axis_rotations(torch.tensor([[0.0, 0.0, 2.0]]), 90).round().int().tolist()
+    [[[0, -1, 0], [1, 0, 0], [0, 0, 1]]]
+    """
+    if axes.dim() != 2 or axes.shape[1] != 3:
+        raise DataError(f"axes have shape {tuple(axes.shape)}, but (n, 3) is needed")
+    axes = axes.to("cpu", torch.float64)
+    length = axes.norm(dim=1, keepdim=True)
+    if not bool((length > 0).all()):
+        raise DataError("an axis of rotation is zero or not a number, so it has no direction")
+    x, y, z = (axes / length).unbind(1)
+    zero = torch.zeros_like(x)
+    rows = [[zero, -z, y], [z, zero, -x], [-y, x, zero]]
+    cross = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
+    radians = torch.deg2rad(torch.tensor(degrees, dtype=torch.float64))
+    identity = torch.eye(3, dtype=torch.float64)
+    return identity + radians.sin() * cross + (1 - radians.cos()) * (cross @ cross)
+
+
+def rotate_clouds(points: Tensor, rotations: Tensor, *, normals: bool = False) -> Tensor:
     """Rotate each cloud by its own matrix, ``p → R p``.
 
     Parameters
     ----------
     points
-        Shape ``(B, N, 3)``.
+        Shape ``(B, N, 3)``; further columns may follow the coordinates.
     rotations
         Shape ``(B, 3, 3)``.
+    normals
+        Whether columns 4 to 6 are normals, which are rotated, too. All other columns stay as they
+        are.
 
     Raises
     ------
@@ -110,16 +161,22 @@ def rotate_clouds(points: Tensor, rotations: Tensor) -> Tensor:
     >>> rotate_clouds(torch.tensor([[[1.0, 0.0, 0.5]]]), quarter_about_z)
     tensor([[[0.0000, 1.0000, 0.5000]]])
     """
-    n_clouds = points.shape[0] if points.dim() == 3 and points.shape[-1] == 3 else -1
+    least = 6 if normals else 3
+    n_clouds = points.shape[0] if points.dim() == 3 and points.shape[-1] >= least else -1
     if rotations.shape != (n_clouds, 3, 3):
         raise DataError(
             f"points have shape {tuple(points.shape)} and rotations {tuple(rotations.shape)}, "
-            "but (B, N, 3) and (B, 3, 3) are needed"
+            f"but (B, N, {least}) and (B, 3, 3) are needed"
         )
     # Not matmul, which would round the coordinates under autocast or with TF32.
     columns = rotations.transpose(1, 2)[:, :, None]
-    rotated = points[..., 0:1] * columns[:, 0]
-    return rotated + points[..., 1:2] * columns[:, 1] + points[..., 2:3] * columns[:, 2]
+    parts = []
+    for first in range(0, least, 3):
+        x, y, z = points[..., first : first + 3].split(1, dim=-1)
+        parts.append(x * columns[:, 0] + y * columns[:, 1] + z * columns[:, 2])
+    if len(parts) == 1 and points.shape[-1] == 3:
+        return parts[0]
+    return torch.cat([*parts, points[..., least:]], dim=-1)
 
 
 def _from_quaternions(quaternion: Tensor) -> Tensor:
@@ -133,7 +190,7 @@ def _from_quaternions(quaternion: Tensor) -> Tensor:
     return torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
 
 
-def _about_axis(angle: Tensor, axis: str) -> Tensor:
+def rotations_about(angle: Tensor, axis: str) -> Tensor:
     """Right-handed rotations (n, 3, 3) about a coordinate axis."""
     fixed = get_args(UpAxis).index(axis)
     first, second = (fixed + 1) % 3, (fixed + 2) % 3

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from csgnn_dgl.models.classifier import Classifier
     from csgnn_dgl.models.contract import AtomModel, ShapeModel
     from csgnn_dgl.models.dos import DOSModel
-    from csgnn_dgl.models.encoder import CSGNN, EncoderConfig
-    from csgnn_dgl.models.heads import ClassHead, CurveHead
+    from csgnn_dgl.models.encoder import CSGNN
+    from csgnn_dgl.models.encoder_config import EncoderConfig
+    from csgnn_dgl.models.heads import ClassHead, ClassHeads, CurveHead
     from csgnn_dgl.models.hypers import AtomCSGNNHypers, Hypers, ShapeCSGNNHypers
     from csgnn_dgl.models.shapes.csgnn import ShapeCSGNN
     from csgnn_dgl.models.shapes.pointnet import PointNet
@@ -25,6 +26,7 @@ __all__ = [
     "AtomCSGNNHypers",
     "AtomModel",
     "ClassHead",
+    "ClassHeads",
     "Classifier",
     "CurveHead",
     "DOSModel",
@@ -49,8 +51,9 @@ _PLACES = {
     "ShapeModel": "contract",
     "DOSModel": "dos",
     "CSGNN": "encoder",
-    "EncoderConfig": "encoder",
+    "EncoderConfig": "encoder_config",
     "ClassHead": "heads",
+    "ClassHeads": "heads",
     "CurveHead": "heads",
     "AtomCSGNNHypers": "hypers",
     "Hypers": "hypers",

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from csgnn_dgl.models.contract import ShapeModel, check_features, check_made
-from csgnn_dgl.models.heads import ClassHead
+from csgnn_dgl.models.heads import ClassHead, ClassHeads
 
 __all__ = ["Classifier"]
 
@@ -31,8 +31,8 @@ class Classifier(nn.Module):
     Shapes
     ------
     points ``(B, N, 3)`` within the unit ball → scores before the softmax ``(B, num_classes)``. In
-    training, a model with ``M`` parts gives the scores of each part, ``(B, M, num_classes)``, and a
-    model with a penalty gives a pair of scores and penalty.
+    training, a model with ``M`` parts or heads gives the scores of each, ``(B, M, num_classes)``,
+    and a model with a penalty gives a pair of scores and penalty.
 
     Raises
     ------
@@ -59,7 +59,12 @@ class Classifier(nn.Module):
         super().__init__()
         check_made(model, type(model).__name__)
         self.model = model
-        self.head = ClassHead(model.features, num_classes, hidden=hidden, dropout=dropout)
+        parts = model.head_features
+        self.head: ClassHead | ClassHeads
+        if len(parts) == 1:
+            self.head = ClassHead(parts[0], num_classes, hidden=hidden, dropout=dropout)
+        else:
+            self.head = ClassHeads(parts, num_classes, hidden=hidden, dropout=dropout)
 
     @property
     def num_classes(self) -> int:
@@ -78,6 +83,8 @@ class Classifier(nn.Module):
             next(self.head.parameters()).dtype,
         )
         scores = self.head(features)
+        if scores.dim() == 4:  # of each part, by each head
+            scores = scores.flatten(1, 2)
         if self.training:
             return (scores, found[1]) if paired else scores
         return scores.mean(dim=1) if scores.dim() == 3 else scores

@@ -13,7 +13,7 @@ from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.mapping.neighbors import Neighbors
 from csgnn_dgl.models.hypers import Hypers
 
-__all__ = ["AtomModel", "ShapeModel", "check_class", "check_features"]
+__all__ = ["AtomModel", "ShapeModel", "check_class", "check_features", "has_normals"]
 
 
 class ShapeModel(nn.Module, ABC):
@@ -31,7 +31,8 @@ class ShapeModel(nn.Module, ABC):
     Shapes
     ------
     points ``(B, N, 3)`` in the unit ball → ``(B, features)``, or ``(B, M, features)`` for ``M``
-    parts of each cloud. With parts, the loss is computed for each part, and the prediction is the
+    parts of each cloud. A model with attributes is given them in further columns,
+    ``(B, N, 3 + A)``. With parts, the loss is computed for each part, and the prediction is the
     mean of their scores. In training, ``forward`` may return a pair of features and a scalar
     penalty, which is added to the loss.
 
@@ -39,6 +40,10 @@ class ShapeModel(nn.Module, ABC):
     ----------
     features
         Length of a feature vector.
+    attributes
+        Names of the attributes that the model needs of every point, as :meth:`wanted_attributes`
+        returns them. ``"normals"`` are three columns, which rotations turn, and come first; any
+        other is one column of the files, which stays as it is.
     export_any_size
         Whether an exported program takes clouds of any size; otherwise it takes those of the size
         in training.
@@ -68,6 +73,35 @@ class ShapeModel(nn.Module, ABC):
     def __init__(self, hypers: Any) -> None:
         super().__init__()
         self.hypers = hypers
+        self.attributes = tuple(type(self).wanted_attributes(hypers))
+
+    @classmethod
+    def wanted_attributes(cls, hypers: Any) -> tuple[str, ...]:
+        """Attributes of points that a model with these options needs; none by default.
+
+        It is called before the data are read and the model is made.
+        """
+        return ()
+
+    @classmethod
+    def check_points(cls, hypers: Any, points: int) -> None:
+        """Refuse a number of points per cloud that a model with these options cannot take.
+
+        It is called before the data are read and the model is made.
+
+        Raises
+        ------
+        ConfigError
+            There are too few points.
+        """
+
+    @property
+    def head_features(self) -> tuple[int, ...]:
+        """Lengths of consecutive parts of a feature vector, each of which gets a head of its own.
+
+        They add up to ``features``. By default there is one part.
+        """
+        return (self.features,)
 
     @abstractmethod
     def forward(self, points: Tensor) -> Any:
@@ -111,7 +145,8 @@ class AtomModel(nn.Module, ABC):
     local
         Whether an atom's descriptor depends only on its own neighbours. If so, large structures are
         computed in pieces, and a training may use some atoms of a structure. A model that passes
-        messages between atoms sets it to False, and receives whole structures.
+        messages between atoms sets it to False, and receives whole structures. It may depend on
+        the options.
     invariant
         Whether descriptors are exactly invariant under rotation, so that votes over orientations
         change nothing.
@@ -120,7 +155,7 @@ class AtomModel(nn.Module, ABC):
     Hypers: ClassVar[type[Hypers]]
     features: int
     cutoff: float
-    local: ClassVar[bool] = True
+    local: bool = True
     invariant: ClassVar[bool] = False
 
     def __init__(self, hypers: Any, elements: tuple[int, ...]) -> None:
@@ -140,6 +175,11 @@ class AtomModel(nn.Module, ABC):
     @abstractmethod
     def forward(self, neighbors: Neighbors) -> Tensor:
         """Descriptors of all atoms of a batch."""
+
+
+def has_normals(model: ShapeModel) -> bool:
+    """Whether columns 4 to 6 of a model's points are normals, which rotations turn."""
+    return "normals" in model.attributes
 
 
 _BASES = {"shapes": ShapeModel, "atoms": AtomModel}
@@ -181,8 +221,15 @@ def check_made(model: Any, name: str) -> None:
     Raises
     ------
     ConfigError
-        ``features`` or ``cutoff`` is not a positive number.
+        ``features`` or ``cutoff`` is not a positive number, ``head_features`` do not add up, or
+        normals are not the first attribute of points.
     """
+    attributes = getattr(model, "attributes", ())
+    if "normals" in attributes[1:]:
+        raise ConfigError(
+            f"{name} breaks the contract of models: its attributes are {', '.join(attributes)}, "
+            f"but normals must come first"
+        )
     wanted: dict[str, tuple[type, ...]] = {"features": (int,)}
     if isinstance(model, AtomModel):
         wanted["cutoff"] = (int, float)
@@ -193,6 +240,13 @@ def check_made(model: Any, name: str) -> None:
             raise ConfigError(
                 f"{name} breaks the contract of models: its attribute {attribute} is {value!r}, "
                 f"but it must be a positive number"
+            )
+    if isinstance(model, ShapeModel):
+        parts = model.head_features
+        if not parts or min(parts) < 1 or sum(parts) != model.features:
+            raise ConfigError(
+                f"{name} breaks the contract of models: its head_features are {tuple(parts)}, but "
+                f"they must be positive and add up to features, which is {model.features}"
             )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +10,8 @@ from torch import Tensor, nn
 from csgnn_dgl.mapping.neighbors import Neighbors
 from csgnn_dgl.models.contract import AtomModel, check_features, check_made
 from csgnn_dgl.models.heads import CurveHead
+from csgnn_dgl.models.share_head import ShareHead
+from csgnn_dgl.nn.site_norm import Norm
 
 __all__ = ["DOSModel", "structure_mean"]
 
@@ -31,6 +32,9 @@ class DOSModel(nn.Module):
         Number of energies of a curve.
     hidden, dropout, norm
         See :class:`~csgnn_dgl.models.CurveHead`.
+    apart
+        Predict the shape of a curve and its integral apart
+        (:class:`~csgnn_dgl.models.share_head.ShareHead`).
 
     Shapes
     ------
@@ -60,12 +64,14 @@ class DOSModel(nn.Module):
         *,
         hidden: Sequence[int] = (512, 512),
         dropout: float = 0.0,
-        norm: Literal["batch", "layer"] = "batch",
+        norm: Norm = "batch",
+        apart: bool = False,
     ) -> None:
         super().__init__()
         check_made(model, type(model).__name__)
         self.model = model
-        self.head = CurveHead(model.features, bins, hidden=hidden, dropout=dropout, norm=norm)
+        head = ShareHead if apart else CurveHead
+        self.head = head(model.features, bins, hidden=hidden, dropout=dropout, norm=norm)
 
     def describe(self, neighbors: Neighbors) -> Tensor:
         """Descriptors of all atoms, shape ``(A, features)``."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from functools import cache, partial
 from typing import Any, Literal, TypeVar, get_args
 
@@ -11,219 +10,36 @@ import torch
 from torch import Tensor, nn
 
 from csgnn_dgl.errors import ConfigError, DataError
-from csgnn_dgl.grid import Coarsening, ConcentricGrid, coarser_levels, fitting_levels
+from csgnn_dgl.grid import Coarsening, ConcentricGrid
+from csgnn_dgl.models.encoder_config import EncoderConfig
 from csgnn_dgl.nn import IntraBlock, RadialBlock, VertexPool
 from csgnn_dgl.nn.blocks import radial_stack
 from csgnn_dgl.nn.bypass import bypassable, untouched
+from csgnn_dgl.nn.power_spectrum import SphereGroup, power_spectrum, sphere_groups
 from csgnn_dgl.nn.structure import Prepared, prepare, relation
-from csgnn_dgl.nn.vertex_pool import PoolMode
 from csgnn_dgl.ops import global_max, global_max_beside, neighborhood_and_global_max
 from csgnn_dgl.ops.lasting import lasting
 
-__all__ = ["CSGNN", "EncoderConfig", "Output"]
+__all__ = ["CSGNN", "Output"]
 
-GlobalPooling = Literal["max", "mean", "sum", "mean-at-coarsest", "sum-at-coarsest"]
 Output = Literal["global", "coarsest", "finest"]
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 _GLOBAL: dict[str, Callable[[Tensor], Tensor]] = {
-    "max": global_max,
     "mean": lambda feat: feat.mean(dim=0),
     "sum": lambda feat: feat.sum(dim=0),
 }
-
-# Pooling at all levels but the coarsest one, and there.
-_GLOBAL_MODES: dict[str, tuple[PoolMode, PoolMode]] = {
-    "max": ("max", "max"),
-    "mean": ("mean", "mean"),
-    "sum": ("sum", "sum"),
-    "mean-at-coarsest": ("max", "mean"),
-    "sum-at-coarsest": ("max", "sum"),
-}
-
-
-def _pattern(level: int, base: int) -> tuple[tuple[tuple[int, ...], ...], ...]:
-    """Widths in the released code's pattern, which at level 4 is that of Figure 4."""
-    twice_intra = min(level, 4)
-    # The released code has levels 3 to 5 only.
-    twice_radial = 3 if level >= 3 else max(level - 1, 0)
-    intra, radial = [], []
-    for step in range(level + 1):
-        width = base * 2**step
-        intra.append((width,) * (2 if step < twice_intra else 1))
-        radial.append((2 * width,) * (2 if step < twice_radial else 1))
-    return tuple(intra), tuple(radial)
-
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """Sizes of a :class:`CSGNN`.
-
-    Parameters
-    ----------
-    level
-        ``L``, the level of the finest spheres.
-    n_spheres
-        ``R``, spheres along which radial convolutions run.
-    in_channels
-        ``C``, channels per site.
-    intra_widths, radial_widths
-        Output channels of the convolutions at each level, finest first: one tuple per level from
-        ``L`` down to the coarsest one used, at most ``L + 1``.
-    kernel_size
-        ``K`` of the radial convolutions.
-    pooling
-        Pooling of neighbourhoods between levels.
-    global_pooling
-        Pooling of all sites of a level into one vector. ``"mean-at-coarsest"`` and
-        ``"sum-at-coarsest"`` take the maximum at all levels but the coarsest one, as the authors'
-        released code does.
-    self_loop, residual
-        See :class:`~csgnn_dgl.nn.IntraBlock`.
-    concatenate
-        Whether the global features are those of all levels, concatenated, or only those of the
-        coarsest level.
-    sphere_levels
-        Level of every sphere, innermost first, if they differ; the largest is ``level``. The
-        network has the same parameters.
-    sphere_coarsening
-        How spheres of lower levels are coarsened, see :class:`~csgnn_dgl.grid.ConcentricGrid`.
-
-    Raises
-    ------
-    ConfigError
-        The sizes do not fit together.
-
-    Examples
-    --------
-    >>> EncoderConfig.with_base_width(4, 16, 8, base_width=32).global_features
-    1984
-    """
-
-    level: int
-    n_spheres: int
-    in_channels: int
-    intra_widths: tuple[tuple[int, ...], ...]
-    radial_widths: tuple[tuple[int, ...], ...]
-    kernel_size: int = 3
-    pooling: PoolMode = "max"
-    global_pooling: GlobalPooling = "max"
-    self_loop: bool = True
-    residual: bool = True
-    concatenate: bool = True
-    sphere_levels: tuple[int, ...] | None = None
-    sphere_coarsening: Coarsening = "together"
-
-    def __post_init__(self) -> None:
-        for name in ("intra_widths", "radial_widths"):
-            # YAML and JSON give lists.
-            widths = tuple(tuple(int(w) for w in level) for level in getattr(self, name))
-            object.__setattr__(self, name, widths)
-            if any(w < 1 for level in widths for w in level):
-                raise ConfigError(f"{name} is {widths}, but widths must be positive")
-        if len(self.intra_widths) != len(self.radial_widths):
-            raise ConfigError(
-                f"intra_widths has {len(self.intra_widths)} levels and radial_widths has "
-                f"{len(self.radial_widths)}, but they must have the same number"
-            )
-        if not 1 <= len(self.intra_widths) <= self.level + 1:
-            raise ConfigError(
-                f"widths are given for {len(self.intra_widths)} levels, but an encoder that starts "
-                f"at level {self.level} has from 1 to {self.level + 1}"
-            )
-        if not all(a or b for a, b in zip(self.intra_widths, self.radial_widths, strict=True)):
-            raise ConfigError(
-                "a level has neither intra nor radial widths, but every level needs at least one "
-                "convolution"
-            )
-        for name in ("n_spheres", "in_channels"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, but it must be at least 1")
-        for name, known in (
-            ("pooling", PoolMode),
-            ("global_pooling", GlobalPooling),
-            ("sphere_coarsening", Coarsening),
-        ):
-            if getattr(self, name) not in get_args(known):
-                raise ConfigError(
-                    f"{name} is {getattr(self, name)!r}, but it must be one of {get_args(known)}"
-                )
-        if self.sphere_levels is not None:
-            levels = fitting_levels(self.sphere_levels, self.level, self.n_spheres)
-            object.__setattr__(self, "sphere_levels", levels)
-
-    @classmethod
-    def with_base_width(
-        cls, level: int, n_spheres: int, in_channels: int, *, base_width: int = 32, **others: Any
-    ) -> EncoderConfig:
-        """Make a configuration in which widths double at each level.
-
-        With ``base_width=32`` at level 4 it is that of the paper's classifier (Fig. 4). The numbers
-        of convolutions at each level, finest first, are those of the authors' released code:
-
-        ===== ================ ================
-        level intra            radial
-        ===== ================ ================
-        3     2, 2, 2, 1       2, 2, 2, 1
-        4     2, 2, 2, 2, 1    2, 2, 2, 1, 1
-        5     2, 2, 2, 2, 1, 1 2, 2, 2, 1, 1, 1
-        ===== ================ ================
-
-        Higher levels go on like level 5. The released code has no levels below 3; there, two radial
-        convolutions are at all levels but the two coarsest.
-        """
-        intra, radial = _pattern(level, base_width)
-        return cls(level, n_spheres, in_channels, intra, radial, **others)
-
-    @property
-    def level_features(self) -> tuple[int, ...]:
-        """Channels at the end of each level, finest first."""
-        return tuple(
-            (radial or intra)[-1]
-            for intra, radial in zip(self.intra_widths, self.radial_widths, strict=True)
-        )
-
-    @property
-    def global_features(self) -> int:
-        """Length of the global feature vector."""
-        return sum(self.level_features) if self.concatenate else self.level_features[-1]
-
-    @property
-    def coarsest(self) -> int:
-        """The coarsest level, which is the last that has widths."""
-        return self.level + 1 - len(self.intra_widths)
-
-    def grid(self) -> ConcentricGrid:
-        """Make the grid, down to the coarsest level."""
-        if self.sphere_levels is None:
-            return ConcentricGrid(self.level, self.n_spheres, coarsest=self.coarsest)
-        return ConcentricGrid(
-            levels=self.sphere_levels, coarsest=self.coarsest, coarsening=self.sphere_coarsening
-        )
-
-    def sites(self, level: int) -> int:
-        """Number of sites when the finest spheres have been coarsened to ``level``.
-
-        Examples
-        --------
-        >>> config = EncoderConfig.with_base_width(2, 2, 1, sphere_levels=(1, 2))
-        >>> config.sites(2), config.sites(1)
-        (204, 54)
-        """
-        if self.sphere_levels is None:
-            return (10 * 4**level + 2) * self.n_spheres
-        chosen = self.coarsest, self.sphere_coarsening
-        return sum(10 * 4**own + 2 for own in coarser_levels(self.sphere_levels, level, *chosen))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for headers; ``EncoderConfig(**d)`` makes the configuration again."""
-        return asdict(self)
 
 
 @cache
 @lasting
 def _prepared(
-    levels: tuple[int, ...], coarsest: int, coarsening: Coarsening, self_loops: bool, reach: int
+    levels: tuple[int, ...],
+    coarsest: int,
+    coarsening: Coarsening,
+    self_loops: bool,
+    reach: int,
+    gradients: bool,
 ) -> tuple[Prepared, ...]:
     """Prepared graphs of all levels, finest first, each after the coarsening that leads to it.
 
@@ -234,7 +50,9 @@ def _prepared(
         if at < grid.level:
             found.append(prepare(grid.coarsening(at + 1)))
         graph = grid.graph(at)
-        found.append(prepare(graph, radial="radial", self_loops=self_loops, reach=reach))
+        found.append(
+            prepare(graph, radial="radial", self_loops=self_loops, reach=reach, gradients=gradients)
+        )
     return tuple(found)
 
 
@@ -263,11 +81,21 @@ class _Level(nn.Module):
         self.intra, self.radial = nn.ModuleList(), nn.ModuleList()
         for width in config.intra_widths[index]:
             self.intra.append(
-                IntraBlock(in_feats, width, self_loop=config.self_loop, residual=config.residual)
+                IntraBlock(
+                    in_feats,
+                    width,
+                    self_loop=config.self_loop,
+                    residual=config.residual,
+                    filter_order=config.filter_order,
+                    gradients=config.gradients,
+                    norm=config.norm,
+                )
             )
             in_feats = width
         for width in config.radial_widths[index]:
-            self.radial.append(RadialBlock(in_feats, width, kernel_size=config.kernel_size))
+            self.radial.append(
+                RadialBlock(in_feats, width, kernel_size=config.kernel_size, norm=config.norm)
+            )
             in_feats = width
 
     def forward(self, graph: Any, feat: Tensor) -> Tensor:
@@ -326,8 +154,9 @@ class CSGNN(nn.Module):
             grid.levels,
             grid.coarsest,
             config.sphere_coarsening,
-            config.self_loop,
+            config.self_loop and config.filter_order == 0,
             config.kernel_size // 2,
+            config.gradients,
         )
         return tuple(p.on(device, graph) for p, graph in zip(found, graphs, strict=True))
 
@@ -360,31 +189,40 @@ class CSGNN(nn.Module):
         sample = feat.shape[0] * self.config.level_features[0] * feat.element_size()
         return max(1, _PART_BYTES // sample)
 
+    @_constant_to_compilers
+    def _sphere_groups(self, index: int, device: torch.device) -> tuple[SphereGroup, ...]:
+        return sphere_groups(self.grid.sphere_levels(self.grid.level - index), device)
+
     def _encode(self, feat: Tensor, output: Output) -> Tensor:
         structure = self._structure(feat.device)
-        pooled = []
+        order = [v for readout in self.config.readout for v in self.config.vectors(readout)]
+        vectors: dict[tuple[str, int], Tensor] = {}
         last = len(self.levels) - 1
-        coarsest = _GLOBAL[_GLOBAL_MODES[self.config.global_pooling][1]]
         for index, layers in enumerate(self.levels):
             feat = layers(structure[2 * index], feat)
             if output == "finest":
                 return feat
-            counts = output == "global" and (self.config.concatenate or index == last)
+            for part, at in order if output == "global" else ():
+                if at == index and part != "max" and (part, index) not in vectors:
+                    vectors[part, index] = self._summary(part, index, feat)
+            takes_max = output == "global" and ("max", index) in order
             if index == last:
-                if counts:
-                    pooled.append(coarsest(feat))
-            elif counts:
-                feat, best = self._pool_both(structure[2 * index + 1], feat)
-                pooled.append(best)
+                if takes_max:
+                    vectors["max", index] = global_max(feat)
+            elif takes_max:
+                feat, vectors["max", index] = self._pool_both(structure[2 * index + 1], feat)
             else:
                 feat = self.pool(structure[2 * index + 1], feat)
-        return torch.cat(pooled, dim=-1) if output == "global" else feat
+        return torch.cat([vectors[v] for v in order], dim=-1) if output == "global" else feat
+
+    def _summary(self, part: str, index: int, feat: Tensor) -> Tensor:
+        """A vector of a level, other than the maximum."""
+        if part != "power":
+            return _GLOBAL[part](feat)
+        return power_spectrum(feat, self._sphere_groups(index, feat.device))
 
     def _pool_both(self, coarsening: Prepared, feat: Tensor) -> tuple[Tensor, Tensor]:
-        """Pool neighbourhoods to the next level, and all sites into one vector."""
-        mode = _GLOBAL_MODES[self.config.global_pooling][0]
-        if mode != "max":
-            return self.pool(coarsening, feat), _GLOBAL[mode](feat)
+        """Pool neighbourhoods to the next level, and take the maximum over all sites."""
         if untouched(self.pool, VertexPool) and self.pool.mode == "max":
             return neighborhood_and_global_max(relation(coarsening, self.pool.etype), feat)
         feat, best = global_max_beside(feat)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from csgnn_dgl.errors import ConfigError
+from csgnn_dgl.nn.site_norm import Norm, channel_norm
 
-__all__ = ["ClassHead", "CurveHead"]
+__all__ = ["ClassHead", "ClassHeads", "CurveHead", "hidden_layers"]
 
 
 def _check_widths(hidden: Sequence[int], dropout: float) -> None:
@@ -19,6 +20,25 @@ def _check_widths(hidden: Sequence[int], dropout: float) -> None:
         raise ConfigError(f"hidden is {list(hidden)}, but widths must be positive")
     if not 0 <= dropout < 1:
         raise ConfigError(f"dropout is {dropout}, but it must be at least 0 and less than 1")
+
+
+def hidden_layers(
+    features: int, hidden: Sequence[int], dropout: float, norm: Norm
+) -> list[nn.Module]:
+    """Hidden layers of a head for curves: dropout, linear, a norm and ReLU for each width.
+
+    Raises
+    ------
+    ConfigError
+        A size or the norm is not allowed.
+    """
+    _check_widths(hidden, dropout)
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise((features, *hidden)):
+        layers += [nn.Dropout(dropout)] if dropout else []
+        layers += [nn.Linear(before, after), channel_norm(norm, after), nn.ReLU(inplace=True)]
+    # Without a norm nothing stands for it, so that names of weights stay what they were.
+    return [layer for layer in layers if not isinstance(layer, nn.Identity)]
 
 
 class ClassHead(nn.Sequential):
@@ -78,6 +98,51 @@ class ClassHead(nn.Sequential):
         return scores.unflatten(0, input.shape[:-1]) if input.dim() > 2 else scores
 
 
+class ClassHeads(nn.Module):
+    """Several heads for classes, each on its own part of the features.
+
+    In training each head has its own loss. A loss of their sum would let one head rely on the
+    other, so that both make the same errors. With losses of their own, errors differ, and the mean
+    of the scores is better than either.
+
+    Parameters
+    ----------
+    features
+        Length of each head's part.
+    num_classes, hidden, dropout
+        See :class:`ClassHead`.
+
+    Shapes
+    ------
+    ``(..., sum(features))`` → ``(..., number of heads, num_classes)``, before the softmax.
+
+    Examples
+    --------
+    >>> ClassHeads((8, 5), 3, hidden=(4,))(torch.rand(6, 13)).shape
+    torch.Size([6, 2, 3])
+    """
+
+    def __init__(
+        self,
+        features: Sequence[int],
+        num_classes: int,
+        *,
+        hidden: Sequence[int] = (512, 256),
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.features, self.num_classes = tuple(features), num_classes
+        self.heads = nn.ModuleList(
+            ClassHead(length, num_classes, hidden=hidden, dropout=dropout) for length in features
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Scores of feature vectors, by each head."""
+        parts = input.split(self.features, dim=-1)
+        scores = [head(part) for head, part in zip(self.heads, parts, strict=True)]
+        return torch.stack(scores, dim=-2)
+
+
 class CurveHead(nn.Module):
     """Layers from descriptors of atoms to curves that are never negative (Fig. 7).
 
@@ -98,7 +163,7 @@ class CurveHead(nn.Module):
         With ``"batch"``, every layer has a batch norm, as in the paper. Then the mean output over a
         training batch is the same for every batch, whatever structures it holds. With ``"layer"``,
         hidden layers have a layer norm and the last layer has no norm, so that an atom's curve
-        never depends on the rest of the batch.
+        never depends on the rest of the batch. With ``"none"``, no layer has a norm.
 
     Shapes
     ------
@@ -122,27 +187,16 @@ class CurveHead(nn.Module):
         *,
         hidden: Sequence[int] = (512, 512),
         dropout: float = 0.0,
-        norm: Literal["batch", "layer"] = "batch",
+        norm: Norm = "batch",
     ) -> None:
         super().__init__()
-        _check_widths(hidden, dropout)
         if bins < 2:
             raise ConfigError(f"bins is {bins}, but a curve needs at least 2")
-        if norm not in ("batch", "layer"):
-            raise ConfigError(f"norm is {norm!r}, but it must be 'batch' or 'layer'")
         self.bins = bins
-        layers: list[nn.Module] = []
-        width = features
-        for index, out in enumerate((*hidden, bins)):
-            if dropout:
-                layers.append(nn.Dropout(dropout))
-            layers.append(nn.Linear(width, out))
-            if norm == "batch":
-                layers.append(nn.BatchNorm1d(out))
-            elif index < len(hidden):
-                layers.append(nn.LayerNorm(out))
-            layers.append(nn.ReLU(inplace=True))
-            width = out
+        layers = hidden_layers(features, hidden, dropout, norm)
+        last = (*hidden[-1:], features)[0]
+        # A layer norm over the bins would give every curve the same mean and spread.
+        layers += hidden_layers(last, [bins], dropout, "none" if norm == "layer" else norm)
         self.layers = nn.Sequential(*layers)
         self.smooth = nn.Conv1d(1, 3, 3, padding=1)
 

@@ -15,10 +15,14 @@ from typing_extensions import Self
 from csgnn_dgl.config import Options, Preset, option
 from csgnn_dgl.errors import ConfigError
 
-__all__ = ["AtomCSGNNHypers", "GlobalPooling", "Hypers", "Pooling", "ShapeCSGNNHypers"]
+__all__ = ["AtomCSGNNHypers", "GlobalPooling", "Hypers", "Pooling", "Readout", "ShapeCSGNNHypers"]
+
+# The names of csgnn_dgl.mapping.NEIGHBOR_FEATURES, which imports torch.
+_FROM_NEIGHBORS = ("cosine", "linearity", "planarity", "scattering", "density")
 
 Pooling = Literal["max", "mean", "sum"]
 GlobalPooling = Literal["max", "mean", "sum", "mean-at-coarsest", "sum-at-coarsest"]
+Readout = Literal["pool", "max-mean", "power"]
 Widths = tuple[tuple[int, ...], ...]
 
 
@@ -53,6 +57,26 @@ class _CSGNNHypers(Hypers):
     )
     kernel_size: int = option(3, "Kernel size K of the radial convolutions, odd.", "Network", ge=1)
     pooling: Pooling = option("max", "Pooling between levels.", "Network")
+    filter_order: int = option(
+        0,
+        "Filters within a sphere: 0 gives a vertex and its neighbours one weight, as in the paper; "
+        "1 gives each a weight of its own, and 2 also the neighbours' neighbours.",
+        "Network",
+        ge=0,
+        le=2,
+    )
+    gradients: bool = option(
+        False,
+        "Let every filter see the length of the features' gradient along the sphere.",
+        "Network",
+    )
+    readout: list[Readout] = option(
+        ["pool"],
+        "Features of all sites together: pool (a maximum or another pooling), max-mean, power "
+        "(power spectra of the two coarsest levels), or several, separated by commas. For shapes, "
+        "each gets a head of its own, and their scores are averaged.",
+        "Network",
+    )
 
     def _default(self, name: str) -> Any:
         return type(self).model_fields[name].default
@@ -61,6 +85,14 @@ class _CSGNNHypers(Hypers):
     def _odd_kernel(self) -> Self:
         if self.kernel_size % 2 == 0:
             raise ConfigError(f"kernel_size is {self.kernel_size}, but it must be odd: 1, 3, 5, …")
+        return self
+
+    @model_validator(mode="after")
+    def _different_readouts(self) -> Self:
+        if not self.readout or len(set(self.readout)) < len(self.readout):
+            raise ConfigError(
+                f"readout is {self.readout}, but it must be one or several different readouts"
+            )
         return self
 
 
@@ -153,6 +185,21 @@ class ShapeCSGNNHypers(_CSGNNHypers):
     threshold: float = option(
         0.01, "Value T of the radial basis at the largest distance.", "Network", gt=0, le=1
     )
+    point_features: list[str] = option(
+        [],
+        "Features of points that are mapped beside their density, separated by commas: cosine, "
+        "linearity, planarity, scattering, density (from neighbours), normal (from the normals of "
+        "meshes or files), or any attribute of the files by its name.",
+        "Network",
+    )
+    feature_neighbors: int = option(
+        16, "Neighbours of a point for its features.", "Network", ge=3, le=1024
+    )
+    feature_mean: Literal["mean", "sum"] = option(
+        "mean",
+        "Channels of features: the mean of the points near a site, or their weighted sum.",
+        "Network",
+    )
     intra_widths: Widths | None = option(
         None,
         "Output channels of the intra convolutions at each level, finest first. Default: "
@@ -197,6 +244,42 @@ class ShapeCSGNNHypers(_CSGNNHypers):
                 f"sphere_coarsening is {self.sphere_coarsening}, but all spheres have the same "
                 f"level, so it has no effect. Leave it out, or set sphere_levels"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _used(self) -> Self:
+        if self.filter_order and not self.self_loop:
+            raise ConfigError(
+                f"self_loop is off, but with filter_order {self.filter_order} a vertex has a "
+                f"weight of its own. Leave self_loop on, or set filter_order to 0"
+            )
+        if "pool" not in self.readout and self.global_pooling != self._default("global_pooling"):
+            raise ConfigError(
+                f"global_pooling is {self.global_pooling}, but readout is {self.readout}, which "
+                f"does not use it. Leave it out, or add pool to readout"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _features_of_points(self) -> Self:
+        names = self.point_features
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ConfigError(f"point_features names {twice[0]} twice; name it once")
+        wrong = [name for name in names if name == "normals" or not name.strip()]
+        if wrong:
+            raise ConfigError(
+                f"point_features names {wrong[0]!r}; the feature made of normals is called 'normal'"
+            )
+        idle = [] if names else ["feature_mean"]
+        if not {*names} & {*_FROM_NEIGHBORS}:
+            idle.append("feature_neighbors")
+        for name in idle:
+            if getattr(self, name) != self._default(name):
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)}, but no feature of points uses it; name some "
+                    f"with point_features, or leave it out"
+                )
         return self
 
     @model_validator(mode="after")
@@ -266,6 +349,25 @@ class AtomCSGNNHypers(_CSGNNHypers):
     pooling: Pooling = option("mean", "Pooling between levels.", "Network")
     features: int = option(512, "Length of an atom's descriptor.", "Network", ge=1)
     embedding: int = option(8, "Length of the embedding of a neighbour's element.", "Network", ge=1)
+    invariants: Literal["none", "sums", "all"] = option(
+        "none",
+        "Exact invariants beside the grid's features: sums over neighbours, or these and the power "
+        "spectrum of their density.",
+        "Network",
+    )
+    passes: int = option(
+        0,
+        "Rounds of messages between atoms, after which a descriptor sees farther than the cutoff.",
+        "Network",
+        ge=0,
+    )
+    pass_cutoff: float = option(4.0, "Distance up to which messages are sent [Å].", "Network", gt=0)
+    block_norm: Literal["batch", "layer", "none"] = option(
+        "batch",
+        "Normalisation in the encoder's blocks and of the descriptor: over a batch, within each "
+        "site, or none.",
+        "Network",
+    )
 
     @model_validator(mode="after")
     def _shells(self) -> Self:
@@ -273,6 +375,16 @@ class AtomCSGNNHypers(_CSGNNHypers):
             raise ConfigError(
                 f"kernel_size is {self.kernel_size}, but with one sphere there are no radial "
                 f"convolutions. Leave it out, or set n_spheres"
+            )
+        if self.passes == 0 and self.pass_cutoff != self._default("pass_cutoff"):
+            raise ConfigError(
+                f"pass_cutoff is {self.pass_cutoff}, but there are no messages between atoms. "
+                f"Leave it out, or set passes"
+            )
+        if self.pass_cutoff > self.cutoff and self.passes:
+            raise ConfigError(
+                f"pass_cutoff is {self.pass_cutoff} Å, but neighbours are found only up to "
+                f"cutoff = {self.cutoff} Å; it must not be larger"
             )
         if self.r_min >= self.cutoff:
             raise ConfigError(

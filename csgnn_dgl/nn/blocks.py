@@ -13,6 +13,7 @@ from csgnn_dgl.nn.bypass import bypassable, untouched
 from csgnn_dgl.nn.fuse import fuse_batch_norm, is_fixed
 from csgnn_dgl.nn.intra_conv import IntraConv
 from csgnn_dgl.nn.radial_conv import RadialConv
+from csgnn_dgl.nn.site_norm import Norm, channel_norm
 from csgnn_dgl.nn.structure import chain, destination_features, source_features
 from csgnn_dgl.ops import can_norm_relu, norm_relu, radial_conv_regular
 
@@ -25,7 +26,7 @@ _PIECE_BYTES, _PIECES = 2**20, 8
 
 def _activated(
     conv: IntraConv | RadialConv,
-    norm: nn.BatchNorm1d,
+    norm: Any,
     graph: Any,
     feat: Tensor | tuple[Tensor, Tensor],
     own: Tensor | None = None,
@@ -33,7 +34,7 @@ def _activated(
     """Apply convolution, norm over all sites and samples, and ReLU; add ``own``."""
     plain_norm = untouched(norm, nn.BatchNorm1d)
     if plain_norm and untouched(conv, IntraConv, RadialConv):
-        weight = conv.weight.t() if isinstance(conv, IntraConv) else conv.weight
+        weight = conv._joint_weight() if isinstance(conv, IntraConv) else conv.weight
         if can_norm_relu(norm, source_features(feat)):
             out = conv._convolve(graph, feat, weight, None)
             fits = own is not None and own.dtype == out.dtype
@@ -65,10 +66,12 @@ class IntraBlock(nn.Module):
     ----------
     in_feats, out_feats
         Channels ``C`` and ``F``.
-    self_loop
+    self_loop, filter_order, gradients
         See :class:`IntraConv`.
     residual
         Add the input if ``C == F``.
+    norm
+        See :func:`~csgnn_dgl.nn.site_norm.channel_norm`.
 
     Shapes
     ------
@@ -76,11 +79,25 @@ class IntraBlock(nn.Module):
     """
 
     def __init__(
-        self, in_feats: int, out_feats: int, *, self_loop: bool = True, residual: bool = True
+        self,
+        in_feats: int,
+        out_feats: int,
+        *,
+        self_loop: bool = True,
+        residual: bool = True,
+        filter_order: int = 0,
+        gradients: bool = False,
+        norm: Norm = "batch",
     ) -> None:
         super().__init__()
-        self.conv = IntraConv(in_feats, out_feats, self_loop=self_loop)
-        self.norm = nn.BatchNorm1d(out_feats)
+        self.conv = IntraConv(
+            in_feats,
+            out_feats,
+            self_loop=self_loop,
+            filter_order=filter_order,
+            gradients=gradients,
+        )
+        self.norm: Any = channel_norm(norm, out_feats)
         self.residual = residual and in_feats == out_feats
 
     def forward(self, graph: Any, feat: Tensor | tuple[Tensor, Tensor]) -> Tensor:
@@ -105,16 +122,20 @@ class RadialBlock(nn.Module):
         Channels ``C`` and ``F``.
     kernel_size
         ``K``, odd.
+    norm
+        See :func:`~csgnn_dgl.nn.site_norm.channel_norm`.
 
     Shapes
     ------
     feat ``(num_nodes, B, C)`` → ``(num_nodes, B, F)``.
     """
 
-    def __init__(self, in_feats: int, out_feats: int, *, kernel_size: int = 3) -> None:
+    def __init__(
+        self, in_feats: int, out_feats: int, *, kernel_size: int = 3, norm: Norm = "batch"
+    ) -> None:
         super().__init__()
         self.conv = RadialConv(in_feats, out_feats, kernel_size=kernel_size)
-        self.norm = nn.BatchNorm1d(out_feats)
+        self.norm: Any = channel_norm(norm, out_feats)
 
     def forward(self, graph: Any, feat: Tensor | tuple[Tensor, Tensor]) -> Tensor:
         """Apply the block to ``feat`` on ``graph``."""

@@ -6,7 +6,6 @@ graph. They are also dropped when the graph's structure is changed in place.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -22,8 +21,10 @@ from csgnn_dgl.nn.graph_checks import (
     check_sites,
     check_weights,
 )
+from csgnn_dgl.nn.normals import node_normals
+from csgnn_dgl.nn.prepared import Prepared, finish, finish_tangents
 from csgnn_dgl.nn.radial_chain import RadialChain, find_blocks
-from csgnn_dgl.ops import CSR
+from csgnn_dgl.ops import CSR, tangential_relation
 from csgnn_dgl.ops.lasting import lasting
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "prepare",
     "relation",
     "source_features",
+    "tangents",
 ]
 
 #: Name of a relation, or the triple ``(source type, name, destination type)``.
@@ -44,56 +46,20 @@ Canonical = tuple[str, str, str]
 _ANONYMOUS = "_E"
 
 
-@dataclass
-class Prepared:
-    """Index tensors of one graph, which layers accept in place of the graph.
-
-    Tracers (``torch.compile``, ``torch.export``) cannot trace DGL graphs, but they can trace this
-    class. All other attributes are those of the graph, so that layers that do not know this class,
-    such as DGL's own, accept it too.
-
-    Attributes
-    ----------
-    relations
-        Prepared relations by name; others are looked up in the graph.
-    radial
-        The chain, if there is one.
-    self_loops
-        Whether the relations are prepared for layers with self loops.
-    graph
-        Returns the graph.
-    reach
-        Largest number of steps along the chain that is prepared.
-    """
-
-    relations: dict[str, CSR]
-    radial: RadialChain | None
-    self_loops: bool
-    graph: Callable[[], Any]
-    reach: int = 1
-
-    def on(self, device: torch.device, graph: Callable[[], Any]) -> Prepared:
-        """Copy to another device, for another graph of the same structure."""
-        relations = {name: csr.to(device) for name, csr in self.relations.items()}
-        for csr in relations.values():
-            _finish(csr, self.self_loops)
-        radial = None if self.radial is None else self.radial.on(device, self.reach)
-        return Prepared(relations, radial, self.self_loops, graph, self.reach)
-
-    def __getitem__(self, etype: EdgeType) -> Any:
-        return self.graph()[etype]
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or "graph" not in self.__dict__:
-            raise AttributeError(name)
-        return getattr(self.graph(), name)
+# Data of a graph, with their versions: users may replace or change them.
+Versions = tuple[tuple[Tensor | None, int], ...]
 
 
 @dataclass
 class _KnownChain:
     chain: RadialChain
-    # The data that it was made from, with their versions: users may replace or change them.
-    data: tuple[tuple[Tensor | None, int], ...]
+    data: Versions  # from which it was made
+
+
+@dataclass
+class _KnownTangents:
+    tangents: CSR
+    data: Versions
 
 
 @dataclass
@@ -101,6 +67,7 @@ class _Known:
     index: object  # DGL's handle of the structure, which it replaces when edges or nodes change
     relations: dict[tuple[Canonical, bool], CSR] = field(default_factory=dict)
     chains: dict[Canonical, _KnownChain] = field(default_factory=dict)
+    tangents: dict[Canonical, _KnownTangents] = field(default_factory=dict)
 
 
 _known: WeakKeyDictionary[Any, _Known] = WeakKeyDictionary()
@@ -219,6 +186,17 @@ def _version(data: Tensor | None) -> int:
     return 0 if data is None or data.is_inference() else data._version
 
 
+def _versions(*data: Tensor | None) -> Versions:
+    return tuple((tensor, _version(tensor)) for tensor in data)
+
+
+def _changed(before: Versions, now: Versions) -> bool:
+    return any(
+        old is not new or first != second
+        for (old, first), (new, second) in zip(before, now, strict=True)
+    )
+
+
 def _regular_spheres(num_nodes: int, src: Tensor, dst: Tensor, offset: Tensor) -> int | None:
     """``R`` if the edges are exactly the chains of nodes ``v·R + r``, else None."""
     vertices = num_nodes - src.numel() // 2
@@ -251,21 +229,15 @@ def chain(graph: Any, etype: EdgeType) -> RadialChain:
     source_type, _, destination_type = canonical
     if source_type != destination_type:
         raise DataError(f"{canonical} joins two node types, but radial edges join nodes of one")
-    data = tuple(
-        (tensor, _version(tensor))
-        for tensor in (
-            graph.edges[canonical].data.get("offset"),
-            graph.edges[canonical].data.get("weight"),
-            graph.srcnodes[source_type].data.get("sphere"),
-            graph.dstnodes[source_type].data.get("sphere"),
-        )
+    data = _versions(
+        graph.edges[canonical].data.get("offset"),
+        graph.edges[canonical].data.get("weight"),
+        graph.srcnodes[source_type].data.get("sphere"),
+        graph.dstnodes[source_type].data.get("sphere"),
     )
     chains = _memory(graph).chains
     known = chains.get(canonical)
-    if known is None or any(
-        old is not new or before != now
-        for (old, before), (new, now) in zip(known.data, data, strict=True)
-    ):
+    if known is None or _changed(known.data, data):
         offset, weight, outer, inner = (tensor for tensor, _ in data)
         radial = _chain(graph, canonical, offset, weight, outer, inner)
         known = chains[canonical] = _KnownChain(radial, data)
@@ -301,8 +273,54 @@ def _chain(
     return RadialChain(spheres, steps, blocks=find_blocks(steps) if spheres is None else None)
 
 
+def tangents(graph: Any, etype: EdgeType) -> CSR:
+    """Get the weights of gradients: :func:`~csgnn_dgl.ops.tangential_relation` of ``etype``.
+
+    The node data ``position`` are the nodes' positions relative to the common centre of the
+    spheres.
+
+    Raises
+    ------
+    DataError
+        The graph lacks the edge type or the positions, a node is at the centre, or edges join two
+        node types.
+    """
+    if isinstance(graph, Prepared):
+        found = graph.tangents.get(etype if isinstance(etype, str) else etype[1])
+        return tangents(graph.graph(), etype) if found is None else found
+    csr = relation(graph, etype)
+    canonical = _canonical(graph, etype)
+    source_type, _, destination_type = canonical
+    if source_type != destination_type:
+        raise DataError(
+            f"{canonical} joins two node types, but gradients need differences between nodes of one"
+        )
+    nodes = graph.srcnodes[source_type].data
+    data = _versions(nodes.get("position"), nodes.get("vertex"))
+    memory = _memory(graph).tangents
+    known = memory.get(canonical)
+    if known is None or _changed(known.data, data):
+        known = memory[canonical] = _KnownTangents(_tangents(csr, *(t for t, _ in data)), data)
+    return known.tangents
+
+
+@lasting
+def _tangents(csr: CSR, position: Tensor | None, vertex: Tensor | None) -> CSR:
+    normals = node_normals(position, vertex)
+    in_blocks = normals.view(-1, csr.block, 3)
+    first = in_blocks[:, 0]
+    if bool((in_blocks == first[:, None]).all()):
+        return tangential_relation(csr, first)
+    return tangential_relation(csr.by_node, normals)
+
+
 def prepare(
-    graph: Any, *, radial: str | None = None, self_loops: bool = True, reach: int = 1
+    graph: Any,
+    *,
+    radial: str | None = None,
+    self_loops: bool = True,
+    reach: int = 1,
+    gradients: bool = False,
 ) -> Prepared:
     """Compute all index tensors that kernels need of a graph.
 
@@ -316,11 +334,14 @@ def prepare(
         Whether layers will treat each node as one of its own sources.
     reach
         Largest number of steps along the chain that kernels will walk, ``K // 2``.
+    gradients
+        Whether layers will compute gradients along the spheres.
 
     Raises
     ------
     DataError
-        As in :func:`chain`; also if its nodes do not form blocks of equal chains.
+        As in :func:`chain` and :func:`tangents`; also if the chain's nodes do not form blocks of
+        equal chains.
     """
     found = None if radial is None else chain(graph, radial)
     if found is not None and found.n_spheres is None and found.blocks is None:
@@ -330,22 +351,13 @@ def prepare(
         )
     relations = {etype: relation(graph, etype) for etype in graph.etypes if etype != radial}
     for csr in relations.values():
-        _finish(csr, self_loops)
+        finish(csr, self_loops)
     if found is not None and found.blocks is not None:
         found.crossings(reach)
-    return Prepared(relations, found, self_loops, lambda: graph, reach)
-
-
-def _finish(csr: CSR, self_loops: bool) -> None:
-    """Compute all derived tensors of a relation now, because tracers cannot compute them."""
-    if csr.num_rows == csr.num_columns:
-        used = [csr.with_self_loops if self_loops else csr]
-        used.append(used[0].transposed)
-    else:
-        used = [csr, csr.transposed]
-        _ = csr.degrees, csr.has_childless, csr.reaches_all, csr.padded_sources
-    for each in used:
-        _ = each.num_sources, each.num_destinations
+    directions = {etype: tangents(graph, etype) for etype in relations} if gradients else {}
+    for each in directions.values():
+        finish_tangents(each)
+    return Prepared(relations, found, self_loops, lambda: graph, reach, directions)
 
 
 def source_features(feat: Tensor | tuple[Tensor, Tensor]) -> Tensor:

@@ -18,8 +18,8 @@ __all__ = ["neighbor_mean", "neighbor_sum"]
 def _sum(rows: Tensor, indptr: Tensor, indices: Tensor, weights: Tensor | None) -> Tensor:
     # With one bag of rows per destination, this is one pass over contiguous rows. No tensor of the
     # size of the edges is written.
-    if weights is None and (triton := triton_for(rows)):
-        out: Tensor = triton.neighbor_sum(rows, indptr, indices)
+    if triton := triton_for(rows):
+        out: Tensor = triton.neighbor_sum(rows, indptr, indices, weights)
         return out
     if weights is not None:
         weights = weights.to(rows.dtype)

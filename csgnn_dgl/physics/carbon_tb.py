@@ -2,7 +2,8 @@ r"""Tight-binding carbon: the orthogonal sp³ model of Xu, Wang, Chan and Ho, as
 
 C. H. Xu, C. Z. Wang, C. T. Chan and K. M. Ho, J. Phys.: Condens. Matter 4, 6047 (1992),
 doi 10.1088/0953-8984/4/28/006. Energies are in eV and lengths in Å. Each atom has four valence
-electrons. The Brillouin zone is sampled only at Γ, so cells should be large.
+electrons. The Brillouin zone is sampled only at Γ, so cells should be large; for others see
+:mod:`csgnn_dgl.physics.carbon_bands`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,15 @@ from scipy.linalg import eigh
 from csgnn_dgl._pairs import find_pairs
 from csgnn_dgl.errors import DataError
 
-__all__ = ["CUTOFF", "VALENCE_ELECTRONS", "CarbonTightBinding", "Spectrum", "solve"]
+__all__ = [
+    "CUTOFF",
+    "VALENCE_ELECTRONS",
+    "CarbonTightBinding",
+    "Spectrum",
+    "onsite_energies",
+    "pair_blocks",
+    "solve",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -139,19 +148,13 @@ def solve(atoms: Atoms) -> Spectrum:
     """
     _check(atoms)
     i, j, d = find_pairs(atoms.positions, atoms.cell.array, atoms.pbc, CUTOFF)
-    r = np.linalg.norm(d, axis=1)
-    if len(r) and r.min() < 0.1:
-        pair = int(r.argmin())
-        raise DataError(
-            f"atoms {i[pair]} and {j[pair]} are {r.min():.3f} Å apart, which is too close for "
-            f"carbon; correct their positions"
-        )
+    r = _lengths(i, j, d)
     n = len(atoms)
     hopping, slopes = _blocks(r, d)
     hamiltonian = np.zeros((n, n, 4, 4))
     # Several images of an atom may be neighbours of the same atom; their blocks add up.
     np.add.at(hamiltonian, (i, j), hopping)
-    hamiltonian[np.arange(n), np.arange(n)] += np.diag([_ONSITE_S] + [_ONSITE_P] * 3)
+    hamiltonian[np.arange(n), np.arange(n)] += np.diag(onsite_energies())
     matrix = hamiltonian.transpose(0, 2, 1, 3).reshape(4 * n, 4 * n)
     values, vectors = eigh(matrix)
     occupations = _occupations(values, VALENCE_ELECTRONS * n)
@@ -175,6 +178,43 @@ def solve(atoms: Atoms) -> Spectrum:
         repulsion=float(_EMBEDDING(crowding).sum()),
         forces=forces,
     )
+
+
+def onsite_energies() -> Floats:
+    """Energies of the four orbitals of an atom, s, x, y and z, shape ``(4,)`` [eV]."""
+    return np.array([_ONSITE_S] + [_ONSITE_P] * 3)
+
+
+def pair_blocks(
+    atoms: Atoms, i: npt.NDArray[np.int64], j: npt.NDArray[np.int64], d: Floats
+) -> Floats:
+    """Hopping between the orbitals of pairs of atoms, shape ``(P, 4, 4)`` [eV].
+
+    Parameters
+    ----------
+    atoms
+        The structure.
+    i, j, d
+        Pairs within :data:`CUTOFF`, of :func:`csgnn_dgl._pairs.find_pairs`.
+
+    Raises
+    ------
+    DataError
+        As for :func:`solve`.
+    """
+    _check(atoms)
+    return _blocks(_lengths(i, j, d), d)[0]
+
+
+def _lengths(i: npt.NDArray[np.int64], j: npt.NDArray[np.int64], d: Floats) -> Floats:
+    r = np.asarray(np.linalg.norm(d, axis=1))
+    if len(r) and r.min() < 0.1:
+        pair = int(r.argmin())
+        raise DataError(
+            f"atoms {i[pair]} and {j[pair]} are {r.min():.3f} Å apart, which is too close for "
+            f"carbon; correct their positions"
+        )
+    return r
 
 
 def _check(atoms: Atoms) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "cumulative",
     "fermi_level",
     "level_range",
+    "level_slack",
     "states_below",
 ]
 
@@ -205,6 +206,27 @@ def fermi_level(
     return np.asarray(found.energies[found.piece] + found.t)
 
 
+def level_slack(electrons: float, empty: float) -> float:
+    """Number of states by which the states up to a gap may differ from the electrons.
+
+    States in the tails on both sides of a gap, and errors of a prediction, shift the integral in
+    the gap. With a larger slack, a metal would get the gap of another filling.
+
+    Parameters
+    ----------
+    electrons
+        Number of electrons.
+    empty
+        Most states in a bin that counts as empty.
+
+    Examples
+    --------
+    >>> level_slack(4.0, 1e-5)
+    0.02
+    """
+    return max(10 * empty, min(0.005 * electrons, 0.02))
+
+
 def level_range(
     dos: npt.ArrayLike, grid: EnergyGrid, electrons: float, slack: float
 ) -> tuple[float, float]:
@@ -330,9 +352,7 @@ def band_gap(
     gaps = np.zeros(len(flat))
     for index, (curve, filled, n) in enumerate(zip(flat, totals, count.reshape(-1), strict=True)):
         empty = curve < threshold
-        # States in the tails on both sides of a gap, and errors of a prediction, shift the integral
-        # in the gap. With a larger tolerance, a metal would get the gap of another filling.
-        slack = max(10 * threshold * grid.step, min(0.005 * n, 0.02))
+        slack = level_slack(float(n), threshold * grid.step)
         middle = np.flatnonzero(empty & (np.abs(filled - n) <= slack))
         if len(middle) == 0:
             continue

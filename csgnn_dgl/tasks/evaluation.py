@@ -13,9 +13,10 @@ from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.shipped import find_weights
 from csgnn_dgl.tasks.trained import Trained
-from csgnn_dgl.tasks.use_config import EvaluateConfig, PredictConfig
+from csgnn_dgl.tasks.use_config import DescribeConfig, EvaluateConfig, PredictConfig, VoteSet
+from csgnn_dgl.tasks.votes import has_design
 
-__all__ = ["Found", "find_evaluated", "refuse_idle_seed"]
+__all__ = ["Found", "chosen_set", "find_evaluated", "refuse_idle_votes", "votes_text"]
 
 AnyTrained = TypeVar("AnyTrained", bound=Trained[Any])
 Config = TypeVar("Config", bound=TrainingConfig)
@@ -101,13 +102,48 @@ def find_evaluated(
     return Found(trained, chosen, found, run)
 
 
-def refuse_idle_seed(config: EvaluateConfig | PredictConfig) -> None:
-    """Refuse a seed for orientations of atoms where only the given orientation is used.
+def refuse_idle_votes(config: EvaluateConfig | PredictConfig | DescribeConfig) -> None:
+    """Refuse a seed or a set of votes for atoms where only the given orientation is used.
 
     Raises
     ------
     ConfigError
-        A seed was given with one vote.
+        One of them was given with one vote.
     """
     if config.votes == 1:
-        config.refuse_unused(("seed",), "with one vote, structures are taken as given")
+        config.refuse_unused(("seed", "vote_set"), "with one vote, structures are taken as given")
+
+
+def chosen_set(config: EvaluateConfig | PredictConfig) -> VoteSet | None:
+    """The set of votes that a use of a model takes; None for one vote, which is no set.
+
+    Raises
+    ------
+    ConfigError
+        A set was given where it means nothing.
+
+    Examples
+    --------
+    >>> chosen_set(EvaluateConfig(votes=5)), chosen_set(EvaluateConfig())
+    ('designed', None)
+    """
+    if config.votes == 1:
+        config.refuse_unused(("vote_set",), "one vote is no set of votes")
+        return None
+    rotation = config.rotation if isinstance(config, EvaluateConfig) else "so3"
+    if not has_design(rotation):
+        reason = f"with --rotation {rotation}, rotations are always independent"
+        config.refuse_unused(("vote_set",), reason)
+        return "random"
+    return config.vote_set
+
+
+def votes_text(votes: int, vote_set: str | None) -> str:
+    """Say how many votes there are, and of what set.
+
+    Examples
+    --------
+    >>> votes_text(1, None), votes_text(5, "designed")
+    ('1 vote', '5 designed votes')
+    """
+    return "1 vote" if votes == 1 else f"{votes} {vote_set} votes"

@@ -42,6 +42,13 @@ class History(Callback):
         """All rows so far."""
         return pd.DataFrame(self.rows)
 
+    @property
+    def processor_seconds(self) -> float | None:
+        """Seconds of the processor over all epochs; None if an earlier version trained some."""
+        seconds = [row.get("processor_seconds") for row in self.rows]
+        known = [value for value in seconds if value is not None]
+        return sum(known) if len(known) == len(seconds) else None
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._started, self._worked = time.perf_counter(), time.process_time()
         self.begun = True

@@ -123,7 +123,7 @@ TARGETS: Mapping[str, Target] = {
             "atoms",
             "predicts densities of states",
             "csgnn_dgl.tasks.dos",
-            ("electrons", "occupancy", "output", "plot"),
+            ("electrons", "occupancy", "output", "plot", "plot_format"),
         ),
     )
 }

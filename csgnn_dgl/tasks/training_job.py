@@ -211,7 +211,7 @@ class TrainingJob(ABC, Generic[Config, Data]):
                 "kept_epoch": keep.epoch,
                 "seconds_per_epoch": float(seconds.median()),
                 "seconds_of_training": float(seconds.sum()),
-                "processor_seconds_of_training": float(history.table["processor_seconds"].sum()),
+                "processor_seconds_of_training": history.processor_seconds,
                 "threads": torch.get_num_threads(),
                 "versions": dict(trained.header.versions),
             }

@@ -14,10 +14,18 @@ from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.models.registry import is_users_own
 from csgnn_dgl.tasks.config import model_option
 
-__all__ = ["DescribeConfig", "EvaluateConfig", "OccupancyChoice", "PredictConfig", "Rotation"]
+__all__ = [
+    "DescribeConfig",
+    "EvaluateConfig",
+    "OccupancyChoice",
+    "PredictConfig",
+    "Rotation",
+    "VoteSet",
+]
 
 OccupancyChoice = Literal["refuse", "majority", "full"]
 Rotation = Literal["none", "z", "so3", "euler"]
+VoteSet = Literal["designed", "random"]
 
 
 class _UseConfig(CommandConfig):
@@ -50,6 +58,19 @@ def _seed_option() -> Any:
     return option(0, "Random seed for rotations and surface samples.", "Protocol", ge=0, lt=2**32)
 
 
+def _votes_option(text: str) -> Any:
+    return option(1, text, "Protocol", ge=1, le=10_000)
+
+
+def _vote_set_option() -> Any:
+    return option(
+        "designed",
+        "Votes of a set that averages best over orientations, turned at random as a whole, or "
+        "independent random ones.",
+        "Protocol",
+    )
+
+
 def _occupancy_option(group: str) -> Any:
     return option(
         "refuse",
@@ -76,7 +97,8 @@ def _strict_option(group: str) -> Any:
 class EvaluateConfig(_UseConfig):
     """Options of ``csgnn-dgl evaluate``."""
 
-    votes: int = option(1, "Random orientations to average over.", "Protocol", ge=1, le=10_000)
+    votes: int = _votes_option("Orientations to average over.")
+    vote_set: VoteSet = _vote_set_option()
     seed: int = _seed_option()
     data: Path | None = option(
         None, "Path of the data. Default: the path at which the run was trained on them.", "Data"
@@ -89,13 +111,10 @@ class EvaluateConfig(_UseConfig):
 class PredictConfig(_UseConfig):
     """Options of ``csgnn-dgl predict``."""
 
-    votes: int = option(
-        1,
-        "Orientations to average over: the first as given, the others random.",
-        "Protocol",
-        ge=1,
-        le=10_000,
+    votes: int = _votes_option(
+        "Orientations to average over. With one, shapes and structures are taken as given."
     )
+    vote_set: VoteSet = _vote_set_option()
     seed: int = _seed_option()
     strict: bool = _strict_option("Run")
     isolate: bool | None = isolate_option()
@@ -113,8 +132,12 @@ class PredictConfig(_UseConfig):
     )
     plot: Path | None = option(
         None,
-        "Draw the curves to this .png, or into this folder, one picture per structure.",
+        "Draw all curves into this .png, .pdf or .svg, or into this folder, one picture per "
+        "structure.",
         "Densities of states",
+    )
+    plot_format: Literal["png", "pdf", "svg"] = option(
+        "png", "Format of the pictures in a folder.", "Densities of states"
     )
 
 
@@ -124,6 +147,11 @@ class DescribeConfig(_UseConfig):
     weights: str = option(
         "phonon-dos", "A shipped model (csgnn-dgl models), a run, or a .safetensors file.", "Model"
     )
+    votes: int = _votes_option(
+        "Orientations to average descriptors over. With one, structures are taken as given."
+    )
+    vote_set: VoteSet = _vote_set_option()
+    seed: int = _seed_option()
     occupancy: OccupancyChoice = _occupancy_option("Structures")
     strict: bool = _strict_option("Structures")
     isolate: bool | None = isolate_option()

@@ -88,7 +88,7 @@ class AtomModelSuite(RunSuite):
             "jitter": 0.01,
             "rotate": True,
             "calibrate": True,
-            "atoms_per_structure": 1 if self.model_class.local else None,
+            "atoms_per_structure": 1 if self.made().local else None,
             "learning_rate": 0.01,
             "validation_fraction": 0.25,
             "accelerator": "cpu",
@@ -266,13 +266,13 @@ class AtomModelSuite(RunSuite):
             )
 
     def test_some_atoms_of_a_structure(self, data: Path, tmp_path: Path) -> None:
-        if not self.model_class.local:
+        if not self.made().local:
             with pytest.raises(ConfigError, match="passes messages between atoms"):
                 self.train(data, tmp_path / "run", atoms_per_structure=1)
             assert not (tmp_path / "run").exists(), "a refused run leaves nothing behind"
 
     def test_exports(self, run: RunDirectory, tmp_path: Path, record_property: Record) -> None:
-        if self.model_class.local:
+        if self.made().local:
             super().test_exports(run, tmp_path, record_property)
             return
         with pytest.raises(ConfigError, match="passes messages between atoms"):

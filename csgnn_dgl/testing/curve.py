@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from csgnn_dgl.errors import ConfigError
-from csgnn_dgl.mapping import rotate_clouds
+from csgnn_dgl.mapping import axis_rotations, rotate_clouds
 
 __all__ = ["equivariance_curve"]
 
@@ -65,21 +65,10 @@ def equivariance_curve(
     for angle in angles:
         errors = []
         for _ in range(rotations):
-            turns = _turns(len(points), float(angle), generator).to(points)
+            axes = torch.randn(len(points), 3, generator=generator, dtype=torch.float64)
+            turns = axis_rotations(axes, float(angle)).to(points)
             moved = function(rotate_clouds(points, turns)).flatten(1)
             errors.append((moved - reference).norm(dim=1) / size)
         found = torch.stack(errors).double()
         rows.append({"angle": angle, "mean": float(found.mean()), "largest": float(found.max())})
     return pd.DataFrame(rows)
-
-
-def _turns(n: int, angle: float, generator: torch.Generator) -> Tensor:
-    """Rotations ``(n, 3, 3)`` by an angle in degrees about random axes (Rodrigues' formula)."""
-    axis = torch.randn(n, 3, generator=generator, dtype=torch.float64)
-    x, y, z = (axis / axis.norm(dim=1, keepdim=True)).unbind(1)
-    zero = torch.zeros_like(x)
-    rows = [[zero, -z, y], [z, zero, -x], [-y, x, zero]]
-    cross = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
-    radians = torch.deg2rad(torch.tensor(angle, dtype=torch.float64))
-    identity = torch.eye(3, dtype=torch.float64)
-    return identity + radians.sin() * cross + (1 - radians.cos()) * (cross @ cross)

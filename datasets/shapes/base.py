@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -43,6 +43,8 @@ class ShapeSplit:
         Class of each shape, shape ``(n,)``, int64.
     names
         Origin of each shape: a file's path, or a file and an index in it.
+    attributes
+        Columns of attributes of the points, shape ``(n, P, A)``, float32; None if there are none.
 
     Raises
     ------
@@ -53,6 +55,7 @@ class ShapeSplit:
     points: Tensor
     labels: Tensor
     names: tuple[str, ...]
+    attributes: Tensor | None = None
 
     def __post_init__(self) -> None:
         n = len(self.names)
@@ -67,14 +70,37 @@ class ShapeSplit:
                 f"but their numbers must be equal"
             )
 
+        if self.attributes is not None and (
+            self.attributes.dim() != 3 or self.attributes.shape[:2] != self.points.shape[:2]
+        ):
+            raise DataError(
+                f"attributes of points have shape {tuple(self.attributes.shape)}, but the points "
+                f"have shape {tuple(self.points.shape)}; (n, P, A) is needed"
+            )
+
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def clouds(self) -> Tensor:
+        """Points with their attributes, shape ``(n, P, 3 + A)``."""
+        if self.attributes is None:
+            return self.points
+        return torch.cat([self.points, self.attributes], dim=-1)
+
+    def with_clouds(self, clouds: Tensor) -> ShapeSplit:
+        """The same shapes with other points and attributes ``(n, P, 3 + A)``."""
+        attributes = None if self.attributes is None else clouds[..., 3:]
+        return replace(self, points=clouds[..., :3], attributes=attributes)
 
     def select(self, indices: Sequence[int]) -> ShapeSplit:
         """Some of the shapes, in the given order."""
         chosen = list(indices)
         return ShapeSplit(
-            self.points[chosen], self.labels[chosen], tuple(self.names[i] for i in chosen)
+            self.points[chosen],
+            self.labels[chosen],
+            tuple(self.names[i] for i in chosen),
+            None if self.attributes is None else self.attributes[chosen],
         )
 
 
@@ -128,11 +154,13 @@ class ShapeDataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of all points, labels and class names, in hexadecimal."""
+        """SHA-256 of all points, attributes, labels and class names, in hexadecimal."""
         digest = hashlib.sha256("\n".join(self.class_names).encode())
         for split in (self.train, self.test):
             digest.update(repr(tuple(split.points.shape)).encode())
             digest.update(split.points.contiguous().numpy().tobytes())
+            if split.attributes is not None:
+                digest.update(split.attributes.contiguous().numpy().tobytes())
             digest.update(split.labels.contiguous().numpy().tobytes())
         return digest.hexdigest()
 
@@ -243,12 +271,14 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def as_split(
-    points: list[np.ndarray], labels: list[int], names: list[str], pool: int
+    points: list[np.ndarray], labels: list[int], names: list[str], pool: int, columns: int = 0
 ) -> ShapeSplit:
-    """Make a split from clouds of ``pool`` points each."""
-    stacked = np.stack(points) if points else np.zeros((0, pool, 3))
+    """Make a split from clouds of ``pool`` points each, with ``columns`` of attributes."""
+    stacked = np.stack(points) if points else np.zeros((0, pool, 3 + columns))
+    clouds = torch.from_numpy(np.ascontiguousarray(stacked, dtype=np.float32))
     return ShapeSplit(
-        torch.from_numpy(np.ascontiguousarray(stacked, dtype=np.float32)),
+        clouds[..., :3].contiguous(),
         torch.tensor(labels, dtype=torch.int64),
         tuple(names),
+        clouds[..., 3:].contiguous() if columns else None,
     )

@@ -52,8 +52,8 @@ class PointCache:
         """The file of a key."""
         return self.folder / "points" / key[:2] / f"{key}.points"
 
-    def read(self, key: str) -> np.ndarray | None:
-        """Read the points ``(P, 3)``, float32; None if they are absent or damaged."""
+    def read(self, key: str, columns: int = 3) -> np.ndarray | None:
+        """Read the points ``(P, columns)``, float32; None if they are absent or damaged."""
         path = self.path(key)
         try:
             # Whatever else lies there (a pipe, a huge file) is not read.
@@ -63,12 +63,12 @@ class PointCache:
         except OSError:
             return None
         digest, data = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-        if hashlib.sha256(data).digest() != digest or len(data) % 12:
+        if hashlib.sha256(data).digest() != digest or len(data) % (4 * columns):
             return None
-        return np.frombuffer(data, dtype="<f4").reshape(-1, 3)
+        return np.frombuffer(data, dtype="<f4").reshape(-1, columns)
 
     def write(self, key: str, points: np.ndarray) -> None:
-        """Write points ``(P, 3)``."""
+        """Write points ``(P, columns)``."""
         data = np.ascontiguousarray(points, dtype="<f4").tobytes()
         path = self.path(key)
         try:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from csgnn_dgl._foreign import excerpt
 from csgnn_dgl.datasets.shapes.arrays import npy_shape
+from csgnn_dgl.datasets.shapes.attributes import NORMALS
 from csgnn_dgl.datasets.shapes.tables import table_rows
 
 __all__ = ["file_columns"]
 
-_POINTS, _SURFACE = "points", "surface"
+_POINTS, _SURFACE, _ATTRIBUTES = "points", "surface", "attributes"
 _NAME = 60  # longest name of a column that is shown
 
 
-def file_columns(file: Path, content: bytes) -> dict[str, str | None]:
+def file_columns(
+    file: Path, content: bytes, attributes: Sequence[str] = ()
+) -> dict[str, str | None]:
     """List arrays, columns or properties of a file with their uses; None if not used.
 
     Parameters
@@ -27,6 +31,8 @@ def file_columns(file: Path, content: bytes) -> dict[str, str | None]:
     content
         Its bytes. Nothing is listed if they do not follow the format, such as those of a reader of
         your own.
+    attributes
+        Attributes of the points that are used, too.
 
     Examples
     --------
@@ -34,9 +40,23 @@ def file_columns(file: Path, content: bytes) -> dict[str, str | None]:
     {'columns 1 to 3': 'points', 'columns 4 to 6': None}
     """
     try:
-        return _columns(file.suffix.lower(), content)
+        found = _columns(file.suffix.lower(), content)
+        return {name: use or _attribute_use(name, attributes) for name, use in found.items()}
     except Exception:  # the points come from elsewhere; this list is for information only
         return {}
+
+
+def _attribute_use(column: str, attributes: Sequence[str]) -> str | None:
+    """The use of a column that holds no coordinates."""
+    name = column.removeprefix("vertex ")
+    normals = NORMALS in attributes
+    if name in attributes or (normals and name in ("nx", "ny", "nz")):
+        return _ATTRIBUTES
+    if numbers := re.fullmatch(r"columns? (\d+)(?: to (\d+))?", column):
+        first, last = int(numbers[1]), int(numbers[2] or numbers[1])
+        used = [f"column{number}" in attributes for number in range(first, last + 1)]
+        return _ATTRIBUTES if any(used) or (normals and last >= 6) else None
+    return None
 
 
 def _columns(suffix: str, content: bytes) -> dict[str, str | None]:

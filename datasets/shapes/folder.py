@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from csgnn_dgl._foreign import check_file, reading
 from csgnn_dgl._progress import working
 from csgnn_dgl.datasets.columns import Column, ColumnCount
 from csgnn_dgl.datasets.isolation import read_each
+from csgnn_dgl.datasets.shapes.attributes import width
 from csgnn_dgl.datasets.shapes.base import (
     ShapeDataset,
     ShapeSplit,
@@ -57,6 +59,7 @@ def load_shape_folder(
     seed: int = 0,
     test_fraction: float = 0.2,
     cache_dir: Path | None = None,
+    attributes: Sequence[str] = (),
 ) -> ShapeDataset:
     """Read ``path/<class>/train/*`` and ``path/<class>/test/*``, or ``path/<class>/*``.
 
@@ -79,12 +82,15 @@ def load_shape_folder(
         Share of each class that becomes the test split, if the folders do not define one.
     cache_dir
         Folder for sampled points; the user's cache by default.
+    attributes
+        Attributes of the points to read, too; see
+        :func:`~csgnn_dgl.datasets.shapes.shape_files.read_shape`.
 
     Raises
     ------
     DataError
         There are no classes; a class has no files; a class has too few shapes for a split; or files
-        cannot be used (all of them are listed).
+        cannot be used or lack an attribute (all of them are listed).
     """
     classes = _class_folders(path)
     splits = _find_files(path, classes, seed, test_fraction)
@@ -97,7 +103,7 @@ def load_shape_folder(
         pool = 4 * points if surfaces else points
     cache = PointCache(cache_dir)
     columns = ColumnCount()
-    loaded = _load(splits, pool, seed, cache, columns)
+    loaded = _load(splits, pool, seed, cache, columns, tuple(attributes))
     missing = [c.name for i, c in enumerate(classes) if i not in splits["test"].labels]
     class_names = tuple(folder.name for folder in classes)
     warnings = split_warnings(loaded["train"], loaded["test"], class_names)
@@ -216,13 +222,18 @@ def split_by_seed(
 
 
 def _load(
-    splits: dict[str, _Files], pool: int, seed: int, cache: PointCache, columns: ColumnCount
+    splits: dict[str, _Files],
+    pool: int,
+    seed: int,
+    cache: PointCache,
+    columns: ColumnCount,
+    attributes: tuple[str, ...],
 ) -> dict[str, ShapeSplit]:
     everything = [file for files in splits.values() for file in files.paths]
     total = len(everything)
     problems: list[str] = []
     loaded = {}
-    read = partial(_pool_of, pool=pool, seed=seed, cache=cache)
+    read = partial(_pool_of, pool=pool, seed=seed, cache=cache, attributes=attributes)
     with (
         working("reading shapes", total, unit="file") as done,
         contextlib.closing(read_each(read, everything)) as contents,
@@ -238,7 +249,7 @@ def _load(
                 done(1)
             if not problems:
                 names = [str(file) for file in files.paths]
-                loaded[which] = as_split(clouds, files.labels, names, pool)
+                loaded[which] = as_split(clouds, files.labels, names, pool, width(attributes))
     if problems:
         more = f"\n  and {len(problems) - 8} more" if len(problems) > 8 else ""
         heading = f"{len(problems)} of {total} files cannot be used; repair or remove them:\n  "
@@ -255,14 +266,17 @@ class _Content(NamedTuple):
     columns: dict[str, str | None]
 
 
-def _pool_of(file: Path, *, pool: int, seed: int, cache: PointCache) -> _Content:
+def _pool_of(
+    file: Path, *, pool: int, seed: int, cache: PointCache, attributes: tuple[str, ...]
+) -> _Content:
     check_file(file)
     with reading(file):
         content = file.read_bytes()
     # The suffix decides how the bytes are read, so it is part of the key.
-    key = cache.key(content, suffix=file.suffix.lower(), pool=pool, seed=seed)
-    points = cache.read(key)
+    further = {"attributes": attributes} if attributes else {}
+    key = cache.key(content, suffix=file.suffix.lower(), pool=pool, seed=seed, **further)
+    points = cache.read(key, 3 + width(attributes))
     if points is None or len(points) != pool:
-        points = shape_points(file, read_shape(file), pool, seed)
+        points = shape_points(file, read_shape(file, attributes), pool, seed, attributes)
         cache.write(key, points)
-    return _Content(points, file_columns(file, content))
+    return _Content(points, file_columns(file, content, attributes))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from csgnn_dgl._foreign import excerpt
 from csgnn_dgl.datasets.readers import Reader, find_reader, readers
+from csgnn_dgl.datasets.shapes.attributes import width
 from csgnn_dgl.datasets.shapes.base import ShapeDataset
 from csgnn_dgl.datasets.shapes.folder import load_shape_folder
 from csgnn_dgl.datasets.shapes.modelnet_hdf5 import is_modelnet_hdf5, load_modelnet_hdf5
@@ -33,6 +35,9 @@ class ShapeOptions:
         Random seed for sampling and splits.
     cache_dir
         Folder for sampled points; None for the user's cache.
+    attributes
+        Attributes of the points that are wanted, in the order of the columns of
+        ``ShapeSplit.attributes``.
     """
 
     points: int
@@ -40,11 +45,16 @@ class ShapeOptions:
     up_axis: UpAxis | None = None
     seed: int = 0
     cache_dir: Path | None = None
+    attributes: tuple[str, ...] = ()
 
 
 def _load_hdf5(path: Path, options: ShapeOptions) -> ShapeDataset:
     return load_modelnet_hdf5(
-        path, points=options.points, pool=options.pool, up_axis=options.up_axis
+        path,
+        points=options.points,
+        pool=options.pool,
+        up_axis=options.up_axis,
+        attributes=options.attributes,
     )
 
 
@@ -73,6 +83,7 @@ def load_dataset(
     up_axis: UpAxis | None = None,
     seed: int = 0,
     cache_dir: Path | None = None,
+    attributes: Sequence[str] = (),
 ) -> ShapeDataset:
     """Load shapes from a folder, or the built-in solids.
 
@@ -91,13 +102,17 @@ def load_dataset(
         Random seed for sampling and splits.
     cache_dir
         Folder for sampled points.
+    attributes
+        Attributes of the points to read, too: ``"normals"`` of meshes and of files that have them,
+        or columns by name.
 
     Raises
     ------
     ConfigError
         ``pool`` is below ``points``.
     DataError
-        The path holds no data that can be used; the message says what was found.
+        The path holds no data that can be used, or the points lack an attribute; the message says
+        what was found.
 
     Examples
     --------
@@ -109,7 +124,10 @@ def load_dataset(
         raise ConfigError(f"pool is {pool}, but it must be at least points, which is {points}")
     if path is None:
         return load_solids(
-            points=4 * points if pool is None else pool, seed=seed, up_axis=up_axis or "z"
+            points=4 * points if pool is None else pool,
+            seed=seed,
+            up_axis=up_axis or "z",
+            attributes=attributes,
         )
     if not path.exists():
         raise DataError(
@@ -121,9 +139,8 @@ def load_dataset(
         raise DataError(f"{path} is a file; --data takes a folder (csgnn-dgl data info --help)")
     try:
         loaded: ShapeDataset = reader.load(
-            path, ShapeOptions(points, pool, up_axis, seed, cache_dir)
+            path, ShapeOptions(points, pool, up_axis, seed, cache_dir, tuple(attributes))
         )
-        return loaded
     except PermissionError as error:
         raise DataError(
             f"there is no permission to read {error.filename or path}; change its permissions"
@@ -132,3 +149,11 @@ def load_dataset(
         raise DataError(
             f"{excerpt(error.filename or path)} cannot be read: {error.strerror or error}"
         ) from error
+    for split in (loaded.train, loaded.test):
+        found = 0 if split.attributes is None else split.attributes.shape[-1]
+        if found != width(attributes):
+            raise DataError(
+                f"{path}: the reader {reader.name!r} gave {found} columns of attributes, but "
+                f"{width(attributes)} are needed for {', '.join(attributes)}"
+            )
+    return loaded

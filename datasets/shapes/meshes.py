@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,8 +49,10 @@ class Mesh:
     faces: np.ndarray
 
 
-def read_mesh(path: Path) -> Mesh | np.ndarray:
-    """Read the mesh in a file, or the points ``(M, 3)`` of a .ply file that has no faces.
+def read_mesh(path: Path, attributes: Sequence[str] = ()) -> Mesh | np.ndarray:
+    """Read the mesh in a file, or the points of a .ply file that has no faces.
+
+    Points have the shape ``(M, 3 + A)``, with the columns of their attributes.
 
     Raises
     ------
@@ -59,7 +61,10 @@ def read_mesh(path: Path) -> Mesh | np.ndarray:
         to a vertex that does not exist.
     """
     suffix = path.suffix.lower()
-    vertices, polygons = _FORMATS[suffix](path)
+    if suffix == ".ply" and attributes:
+        vertices, polygons = read_ply(path, attributes)
+    else:
+        vertices, polygons = _FORMATS[suffix](path)
     if len(vertices) == 0:
         raise DataError(f"{path} holds no vertices; it may be empty, truncated or another format")
     if len(polygons.sizes) == 0:
@@ -69,6 +74,7 @@ def read_mesh(path: Path) -> Mesh | np.ndarray:
             f"{path} holds {len(vertices)} vertices but no faces, so it has no surface; save "
             f"points as .ply, .xyz or .npy"
         )
+    vertices = vertices[:, :3]
     faces = triangulate(vertices, polygons, str(path))
     if suffix in (".obj", ".stl"):
         return _joined(vertices, faces)
@@ -94,7 +100,9 @@ def _joined(vertices: np.ndarray, faces: np.ndarray) -> Mesh:
     return Mesh(used[first[order]], rank[index.reshape(-1)].reshape(-1, 3))
 
 
-def sample_surface(mesh: Mesh, count: int, seed: int, where: str) -> np.ndarray:
+def sample_surface(
+    mesh: Mesh, count: int, seed: int, where: str, *, normals: bool = False
+) -> np.ndarray:
     """Sample points uniformly by area, with open3d.
 
     Parameters
@@ -107,11 +115,13 @@ def sample_surface(mesh: Mesh, count: int, seed: int, where: str) -> np.ndarray:
         Random seed for the sampling, 32 bits.
     where
         Origin of the mesh, for messages.
+    normals
+        Whether the normals of the faces follow the coordinates. The points stay the same.
 
     Returns
     -------
     numpy.ndarray
-        Shape ``(count, 3)``, float64.
+        Shape ``(count, 3)``, or ``(count, 6)`` with normals, float64.
 
     Raises
     ------
@@ -132,8 +142,8 @@ def sample_surface(mesh: Mesh, count: int, seed: int, where: str) -> np.ndarray:
     centre, size = used.mean(axis=0), float(np.ptp(used, axis=0).max())
     vertices = (used - centre) / size
     corners = vertices[faces]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    if not np.linalg.norm(normals, axis=1).sum() / 2 > 1e-12:
+    upright = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    if not np.linalg.norm(upright, axis=1).sum() / 2 > 1e-12:
         raise DataError(
             f"{where}: the mesh has no area: all of its {len(mesh.faces)} faces are degenerate"
         )
@@ -143,5 +153,8 @@ def sample_surface(mesh: Mesh, count: int, seed: int, where: str) -> np.ndarray:
     )
     with _SAMPLING:
         o3d.utility.random.seed(seed & 0x7FFFFFFF)
-        cloud = surface.sample_points_uniformly(number_of_points=count)
-    return np.ldexp(np.asarray(cloud.points) * size + centre, exponent)
+        if normals:
+            surface.compute_triangle_normals()
+        cloud = surface.sample_points_uniformly(count, use_triangle_normal=normals)
+    points = np.ldexp(np.asarray(cloud.points) * size + centre, exponent)
+    return np.concatenate([points, np.asarray(cloud.normals)], axis=1) if normals else points

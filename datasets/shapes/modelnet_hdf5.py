@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,12 @@ from csgnn_dgl._foreign import check_file, excerpt, reading
 from csgnn_dgl._progress import each
 from csgnn_dgl.datasets.columns import Column, ColumnCount
 from csgnn_dgl.datasets.shapes.arrays import check_unpacked
+from csgnn_dgl.datasets.shapes.attributes import (
+    NORMALS,
+    check_attributes,
+    refuse_missing,
+    width,
+)
 from csgnn_dgl.datasets.shapes.base import (
     ShapeDataset,
     ShapeSplit,
@@ -37,7 +44,12 @@ def is_modelnet_hdf5(path: Path) -> bool:
 
 
 def load_modelnet_hdf5(
-    path: Path, *, points: int, pool: int | None = None, up_axis: UpAxis | None = None
+    path: Path,
+    *,
+    points: int,
+    pool: int | None = None,
+    up_axis: UpAxis | None = None,
+    attributes: Sequence[str] = (),
 ) -> ShapeDataset:
     """Read a folder with ``train_files.txt``, ``test_files.txt`` and ``shape_names.txt``.
 
@@ -55,6 +67,9 @@ def load_modelnet_hdf5(
         Rows to keep of each cloud; ``points`` by default.
     up_axis
         ``"y"`` by default, as in ModelNet40 in this layout.
+    attributes
+        Attributes of the points to read, too: ``"normals"`` from the arrays ``normal`` or
+        ``normals`` ``(n, P, 3)``, others from an array ``(n, P)`` of their name.
 
     Raises
     ------
@@ -69,7 +84,9 @@ def load_modelnet_hdf5(
         class_names = tuple(_lines(names_file))
     arrays = ColumnCount()
     splits = {
-        which: _read_split(path, path / list_name, points if pool is None else pool, arrays)
+        which: _read_split(
+            path, path / list_name, points if pool is None else pool, arrays, attributes
+        )
         for which, list_name in _LISTS.items()
     }
     if len(splits["train"]) == 0:
@@ -134,7 +151,9 @@ def _lines(file: Path) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _read_split(folder: Path, list_file: Path, pool: int, arrays: ColumnCount) -> ShapeSplit:
+def _read_split(
+    folder: Path, list_file: Path, pool: int, arrays: ColumnCount, attributes: Sequence[str]
+) -> ShapeSplit:
     if not list_file.is_file():
         raise DataError(f"{folder} has no {list_file.name}; both lists of files are needed")
     clouds: list[np.ndarray] = []
@@ -147,14 +166,16 @@ def _read_split(folder: Path, list_file: Path, pool: int, arrays: ColumnCount) -
                 name = excerpt(file.name)
                 raise DataError(f"{list_file} names {name}, but {folder} has no such file")
             check_file(file)
-            data, label = _read_file(file, pool, arrays)
+            data, label = _read_file(file, pool, arrays, attributes)
         clouds += list(data)
         labels += label.tolist()
         names += [f"{file.name}[{index}]" for index in range(len(data))]
-    return as_split(clouds, labels, names, pool)
+    return as_split(clouds, labels, names, pool, width(attributes))
 
 
-def _read_file(path: Path, pool: int, arrays: ColumnCount) -> tuple[np.ndarray, np.ndarray]:
+def _read_file(
+    path: Path, pool: int, arrays: ColumnCount, attributes: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
     import h5py  # slow to import, and not needed for other layouts
 
     try:
@@ -186,11 +207,35 @@ def _read_file(path: Path, pool: int, arrays: ColumnCount) -> tuple[np.ndarray, 
         _check_stored(path, classes)
         data = np.asarray(points[:, :pool])
         label = np.asarray(classes[()]).reshape(-1)
-        arrays.add("HDF5 arrays", {excerpt(name, 60): _ARRAYS.get(name) for name in file})
+        own = [_attribute(path, file, name, shape, pool) for name in attributes]
+        meanings = _ARRAYS | {key: "attributes" for key, _ in own}
+        arrays.add("HDF5 arrays", {excerpt(name, 60): meanings.get(name) for name in file})
     check_points(data, str(path))
     if len(label) and label.max() > np.iinfo(np.int64).max:
         raise DataError(f"{path}: a shape has the label {label.max()}; repair the labels")
-    return data.astype(np.float32), label.astype(np.int64)
+    for name, (_, values) in zip(attributes, own, strict=True):
+        check_attributes(values.reshape(-1, values.shape[-1]), [name], str(path))
+    clouds = np.concatenate([data, *(values for _, values in own)], axis=-1)
+    return clouds.astype(np.float32), label.astype(np.int64)
+
+
+def _attribute(
+    path: Path, file: h5py.File, name: str, shape: tuple[int, ...], pool: int
+) -> tuple[str, np.ndarray]:
+    """The key of an attribute of points, and its values ``(n, pool, 1 or 3)``."""
+    known = {key: key for key in file if key not in _ARRAYS}
+    if normal := next((key for key in ("normal", NORMALS) if key in known), None):
+        known[NORMALS] = known.pop(normal)
+    refuse_missing([name], list(known), str(path))
+    array = _dataset(path, file, known[name])
+    wanted = shape if name == NORMALS else shape[:2]
+    if array.dtype.kind not in "fiu" or array.shape != wanted:
+        raise DataError(
+            f"{path}: {known[name]!r} is {excerpt(array.dtype, 60)} of shape {array.shape}, but "
+            f"numbers of shape {wanted} are needed"
+        )
+    _check_stored(path, array)
+    return known[name], np.asarray(array[:, :pool], dtype=np.float64).reshape(len(array), pool, -1)
 
 
 def _dataset(path: Path, file: h5py.File, key: str) -> h5py.Dataset:

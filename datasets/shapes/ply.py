@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from csgnn_dgl._foreign import excerpt, parse_integer
+from csgnn_dgl.datasets.shapes.attributes import NORMALS, pick
 from csgnn_dgl.datasets.shapes.polygons import Polygons
 from csgnn_dgl.datasets.shapes.text import first_columns
 from csgnn_dgl.errors import DataError
@@ -27,6 +29,7 @@ _KINDS = {
 }
 _INDICES = ("vertex_indices", "vertex_index")
 _AXES = ("x", "y", "z")
+_NORMAL_AXES = ("nx", "ny", "nz")
 
 
 @dataclass(frozen=True)
@@ -56,31 +59,50 @@ class _Element:
 _Values = list[Polygons]
 
 
-def read_ply(path: Path) -> tuple[np.ndarray, Polygons]:
+def read_ply(path: Path, attributes: Sequence[str] = ()) -> tuple[np.ndarray, Polygons]:
     """Read the vertices and faces of a PLY file. Without faces, the vertices are a cloud.
 
     Text is read in double precision, whatever type the header states.
 
+    Parameters
+    ----------
+    path
+        The file.
+    attributes
+        Attributes of a cloud's points to read, too: ``"normals"`` for the properties nx, ny and nz,
+        or any other property of its vertices. Bytes, as of colours, are divided by 255.
+
     Returns
     -------
     tuple
-        Vertices ``(n, 3)``, float64, and faces.
+        Vertices ``(n, 3)``, or ``(n, 3 + A)`` for a cloud with attributes, float64, and faces.
 
     Raises
     ------
     DataError
         The header cannot be read; rows do not follow it; more or fewer bytes follow than it
-        announces; there are no coordinates; or the faces are triangle strips.
+        announces; there are no coordinates or no such attribute; or the faces are triangle strips.
     """
     content = path.read_bytes()
     elements, order, start = _header(path, content)
+    # A surface has the normals of its faces. Its vertices are not what is sampled.
+    if any(element.name in ("face", "tristrips") and element.count for element in elements):
+        attributes = ()
+    wanted = {*_AXES, *(_NORMAL_AXES if NORMALS in attributes else ()), *attributes}
     vertices: np.ndarray | None = None
     faces = Polygons.of([], [])
-    body = _Text(path, content[start:]) if order == "" else _Binary(path, content[start:], order)
+    body = (
+        _Text(path, content[start:], wanted)
+        if order == ""
+        else _Binary(path, content[start:], order)
+    )
     for element in elements:
         values = body.read(element)
         if element.name == "vertex":
             vertices = _vertices(path, element, values)
+            if attributes:
+                own = _attributes(element, values)
+                vertices = np.concatenate([vertices, pick(own, attributes, str(path))], axis=1)
         elif element.name == "face" and element.count:
             faces = _faces(path, element, values)
         elif element.name == "tristrips":
@@ -141,8 +163,8 @@ def _property(words: list[str]) -> _Property | None:
 class _Text:
     """Rows in text: one in each line."""
 
-    def __init__(self, path: Path, body: bytes) -> None:
-        self.path = path
+    def __init__(self, path: Path, body: bytes, wanted: Collection[str]) -> None:
+        self.path, self.wanted = path, wanted
         self.lines = [line for line in body.decode("latin-1").splitlines() if line.strip()]
         self.place = 0
 
@@ -180,7 +202,7 @@ class _Text:
         """Numbers of a property; only those that are used are read."""
         sizes = np.array([len(part) for part in parts], dtype=np.int64)
         words = [word for part in parts for word in part]
-        if prop.name in _AXES:
+        if prop.name in self.wanted and prop.name not in _INDICES:
             where = f"{self.path}: {prop.name} of {excerpt(element.name, 40)!r}"
             return Polygons(sizes, first_columns(words, 1, where)[:, 0])
         if prop.name not in _INDICES:
@@ -279,6 +301,18 @@ def _vertices(path: Path, element: _Element, values: _Values) -> np.ndarray:
             raise DataError(f"{path}: its vertices have no number {axis!r}")
     columns = [values[place].corners for place in places if place is not None]
     return np.stack([np.asarray(column, dtype=np.float64) for column in columns], axis=1)
+
+
+def _attributes(element: _Element, values: _Values) -> dict[str, np.ndarray]:
+    """The numbers of vertices by name, beside their coordinates."""
+    found = {}
+    for prop, value in zip(element.properties, values, strict=True):
+        if not prop.length and prop.name not in _AXES and element.find(prop.name) is not None:
+            column = np.asarray(value.corners, dtype=np.float64)
+            found[prop.name] = column / 255 if prop.kind == "u1" else column
+    if all(axis in found for axis in _NORMAL_AXES):
+        found[NORMALS] = np.stack([found[axis] for axis in _NORMAL_AXES], axis=1)
+    return found
 
 
 def _faces(path: Path, element: _Element, values: _Values) -> Polygons:

@@ -7,14 +7,14 @@ families differ in their shapes, hardly in sizes and proportions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from csgnn_dgl.datasets.shapes.base import ShapeDataset, ShapeSplit
+from csgnn_dgl.datasets.shapes.attributes import NORMALS, refuse_missing, width
+from csgnn_dgl.datasets.shapes.base import ShapeDataset, as_split
 from csgnn_dgl.datasets.shapes.shape_files import center_and_scale
 from csgnn_dgl.errors import ConfigError, suggest
 from csgnn_dgl.mapping import UpAxis
@@ -227,7 +227,9 @@ _MAKERS: dict[str, Callable[[np.random.Generator], _Surface]] = {
 FAMILIES = tuple(_MAKERS)
 
 
-def solid_points(family: str, count: int, seed: int | tuple[int, ...]) -> npt.NDArray[np.float32]:
+def solid_points(
+    family: str, count: int, seed: int | tuple[int, ...], *, normals: bool = False
+) -> npt.NDArray[np.float32]:
     """Sample points on one member of a family, uniformly by area.
 
     Parameters
@@ -238,11 +240,14 @@ def solid_points(family: str, count: int, seed: int | tuple[int, ...]) -> npt.ND
         Number of points.
     seed
         Random seed for the member and for its points.
+    normals
+        Whether normals of the surface follow the coordinates.
 
     Returns
     -------
     numpy.ndarray
-        Shape ``(count, 3)``, mean at the origin, farthest point at distance 1; z points up.
+        Shape ``(count, 3)``, mean at the origin, farthest point at distance 1; z points up. With
+        normals, shape ``(count, 6)`` and the same points.
 
     Raises
     ------
@@ -261,13 +266,23 @@ def solid_points(family: str, count: int, seed: int | tuple[int, ...]) -> npt.ND
         raise ConfigError(f"{count} points of a solid are asked for, but at least 2 are needed")
     rng = np.random.default_rng(seed)
     surface = _proportioned(_MAKERS[family](rng), rng)
-    return center_and_scale(_sampled(surface, count, rng)).astype(np.float32)
+    points, face = _sampled(surface, count, rng)
+    placed = center_and_scale(points)
+    if normals:
+        upright = _upright(surface.vertices[surface.faces])[face]
+        upright = upright / np.linalg.norm(upright, axis=1, keepdims=True)
+        placed = np.concatenate([placed, upright], axis=1)
+    return placed.astype(np.float32)
+
+
+def _upright(corners: Floats) -> Floats:
+    """Vectors perpendicular to triangles ``(m, 3, 3)``, twice as long as their areas."""
+    return np.asarray(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]))
 
 
 def _areas(corners: Floats) -> Floats:
     """Areas of triangles ``(m, 3, 3)``."""
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    return np.asarray(np.linalg.norm(normals, axis=1) / 2)
+    return np.asarray(np.linalg.norm(_upright(corners), axis=1) / 2)
 
 
 def _moments(surface: _Surface) -> tuple[Floats, Floats]:
@@ -306,13 +321,16 @@ def _proportioned(surface: _Surface, rng: np.random.Generator) -> _Surface:
     return _Surface(vertices, surface.faces)
 
 
-def _sampled(surface: _Surface, count: int, rng: np.random.Generator) -> Floats:
+def _sampled(
+    surface: _Surface, count: int, rng: np.random.Generator
+) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Points ``(count, 3)``, and the face of each."""
     cumulative = np.cumsum(_areas(surface.vertices[surface.faces]))
     place = rng.random(count) * cumulative[-1]
     face = np.minimum(np.searchsorted(cumulative, place, side="right"), len(cumulative) - 1)
     a, b, c = surface.vertices[surface.faces[face]].transpose(1, 0, 2)
     root, share = np.sqrt(rng.random((count, 1))), rng.random((count, 1))
-    return np.asarray((1 - root) * a + root * (1 - share) * b + root * share * c)
+    return np.asarray((1 - root) * a + root * (1 - share) * b + root * share * c), face
 
 
 def load_solids(
@@ -322,6 +340,7 @@ def load_solids(
     train_per_class: int = 60,
     test_per_class: int = 20,
     up_axis: UpAxis = "z",
+    attributes: Sequence[str] = (),
 ) -> ShapeDataset:
     """Make training and test members of every family.
 
@@ -337,28 +356,33 @@ def load_solids(
         Members per family.
     up_axis
         The axis that points up, for rotations ``z``.
+    attributes
+        Attributes of the points: ``"normals"`` or none.
 
     Raises
     ------
     ConfigError
         There are no members, or fewer than two points.
+    DataError
+        Another attribute is wanted.
     """
     if min(train_per_class, test_per_class) < 1:
         raise ConfigError(
             f"{train_per_class} training and {test_per_class} test members per family are asked "
             f"for, but at least one of each is needed"
         )
+    refuse_missing(attributes, (NORMALS,), "a built-in solid")
+    normals = NORMALS in attributes
     splits = []
     for split, (which, count) in enumerate((("train", train_per_class), ("test", test_per_class))):
         places = [(family, index) for family in range(len(FAMILIES)) for index in range(count)]
-        clouds = [solid_points(FAMILIES[f], points, (seed, f, split, i)) for f, i in places]
-        splits.append(
-            ShapeSplit(
-                torch.from_numpy(np.stack(clouds)),
-                torch.tensor([family for family, _ in places]),
-                tuple(f"{FAMILIES[family]}-{which}-{index:03d}" for family, index in places),
-            )
-        )
+        clouds = [
+            solid_points(FAMILIES[f], points, (seed, f, split, i), normals=normals)
+            for f, i in places
+        ]
+        labels = [family for family, _ in places]
+        names = [f"{FAMILIES[family]}-{which}-{index:03d}" for family, index in places]
+        splits.append(as_split(clouds, labels, names, points, width(attributes)))
     return ShapeDataset(
         name="solids",
         source=f"built-in solids (seed {seed})",

@@ -72,6 +72,20 @@ def test_make_carbon(run: Run, tmp_path: Path) -> None:
     assert "other options (seed)" in other.err
 
 
+def test_make_labels_for_structures(run: Run, tmp_path: Path) -> None:
+    import ase.io
+    from ase.build import bulk, molecule
+
+    ase.io.write(tmp_path / "mine.extxyz", [bulk("C", "diamond", 3.57), molecule("CH4")])
+    words = ("data", "make", "carbon-tb", "--structures", tmp_path / "mine.extxyz")
+    words += ("--kpoint-spacing", 0.9, "--processes", 1, "--to", tmp_path / "out")
+    result = run(*words)
+    assert result.status == 1
+    assert "structures: 1 for train" in result.out
+    assert "knows carbon only" in result.err
+    assert "1 structures" in run("data", "info", tmp_path / "out").out
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -79,6 +93,12 @@ def test_make_carbon(run: Run, tmp_path: Path) -> None:
         (["download", "modelnet40", "--mirror", "http://example.org/a.zip"], "is not fetched"),
         (["make", "carbon-tb", "--structure", "C61"], "unknown carbon structure 'C61'"),
         (["make", "carbon-tb", "--test-snapshots", "3"], "cannot be divided evenly"),
+        (["make", "carbon-tb", "--structures", "gone.extxyz"], "gone.extxyz"),
+        (
+            ["make", "carbon-tb", "--structures", "a.extxyz", "--snapshots", "3"],
+            "--snapshots is an option for making snapshots",
+        ),
+        (["make", "carbon-tb", "--kpoint-spacing", "0.3"], "is an option of --structures"),
         (["info", "gone"], "there is no data at gone"),
         (["info", "gone", "--kind", "dos"], "there is no data at gone; check --data, leave it out"),
         (

@@ -61,6 +61,10 @@ def test_the_console_script_runs() -> None:
         (["train", "modelnet", "--set", "level=1", "--set", "level=2"], "--set gives level twice"),
         (["train", "modelnet", "--set", "level"], "'level' is not KEY=VALUE"),
         (["train", "modelnet", "--hidden", "a,b"], "'a,b' is not a list of whole numbers"),
+        (["train", "modelnet", "--scale-range", "a,b"], "'a,b' is not a list of numbers such as"),
+        (["train", "modelnet", "--scale-range", "2,1"], "must be two numbers, low and high"),
+        (["train", "modelnet", "--readout", "max"], "'pool', 'max-mean' or 'power'"),
+        (["train", "modelnet", "--filter-order", "3"], "filter_order = 3 (from --filter-order)"),
         (["train", "modelnet", "--pool", "5"], "pool is 5, but it must be at least points"),
         (["train", "modelnet", "--data", "nowhere"], "there is no data at nowhere"),
         (["train", "modelnet", "--config", "no.yaml"], "there is no configuration file no.yaml"),
@@ -143,6 +147,13 @@ def test_printed_configuration_reads_back(run: Callable[..., Any], tmp_path: Pat
     second = run("train", "modelnet", "--config", file, "--seed", "7", "--print-config")
     assert second.out == first.out.replace("seed: 0\n", "seed: 7\n")
     assert second.out != first.out
+
+
+def test_lists_of_names_and_numbers(run: Callable[..., Any]) -> None:
+    lists = ("--readout", "max-mean, power", "--scale-range", "0.667,1.5")
+    printed = run("train", "modelnet", *lists, "--print-config").out
+    assert "readout:\n  - max-mean\n  - power\n" in printed
+    assert "scale_range:\n- 0.667\n- 1.5\n" in printed
 
 
 def test_flags_go_before_file_and_preset(run: Callable[..., Any], tmp_path: Path) -> None:

@@ -208,6 +208,20 @@ def test_cells_of_different_data_are_not_compared_in_silence(store: Store) -> No
     assert "2 different data" in write_report(store)[0].read_text()
 
 
+def test_data_may_depend_on_the_seed(store: Store) -> None:
+    for cell in store.settings.cells():
+        store.write(cell, _result(cell, 90.0, data={"fingerprint": f"of seed {cell.seed}"}))
+    assert "different data" not in write_report(store)[0].read_text()
+
+
+def test_random_and_designed_votes_are_not_compared_in_silence(store: Store) -> None:
+    first, *others = store.settings.cells()
+    store.write(first, _result(first, 90.0))  # from before there were designed ones
+    for cell in others:
+        store.write(cell, _result(cell, 90.0, vote_set="designed"))
+    assert "2 different sets of votes" in write_report(store)[0].read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "what"),
     [

@@ -100,3 +100,12 @@ def test_settings_survive_json() -> None:
     for content in (None, [], {}, {"table": "table1", "other": 1}, {"table": "table1", "seeds": 3}):
         with pytest.raises(ConfigError, match=r"compare\.json"):
             Settings.from_json(content, path)
+
+
+def test_the_published_size_is_the_default_of_a_model_without_presets_for_it() -> None:
+    cell = Cell(Row("csgnn", "csgnn", {"channels": 32}), "structures", "ours", 0, ())
+    values = training_values(TrainDOSConfig, cell, "paper", 3)
+    made = TrainDOSConfig.resolve(flags={**values, "model": "csgnn"}).hypers
+    assert made == TrainDOSConfig.resolve(flags={"model": "csgnn"}).hypers
+    quick = training_values(TrainDOSConfig, cell, "quick", 3)
+    assert TrainDOSConfig.resolve(flags={**quick, "model": "csgnn"}).hypers != made

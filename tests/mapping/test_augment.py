@@ -28,6 +28,34 @@ def test_all_off_changes_nothing() -> None:
     assert torch.equal(only()(points, seeded()), points)
 
 
+def test_normals_stay_perpendicular_to_the_surface() -> None:
+    """Scales change directions in a surface in another way than its normals."""
+    points = clouds(5, 30)
+    along = torch.linalg.cross(points, torch.ones_like(points), dim=-1)
+    normals = torch.nn.functional.normalize(points, dim=-1)
+    augment = only(scale=(0.5, 1.5), rotation="so3")
+    wide = torch.cat([points, 2 * normals, torch.full_like(points[..., :1], 7)], dim=-1)
+    found = augment(wide, seeded(), normals=True)
+    # Scale and rotation are linear, so vectors in the surface are changed like points.
+    moved = augment(along, seeded())
+    assert (found[..., 3:6] * moved).sum(-1).abs().max() < 1e-12
+    torch.testing.assert_close(found[..., 3:6].norm(dim=-1), torch.ones(5, 30).double())
+    assert torch.equal(found[..., :3], augment(points, seeded()))
+    assert torch.equal(found[..., 6], wide[..., 6])
+    # Control: as any other attribute, they would stay where they are.
+    assert torch.equal(augment(wide, seeded())[..., 3:], wide[..., 3:])
+
+
+def test_a_normal_of_no_length_stays_one() -> None:
+    wide = torch.cat([clouds(1, 4), torch.zeros(1, 4, 3).double()], dim=-1)
+    assert not Augmentation(rotation="so3")(wide, seeded(), normals=True)[..., 3:].any()
+
+
+def test_normals_need_columns() -> None:
+    with pytest.raises(DataError, match=r"\(B, N, 6\)"):
+        only()(clouds(), seeded(), normals=True)
+
+
 def test_scale_by_cloud_and_axis() -> None:
     points = clouds(500, 3)
     factor = only(scale=(0.8, 1.2))(points, seeded()) / points

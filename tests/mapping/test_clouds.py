@@ -126,3 +126,14 @@ def test_subset_is_differentiable() -> None:
 def test_subset_bad_requests(shape: tuple[int, ...], n: int, error: type[Exception]) -> None:
     with pytest.raises(error):
         subsample(torch.zeros(shape), n, seeded())
+
+
+def test_attributes_follow_their_points() -> None:
+    points = torch.randn(2, 20, 3)
+    wide = torch.cat([points, torch.arange(40.0).view(2, 20, 1)], dim=-1)
+    scaled = normalize_clouds(wide)
+    assert torch.equal(scaled[..., :3], normalize_clouds(points))
+    assert torch.equal(scaled[..., 3], wide[..., 3])
+    chosen = subsample(wide, 7, torch.Generator().manual_seed(0))
+    for cloud, kept in zip(wide, chosen, strict=True):
+        assert all((cloud == row).all(dim=1).any() for row in kept)

@@ -34,7 +34,7 @@ def test_equals_the_smallest_of_all_distances(level: int) -> None:
 
 @pytest.mark.parametrize("level", [0, 1, 2, 3, 4])
 def test_candidates_suffice_everywhere(level: int) -> None:
-    """Of each part of a face in which one corner is nearest, only its corners need a look.
+    """The three nearest vertices are always among the candidates; the corners of parts suffice.
 
     Which of two vertices is nearer to ``p`` is the sign of a linear function of ``p``, so a vertex
     is nearer in all of a convex part if it is nearer at its corners.

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from csgnn_dgl.errors import ConfigError, DataError
-from csgnn_dgl.mapping import random_rotations, rotate_clouds
+from csgnn_dgl.mapping import axis_rotations, random_rotations, rotate_clouds
 
 AXES = {"x": 0, "y": 1, "z": 2}
 
@@ -116,3 +116,35 @@ def test_rotate_clouds_in_autocast_costs_no_digits() -> None:
 def test_rotate_clouds_shapes(shape: tuple[int, ...]) -> None:
     with pytest.raises(DataError, match="rotations"):
         rotate_clouds(torch.zeros(shape), torch.eye(3).expand(2, 3, 3))
+
+
+def test_normals_are_rotated_and_other_columns_are_not() -> None:
+    turns = random_rotations(2, "so3", "z", torch.Generator().manual_seed(0))
+    points, normals, other = torch.randn(3, 2, 5, 3).unbind()
+    wide = torch.cat([points, normals, other], dim=-1)
+    found = rotate_clouds(wide, turns, normals=True)
+    for start, part in ((0, points), (3, normals)):
+        assert torch.equal(found[..., start : start + 3], rotate_clouds(part, turns))
+    assert torch.equal(found[..., 6:], other)
+    assert torch.equal(rotate_clouds(wide, turns)[..., 3:], wide[..., 3:])
+    with pytest.raises(DataError, match=r"\(B, N, 6\)"):
+        rotate_clouds(points, turns, normals=True)
+
+
+@pytest.mark.parametrize("degrees", [0, 15, 90, 180])
+def test_rotations_about_axes(degrees: float) -> None:
+    axes = torch.randn(20, 3, generator=seeded())
+    rotations = axis_rotations(axes, degrees)
+    assert rotations.dtype == torch.float64
+    torch.testing.assert_close(rotations @ rotations.mT, torch.eye(3).double().expand(20, 3, 3))
+    torch.testing.assert_close(
+        angles(rotations).rad2deg(), torch.full((20,), float(degrees)).double(), atol=1e-5, rtol=0
+    )
+    columns = axes.double()[:, :, None]
+    torch.testing.assert_close(rotations @ columns, columns)  # the axis stays
+
+
+@pytest.mark.parametrize("axes", [torch.zeros(2, 3), torch.full((1, 3), math.nan), torch.ones(3)])
+def test_axes_without_direction(axes: torch.Tensor) -> None:
+    with pytest.raises(DataError, match=r"no direction|\(n, 3\)"):
+        axis_rotations(axes, 30)

@@ -15,7 +15,13 @@ from torch import Tensor, nn
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.grid import icosahedral_rotations
 from csgnn_dgl.mapping import random_rotations, rotate_clouds
-from csgnn_dgl.models import Classifier, EncoderConfig, ShapeCSGNN, ShapeCSGNNHypers
+from csgnn_dgl.models import (
+    ClassHeads,
+    Classifier,
+    EncoderConfig,
+    ShapeCSGNN,
+    ShapeCSGNNHypers,
+)
 from csgnn_dgl.testing import (
     assert_no_mutation,
     assert_permutation_invariant,
@@ -76,6 +82,33 @@ def test_head_of_the_paper() -> None:
     assert {m.p for m in head if isinstance(m, nn.Dropout)} == {0.19}
 
 
+def test_a_head_for_each_readout(randomise: Randomise) -> None:
+    model = make(randomise, readout=["max-mean", "power"], hidden=(6,))
+    encoder, points = model.model.encoder, clouds(4)
+    assert isinstance(model.head, ClassHeads)
+    assert model.head.features == model.model.head_features == encoder.config.readout_features
+    assert model.num_classes == 5
+    first, second = model.model(points).split(model.head.features, dim=1)
+    each = [head(part) for head, part in zip(model.head.heads, (first, second), strict=True)]
+    assert not torch.allclose(*each)
+    torch.testing.assert_close(model(points), (each[0] + each[1]) / 2, rtol=1e-12, atol=1e-12)
+    # In training each head has a loss of its own.
+    scores = model.train()(points)
+    assert scores.shape == (4, 2, 5)
+    for each_head, other in (model.head.heads, list(model.head.heads)[::-1]):
+        index = list(model.head.heads).index(each_head)
+        loss = nn.functional.cross_entropy(scores[:, index], torch.tensor([0, 1, 2, 3]))
+        own = torch.autograd.grad(loss, [*each_head.parameters()], retain_graph=True)
+        assert any(grad.any() for grad in own)
+        rest = torch.autograd.grad(loss, [*other.parameters()], retain_graph=True)
+        assert not any(grad.any() for grad in rest)
+
+
+def test_heads_beside_parts() -> None:
+    heads = ClassHeads((2, 3), 4, hidden=(6,))
+    assert heads(torch.rand(7, 2, 5)).shape == (7, 2, 2, 4)
+
+
 def test_no_hidden_layers() -> None:
     model = small(hidden=())
     assert [type(layer) for layer in model.head] == [nn.Dropout, nn.Linear]
@@ -103,6 +136,11 @@ def test_made_of_mapping_encoder_and_head(randomise: Randomise) -> None:
 @pytest.mark.parametrize("pooling", ["max", "mean"])
 def test_exact_invariance(randomise: Randomise, radial: Any, pooling: Any) -> None:
     model = make(randomise, pooling=pooling, global_pooling=pooling, radial=radial)
+    assert_rotation_invariant(model, clouds(), tolerance=1e-10)
+
+
+def test_exact_invariance_of_richer_models(randomise: Randomise) -> None:
+    model = make(randomise, filter_order=2, gradients=True, readout=["pool", "power"])
     assert_rotation_invariant(model, clouds(), tolerance=1e-10)
 
 
@@ -200,6 +238,12 @@ def test_widths_of_ones_own() -> None:
         ({"kernel_size": 2}, "must be odd"),
         ({"intra_widths": [[3]]}, "given together or not at all"),
         ({"depth": 3}, "depth"),
+        ({"filter_order": 3}, "filter_order"),
+        ({"filter_order": 1, "self_loop": False}, "self_loop is off"),
+        ({"readout": []}, "one or several different readouts"),
+        ({"readout": ["pool", "pool"]}, "one or several different readouts"),
+        ({"readout": ["median"]}, "readout"),
+        ({"readout": ["power"], "global_pooling": "mean"}, "which does not use it"),
     ],
     ids=str,
 )

@@ -25,13 +25,19 @@ def gradients(model: Any, encoder: CSGNN, feat: Tensor) -> tuple[Tensor, list[Te
 
 # Neither needs a compiler of C++.
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
-@pytest.mark.parametrize("pooling", ["max", "mean"])
-def test_no_graph_break(backend: str, pooling: Any) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"pooling": "max", "global_pooling": "max"},
+        {"pooling": "mean", "global_pooling": "mean"},
+        {"filter_order": 2, "gradients": True, "readout": ("max-mean", "power")},
+    ],
+    ids=str,
+)
+def test_no_graph_break(backend: str, options: dict[str, Any]) -> None:
     torch._dynamo.reset()
     torch.manual_seed(0)
-    config = EncoderConfig.with_base_width(
-        2, 3, 2, base_width=4, pooling=pooling, global_pooling=pooling
-    )
+    config = EncoderConfig.with_base_width(2, 3, 2, base_width=4, **options)
     encoder = CSGNN(config).double()
     compiled = torch.compile(encoder, fullgraph=True, backend=backend)
     feat = torch.randn(encoder.grid.num_nodes(2), 3, 2, dtype=torch.float64)

@@ -123,7 +123,7 @@ def test_unusable_elements_are_named(elements: tuple[int, ...]) -> None:
         ({"bins": 1}, "bins is 1"),
         ({"bins": 9, "hidden": (0,)}, "widths must be positive"),
         ({"bins": 9, "dropout": 1.0}, "dropout is 1.0"),
-        ({"bins": 9, "norm": "none"}, "must be 'batch' or 'layer'"),
+        ({"bins": 9, "norm": "group"}, "must be one of batch, layer, none"),
     ],
 )
 def test_unusable_heads_are_named(options: dict[str, Any], message: str) -> None:

@@ -1,9 +1,8 @@
-"""The encoder: sizes, outputs, symmetry, switches, errors."""
+"""The encoder: outputs, symmetry, switches."""
 
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.models import CSGNN, EncoderConfig, encoder
 from csgnn_dgl.models.encoder import Output
+from csgnn_dgl.nn.power_spectrum import power_spectrum, sphere_groups
 from csgnn_dgl.nn.vertex_pool import PoolMode
 from csgnn_dgl.testing import assert_no_mutation
 
@@ -38,35 +37,6 @@ def features(config: EncoderConfig = SMALL, batch: int = 2, seed: int = 0) -> Te
 
 def relative(result: Tensor, reference: Tensor) -> float:
     return float((result - reference).abs().max() / reference.abs().max())
-
-
-def test_widths_of_the_paper() -> None:
-    config = EncoderConfig.with_base_width(4, 16, 8)
-    assert config.intra_widths == ((32, 32), (64, 64), (128, 128), (256, 256), (512,))
-    assert config.radial_widths == ((64, 64), (128, 128), (256, 256), (512,), (1024,))
-    assert config.level_features == (64, 128, 256, 512, 1024)
-    assert config.global_features == 1984
-    assert replace(config, concatenate=False).global_features == 1024
-
-
-@pytest.mark.parametrize(
-    ("level", "intra", "radial"),
-    [
-        (0, [1], [1]),
-        (1, [2, 1], [1, 1]),
-        (2, [2, 2, 1], [2, 1, 1]),
-        (3, [2, 2, 2, 1], [2, 2, 2, 1]),
-        (4, [2, 2, 2, 2, 1], [2, 2, 2, 1, 1]),
-        (5, [2, 2, 2, 2, 1, 1], [2, 2, 2, 1, 1, 1]),
-        (6, [2, 2, 2, 2, 1, 1, 1], [2, 2, 2, 1, 1, 1, 1]),
-    ],
-)
-def test_convolutions_of_other_levels(level: int, intra: list[int], radial: list[int]) -> None:
-    """Levels 3 to 5 as in the released code."""
-    config = EncoderConfig.with_base_width(level, 2, 3, base_width=8)
-    widths = [8 * 2**step for step in range(level + 1)]
-    assert config.intra_widths == tuple((w,) * n for w, n in zip(widths, intra, strict=True))
-    assert config.radial_widths == tuple((2 * w,) * n for w, n in zip(widths, radial, strict=True))
 
 
 @pytest.mark.parametrize(("level", "n_spheres", "channels"), [(0, 1, 1), (1, 2, 3), (2, 3, 2)])
@@ -117,10 +87,19 @@ def test_written_out(randomise: Randomise) -> None:
     torch.testing.assert_close(model(feat, "coarsest"), x, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("pooling", ["max", "mean", "sum"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"pooling": mode, "global_pooling": mode} for mode in ("max", "mean", "sum")),
+        {"filter_order": 1},
+        {"filter_order": 2, "gradients": True, "readout": ("max-mean", "power", "pool")},
+        {"gradients": True, "readout": ("power",)},
+    ],
+    ids=str,
+)
 @torch.no_grad()
-def test_exact_symmetry(randomise: Randomise, pooling: PoolMode) -> None:
-    config = replace(SMALL, pooling=pooling, global_pooling=pooling)
+def test_exact_symmetry(randomise: Randomise, change: dict[str, Any]) -> None:
+    config = replace(SMALL, **change)
     model, feat = make(randomise, config), features(config)
     references = {output: model(feat, output) for output in OUTPUTS}
     fine = torch.from_numpy(model.grid.node_permutations(2))
@@ -206,6 +185,51 @@ def test_global_pooling(
     torch.testing.assert_close(model(feat)[:, :first], function(model(feat, "finest")))
     last = SMALL.level_features[-1]
     torch.testing.assert_close(model(feat)[:, -last:], function(model(feat, "coarsest")))
+
+
+def test_filters_reach_the_convolutions(randomise: Randomise) -> None:
+    model = make(randomise, replace(SMALL, filter_order=2, gradients=True))
+    convolutions = [block.conv for level in model.levels for block in level.intra]
+    assert len(convolutions) == 5
+    assert {(conv.filter_order, conv.gradients) for conv in convolutions} == {(2, True)}
+    feat = features()
+    x = feat
+    for block in [*model.levels[0].intra, *model.levels[0].radial]:
+        x = block(model.grid.graph(), x)
+    torch.testing.assert_close(model(feat, "finest"), x, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("concatenate", [True, False])
+@torch.no_grad()
+def test_readouts(randomise: Randomise, concatenate: bool) -> None:
+    readout: Any = ("power", "pool", "max-mean")
+    config = replace(SMALL, concatenate=concatenate, global_pooling="sum", readout=readout)
+    model, feat = make(randomise, config), features()
+    kept: list[Tensor] = []
+    for level in model.levels:
+        level.register_forward_hook(lambda _, __, out: kept.append(out))
+    found = model(feat).split(config.readout_features, dim=1)
+    read = kept if concatenate else kept[-1:]
+    spectra = [
+        power_spectrum(sites, sphere_groups((level,) * 3, torch.device("cpu")))
+        for level, sites in ((1, kept[1]), (0, kept[2]))
+    ]
+    expected = (
+        spectra,
+        [sites.sum(dim=0) for sites in read],
+        [part for sites in read for part in (sites.amax(dim=0), sites.mean(dim=0))],
+    )
+    assert sum(config.readout_features) == config.global_features
+    for one, parts in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, torch.cat(parts, dim=1), rtol=1e-12, atol=1e-12)
+
+
+def test_gradients_through_several_readouts(randomise: Randomise) -> None:
+    config = EncoderConfig.with_base_width(
+        1, 2, 2, base_width=2, readout=("pool", "max-mean", "power"), filter_order=1
+    )
+    feat = features(config, batch=1).requires_grad_()
+    assert torch.autograd.gradcheck(make(randomise, config), feat)
 
 
 @pytest.mark.parametrize("mode", ["mean", "sum"])
@@ -370,69 +394,3 @@ def test_deepcopy(randomise: Randomise) -> None:
     for parameter in copied.parameters():
         parameter.zero_()
     assert torch.equal(model(feat), expected)
-
-
-def test_config_round_trip() -> None:
-    config = replace(SMALL, kernel_size=5, pooling="mean", self_loop=False, concatenate=False)
-    assert EncoderConfig(**config.to_dict()) == config
-    # JSON makes lists of tuples.
-    again = EncoderConfig(**json.loads(json.dumps(config.to_dict())))
-    assert again == config
-    assert hash(again) == hash(config)
-    assert again != SMALL
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"intra_widths": ((4,), (8,))}, "intra_widths has 2 levels and radial_widths has 3"),
-        (
-            {"level": 1},
-            "for 3 levels, but an encoder that starts at level 1 has from 1 to 2",
-        ),
-        ({"intra_widths": (), "radial_widths": ()}, "widths are given for 0 levels"),
-        ({"intra_widths": ((4,), (0,), (4,))}, "intra_widths is .* widths must be positive"),
-        ({"radial_widths": ((4,), (4,), (-1,))}, "radial_widths is .* widths must be positive"),
-        (
-            {"intra_widths": ((4,), (), (4,)), "radial_widths": ((4,), (), (4,))},
-            "every level needs at least one convolution",
-        ),
-        ({"n_spheres": 0}, "n_spheres is 0, but it must be at least 1"),
-        ({"in_channels": -2}, "in_channels is -2, but it must be at least 1"),
-        ({"pooling": "median"}, "pooling is .median., but it must be one of"),
-        ({"global_pooling": "median"}, "global_pooling is .median., but it must be one of"),
-        ({"pooling": "mean-at-coarsest"}, "pooling is .mean-at-coarsest., but it must be one of"),
-        ({"level": -1}, "starts at level -1"),
-    ],
-    ids=str,
-)
-def test_bad_configs(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        replace(SMALL, **change)
-
-
-@pytest.mark.parametrize("kernel_size", [0, 2])
-def test_even_kernels(kernel_size: int) -> None:
-    with pytest.raises(ValueError, match=f"kernel_size is {kernel_size}, but it must be odd"):
-        CSGNN(replace(SMALL, kernel_size=kernel_size))
-
-
-def test_unknown_options() -> None:
-    with pytest.raises(TypeError, match="base_with"):
-        EncoderConfig.with_base_width(2, 3, 2, base_with=4)
-    with pytest.raises(TypeError, match="spheres"):
-        EncoderConfig(**(SMALL.to_dict() | {"spheres": 3}))
-
-
-def test_unknown_output() -> None:
-    with pytest.raises(ConfigError, match=r"output is 'local', but it must be one of"):
-        CSGNN(SMALL).double()(features(), "local")
-
-
-@pytest.mark.parametrize(
-    "shape", [(485, 2, 2), (486, 2, 3), (486, 2), (2, 486, 2), (486, 1, 2, 2)], ids=str
-)
-def test_wrong_shapes(shape: tuple[int, ...]) -> None:
-    with pytest.raises(DataError, match=r"must have shape \(486, B, 2\)") as caught:
-        CSGNN(SMALL)(torch.zeros(shape))
-    assert str(shape) in str(caught.value)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 from csgnn_dgl._dgl import dgl
+from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.grid import ConcentricGrid
 from csgnn_dgl.models import CSGNN, EncoderConfig, encoder
 from csgnn_dgl.nn import IntraBlock, IntraConv, VertexPool
@@ -284,13 +285,14 @@ def test_export_of_an_encoder_that_never_ran() -> None:
     code = """
 import torch
 from csgnn_dgl.models import CSGNN, EncoderConfig
-model = CSGNN(EncoderConfig.with_base_width(1, 4, 2, base_width=4)).eval()
-feat = torch.randn(168, 3, 2)
-batch = torch.export.Dim("batch")
-program = torch.export.export(model, (feat,), dynamic_shapes=({1: batch}, ))
-with torch.no_grad():
-    torch.testing.assert_close(program.module()(feat[:, :2]), model(feat[:, :2]))
-model.train()(feat).sum().backward()
+for options in {}, {"filter_order": 2, "gradients": True, "readout": ("max-mean", "power")}:
+    model = CSGNN(EncoderConfig.with_base_width(1, 4, 2, base_width=4, **options)).eval()
+    feat = torch.randn(168, 3, 2)
+    batch = torch.export.Dim("batch")
+    program = torch.export.export(model, (feat,), dynamic_shapes=({1: batch}, ))
+    with torch.no_grad():
+        torch.testing.assert_close(program.module()(feat[:, :2]), model(feat[:, :2]))
+    model.train()(feat).sum().backward()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -305,3 +307,17 @@ import csgnn_dgl.nn, csgnn_dgl.grid
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_unknown_output() -> None:
+    with pytest.raises(ConfigError, match=r"output is 'local', but it must be one of"):
+        CSGNN(CONFIG)(torch.zeros(486, 1, 2), "local")
+
+
+@pytest.mark.parametrize(
+    "shape", [(485, 2, 2), (486, 2, 3), (486, 2), (2, 486, 2), (486, 1, 2, 2)], ids=str
+)
+def test_wrong_shapes(shape: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match=r"must have shape \(486, B, 2\)") as caught:
+        CSGNN(CONFIG)(torch.zeros(shape))
+    assert str(shape) in str(caught.value)

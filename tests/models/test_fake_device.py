@@ -30,6 +30,7 @@ def features(graph: Any = None, channels: int = 2) -> Tensor:
         {"pooling": "mean"},
         {"pooling": "sum", "global_pooling": "mean"},
         {"concatenate": False, "self_loop": False, "kernel_size": 5},
+        {"filter_order": 2, "gradients": True, "readout": ("max-mean", "power")},
     ],
     ids=str,
 )

@@ -35,6 +35,7 @@ def _shuffled() -> Any:
     out = dgl.heterograph(edges, num_nodes_dict={"vertex": graph.num_nodes()})
     out.ndata["sphere"] = graph.ndata["sphere"]
     out.ndata["vertex"] = graph.ndata["vertex"]
+    out.ndata["position"] = graph.ndata["position"]
     offset = graph.edges["radial"].data["offset"][offsets["radial"]]
     out.edges["radial"].data["offset"] = offset
     return out

@@ -22,6 +22,8 @@ BLOCKS = {
     "intra, residual": lambda: IntraBlock(3, 3),
     "intra, no residual": lambda: IntraBlock(3, 3, residual=False),
     "intra, no self loop": lambda: IntraBlock(3, 3, self_loop=False),
+    "intra, order 1": lambda: IntraBlock(3, 3, filter_order=1),
+    "intra, order 2, gradients": lambda: IntraBlock(3, 2, filter_order=2, gradients=True),
     "radial": lambda: RadialBlock(3, 3),
     "radial, wide": lambda: RadialBlock(3, 4, kernel_size=5),
 }
@@ -120,6 +122,8 @@ def test_residual_where_the_widths_agree(made: IntraBlock, residual: bool) -> No
 def test_options_reach_the_convolution() -> None:
     assert IntraBlock(3, 3).conv.self_loop
     assert not IntraBlock(3, 3, self_loop=False).conv.self_loop
+    rich = IntraBlock(3, 3, filter_order=2, gradients=True).conv
+    assert (rich.filter_order, rich.gradients) == (2, True)
     assert RadialBlock(3, 3).conv.kernel_size == 3
     assert RadialBlock(3, 3, kernel_size=5).conv.kernel_size == 5
 

@@ -18,8 +18,8 @@ from csgnn_dgl.tasks.baseline import find_baseline, training_warnings
 from csgnn_dgl.tasks.classes.baseline import MajorityClass
 from csgnn_dgl.tasks.dos.baseline import Comparison, MeanCurves
 from csgnn_dgl.tasks.dos.evaluate import compare_curves, summarize
-from csgnn_dgl.tasks.evaluation import refuse_idle_seed
-from csgnn_dgl.tasks.use_config import EvaluateConfig
+from csgnn_dgl.tasks.evaluation import chosen_set, refuse_idle_votes
+from csgnn_dgl.tasks.use_config import DescribeConfig, EvaluateConfig, PredictConfig
 
 GRID = EnergyGrid(-4.0, 0.1, 81)
 
@@ -194,8 +194,22 @@ def test_warnings_before_a_training() -> None:
     assert warned(ema_decay=0.9999, epochs=advised) == []
 
 
+def test_a_set_without_effect_is_refused() -> None:
+    assert chosen_set(EvaluateConfig.resolve(flags={"vote_set": "random", "votes": 2})) == "random"
+    assert chosen_set(PredictConfig(votes=3)) == "designed"
+    assert chosen_set(EvaluateConfig(rotation="euler", votes=3)) == "random"
+    for flags, what in (
+        ({"vote_set": "random"}, "one vote is no set"),
+        ({"vote_set": "designed", "votes": 3, "rotation": "euler"}, "euler"),
+    ):
+        with pytest.raises(ConfigError, match=f"{what}.*--vote-set"):
+            chosen_set(EvaluateConfig.resolve(flags=flags))
+    with pytest.raises(ConfigError, match=r"one vote.*--vote-set"):
+        refuse_idle_votes(DescribeConfig.resolve(flags={"vote_set": "random"}))
+
+
 def test_a_seed_without_effect_is_refused() -> None:
-    refuse_idle_seed(EvaluateConfig(seed=3, votes=2))
-    refuse_idle_seed(EvaluateConfig())
+    refuse_idle_votes(EvaluateConfig(seed=3, votes=2))
+    refuse_idle_votes(EvaluateConfig())
     with pytest.raises(ConfigError, match="one vote"):
-        refuse_idle_seed(EvaluateConfig.resolve(flags={"seed": 3}))
+        refuse_idle_votes(EvaluateConfig.resolve(flags={"seed": 3}))

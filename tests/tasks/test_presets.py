@@ -28,7 +28,26 @@ LATER = {
     "step_factor": 0.7,
     "final_learning_rate": 0.0,
 }
-LATER_HYPERS = {"neighbourhood": "face", "bandwidth_face": None}
+LATER_FOR_ONE_KIND = {
+    "consistency": 0.0,
+    "scale_range": None,
+    "apart": False,
+    "band_weight": 0.0,
+}
+LATER_HYPERS = {
+    "neighbourhood": "face",
+    "bandwidth_face": None,
+    "filter_order": 0,
+    "gradients": False,
+    "readout": ["pool"],
+    "point_features": [],
+    "feature_neighbors": 16,
+    "feature_mean": "mean",
+    "invariants": "none",
+    "passes": 0,
+    "pass_cutoff": 4.0,
+    "block_norm": "batch",
+}
 # Presets that came later.
 NEW = {"modelnet released"}
 
@@ -40,6 +59,7 @@ def flat(config: TrainingConfig) -> dict[str, Any]:
     # These had no option before: they follow from base_width, as now by default.
     assert {hypers.pop(name, None) for name in ("intra_widths", "radial_widths")} == {None}
     assert {name: content.pop(name) for name in LATER} == LATER
+    assert all(content.pop(name, value) == value for name, value in LATER_FOR_ONE_KIND.items())
     assert all(hypers.pop(name, value) == value for name, value in LATER_HYPERS.items())
     return {**content, **hypers}
 

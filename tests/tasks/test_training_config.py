@@ -244,6 +244,7 @@ class TestUnused:
             ("classifier", PredictConfig, {"electrons": 4.0}),
             ("classifier", PredictConfig, {"occupancy": "full"}),
             ("classifier", PredictConfig, {"plot": "picture.png"}),
+            ("classifier", PredictConfig, {"plot_format": "svg"}),
             ("classifier", PredictConfig, {"output": "curves.npz"}),
         ],
         ids=str,

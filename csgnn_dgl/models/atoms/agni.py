@@ -24,6 +24,11 @@ class AGNIHypers(Hypers):
             "trained for longer on few atoms of many structures: for data with curves of atoms",
             {"features": 256},
         ),
+        "paper": Preset(
+            "the size in the table of the concentric spherical GNN: 0.39 M parameters",
+            # Three layers of one width, as the table does not say how its network is divided.
+            {"features": 338, "hidden": [338, 338]},
+        ),
     }
 
     cutoff: float = option(7.0, "Radius within which neighbours are found [Å].", "Network", gt=0)

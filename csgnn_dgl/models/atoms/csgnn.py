@@ -7,10 +7,14 @@ from torch.nn import functional as F
 
 from csgnn_dgl.mapping import AtomMapping
 from csgnn_dgl.mapping.neighbors import Neighbors
+from csgnn_dgl.models.atoms.invariants import Invariants
+from csgnn_dgl.models.atoms.passing import AtomEdges, AtomPass
 from csgnn_dgl.models.atoms.species import SpeciesEmbedding
 from csgnn_dgl.models.contract import AtomModel
-from csgnn_dgl.models.encoder import CSGNN, EncoderConfig
+from csgnn_dgl.models.encoder import CSGNN
+from csgnn_dgl.models.encoder_config import EncoderConfig
 from csgnn_dgl.models.hypers import AtomCSGNNHypers
+from csgnn_dgl.nn.site_norm import channel_norm
 
 __all__ = ["AtomCSGNN"]
 
@@ -28,6 +32,10 @@ def _encoder_config(hypers: AtomCSGNNHypers, embedding: int) -> EncoderConfig:
         pooling=hypers.pooling,
         global_pooling=hypers.pooling,
         concatenate=False,
+        filter_order=hypers.filter_order,
+        gradients=hypers.gradients,
+        readout=tuple(hypers.readout),
+        norm=hypers.block_norm,
     )
 
 
@@ -35,6 +43,10 @@ class AtomCSGNN(AtomModel):
     """A descriptor of every atom, from its neighbours mapped onto concentric spheres around it.
 
     With a single element, neighbours have no embedding, and the encoder is exactly the paper's.
+    Optionally, exact invariants of the same neighbours
+    (:class:`~csgnn_dgl.models.atoms.invariants.Invariants`) are mapped linearly and added to the
+    encoder's features. With ``passes``, descriptors then see those of their neighbours
+    (:class:`~csgnn_dgl.models.atoms.passing.AtomPass`), and whole structures are needed.
 
     Parameters
     ----------
@@ -69,7 +81,17 @@ class AtomCSGNN(AtomModel):
         config = _encoder_config(hypers, 1 if self.species is None else hypers.embedding)
         self.encoder = CSGNN(config)
         self.project = nn.Linear(config.global_features, hypers.features)
-        self.norm = nn.BatchNorm1d(hypers.features)
+        self.invariants: Invariants | None = None
+        if hypers.invariants != "none":
+            self.invariants = Invariants(
+                hypers.invariants, hypers.cutoff, properties=self.species is not None
+            )
+            self.beside = nn.Linear(self.invariants.features, hypers.features, bias=False)
+        self.norm = channel_norm(hypers.block_norm, hypers.features)
+        self.local = hypers.passes == 0
+        self.passes = nn.ModuleList(
+            AtomPass(hypers.features, hypers.pass_cutoff) for _ in range(hypers.passes)
+        )
 
     @property
     def knows_any_element(self) -> bool:
@@ -83,6 +105,13 @@ class AtomCSGNN(AtomModel):
             neighbors.displacements, neighbors.centres, neighbors.n_atoms, features
         )
         out = self.project(self.encoder(sites))
+        if self.invariants is not None:
+            out = out + self.beside(self.invariants(neighbors))
         if self.centre is not None:
             out = out + self.centre(neighbors.centre_numbers)
-        return F.relu(self.norm(out))
+        out = F.relu(self.norm(out))
+        if self.passes:
+            edges = AtomEdges.of(neighbors, self.hypers.pass_cutoff)
+            for block in self.passes:
+                out = block(edges, out)
+        return out

@@ -11,7 +11,7 @@ import torch
 from ase.data import atomic_masses, chemical_symbols, covalent_radii
 from torch import Tensor, nn
 
-__all__ = ["PROPERTIES", "SpeciesEmbedding", "element_properties"]
+__all__ = ["PROPERTIES", "SpeciesEmbedding", "element_properties", "property_table"]
 
 PROPERTIES = ("mass", "covalent radius", "group", "period", "electronegativity", "valence")
 
@@ -91,6 +91,19 @@ def element_properties(numbers: Sequence[int]) -> npt.NDArray[np.float64]:
     return _table()[np.asarray(numbers, dtype=np.int64) - 1]
 
 
+def property_table() -> Tensor:
+    """Properties by atomic number, shape ``(119, len(PROPERTIES))``; row 0 is zero.
+
+    Examples
+    --------
+    >>> property_table().shape
+    torch.Size([119, 6])
+    """
+    table = torch.zeros(119, len(PROPERTIES))
+    table[1:] = torch.from_numpy(_table())
+    return table
+
+
 class SpeciesEmbedding(nn.Module):
     r"""A vector for every element: a linear map of its tabulated properties, and a correction.
 
@@ -125,9 +138,7 @@ class SpeciesEmbedding(nn.Module):
         known = torch.zeros(119, dtype=torch.int64)
         for place, number in enumerate(self.elements):
             known[number] = place + 1  # 0: an element without a correction
-        table = torch.zeros(119, len(PROPERTIES))
-        table[1:] = torch.from_numpy(_table())
-        self.register_buffer("properties", table, persistent=False)
+        self.register_buffer("properties", property_table(), persistent=False)
         self.register_buffer("known", known, persistent=False)
         self.linear = nn.Linear(len(PROPERTIES), width)
         self.correction = nn.Parameter(torch.zeros(len(self.elements), width))

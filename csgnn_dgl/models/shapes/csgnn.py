@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from csgnn_dgl.mapping import PointMapping
+from csgnn_dgl.errors import ConfigError, DataError
+from csgnn_dgl.mapping import NEIGHBOR_FEATURES, NeighborFeatures, PointMapping, radial_cosine
 from csgnn_dgl.models.contract import ShapeModel
-from csgnn_dgl.models.encoder import CSGNN, EncoderConfig, Output
+from csgnn_dgl.models.encoder import CSGNN, Output
+from csgnn_dgl.models.encoder_config import EncoderConfig
 from csgnn_dgl.models.hypers import ShapeCSGNNHypers
 
 __all__ = ["ShapeCSGNN", "encoder_config"]
 
 # Options that have the same name in the encoder's configuration.
-_SHARED = ("kernel_size", "pooling", "global_pooling", "self_loop", "residual", "concatenate")
+_SHARED = (
+    "kernel_size",
+    "pooling",
+    "global_pooling",
+    "self_loop",
+    "residual",
+    "concatenate",
+    "filter_order",
+    "gradients",
+    "readout",
+)
 
 
 def encoder_config(hypers: ShapeCSGNNHypers) -> EncoderConfig:
@@ -23,7 +36,8 @@ def encoder_config(hypers: ShapeCSGNNHypers) -> EncoderConfig:
     >>> encoder_config(ShapeCSGNNHypers()).global_features
     1984
     """
-    sizes = (hypers.level, hypers.n_spheres, hypers.channels)
+    in_channels = hypers.channels * (1 + len(hypers.point_features))
+    sizes = (hypers.level, hypers.n_spheres, in_channels)
     others = {name: getattr(hypers, name) for name in _SHARED}
     if hypers.sphere_levels is not None:
         others["sphere_levels"] = tuple(hypers.sphere_levels)
@@ -37,7 +51,8 @@ class ShapeCSGNN(ShapeModel):
     """Mapping and encoder of the paper's classifier.
 
     With 40 classes and the paper's head, a network with the default options has 3,959,784
-    parameters, for any ``R``.
+    parameters, for any ``R``. With ``point_features``, which are invariant under rotation, each
+    site has ``C`` channels for each of them beside those of the density.
 
     Parameters
     ----------
@@ -46,7 +61,8 @@ class ShapeCSGNN(ShapeModel):
 
     Shapes
     ------
-    points ``(B, N, 3)`` within the unit ball → ``(B, features)``.
+    points ``(B, N, 3)`` within the unit ball, or ``(B, N, 3 + A)`` with attributes →
+    ``(B, features)``.
 
     Examples
     --------
@@ -69,19 +85,71 @@ class ShapeCSGNN(ShapeModel):
             bandwidth=hypers.bandwidth,
             threshold=hypers.threshold,
             bandwidth_face=hypers.bandwidth_face,
+            feature_mean=hypers.feature_mean,
             levels=hypers.sphere_levels,
         )
+        near = [name for name in hypers.point_features if name in NEIGHBOR_FEATURES]
+        self.near = NeighborFeatures(near, hypers.feature_neighbors) if near else None
         self.encoder = CSGNN(encoder_config(hypers))
         self.features = self.encoder.config.global_features
 
+    @property
+    def head_features(self) -> tuple[int, ...]:
+        """One head for each readout."""
+        return self.encoder.config.readout_features
+
     def encode(self, points: Tensor, output: Output = "global") -> Tensor:
         """Features of clouds ``(B, N, 3)``; see :class:`CSGNN` for ``output``."""
-        features: Tensor = self.encoder(self.mapping(points), output)
+        mapped = self.mapping(points[..., :3], features=self.point_features(points))
+        features: Tensor = self.encoder(mapped, output)
         return features
 
+    def point_features(self, points: Tensor) -> Tensor | None:
+        """Features ``(B, N, F)`` of points with their attributes; None for a model without any."""
+        width = 3 + sum(3 if name == "normals" else 1 for name in self.attributes)
+        if points.dim() != 3 or points.shape[-1] != width:
+            needed = f" and {', '.join(self.attributes)} of every point" if self.attributes else ""
+            raise DataError(
+                f"points have shape {tuple(points.shape)}, but (B, N, {width}) is needed: "
+                f"coordinates{needed}"
+            )
+        names = self.hypers.point_features
+        if not names:
+            return None
+        found: dict[str, Tensor] = {}
+        if self.near is not None:
+            found |= zip(self.near.names, self.near(points[..., :3]).unbind(-1), strict=True)
+        place = 3
+        for name in self.attributes:
+            if name == "normals":
+                found["normal"] = radial_cosine(points[..., :3], points[..., 3:6])
+                place = 6
+            else:
+                found[name] = points[..., place]
+                place += 1
+        return torch.stack([found[name] for name in names], dim=-1)
+
     def forward(self, points: Tensor) -> Tensor:
-        """Features ``(B, features)`` of clouds ``(B, N, 3)``."""
+        """Features ``(B, features)`` of clouds ``(B, N, 3 + A)`` with ``A`` attributes."""
         return self.encode(points)
+
+    @classmethod
+    def wanted_attributes(cls, hypers: ShapeCSGNNHypers) -> tuple[str, ...]:
+        """The attributes behind those of ``point_features`` that neighbours do not give."""
+        names = [name for name in hypers.point_features if name not in NEIGHBOR_FEATURES]
+        normals = ("normals",) if "normal" in names else ()
+        return (*normals, *(name for name in names if name != "normal"))
+
+    @classmethod
+    def check_points(cls, hypers: ShapeCSGNNHypers, points: int) -> None:
+        """Refuse clouds that do not have more points than the neighbours of a point."""
+        near = [name for name in hypers.point_features if name in NEIGHBOR_FEATURES]
+        if near and points <= hypers.feature_neighbors:
+            raise ConfigError(
+                f"{', '.join(near)} are computed from {hypers.feature_neighbors} neighbours of a "
+                f"point, but clouds have only {points} points; raise --points or lower "
+                f"--feature-neighbors"
+            )
 
     @classmethod
     def training_memory(cls, hypers: ShapeCSGNNHypers, batch_size: int, points: int) -> int:

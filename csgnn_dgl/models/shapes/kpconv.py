@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -276,7 +276,8 @@ class KPConv(ShapeModel):
             cell = self.hypers.cell * 2**stage
             rows = _neighbors(here, here, _RADIUS * cell, most)
             # The convolutions of a stage have the same kernel points.
-            influence = blocks[0].conv.influence(here.points, here.points, rows)
+            first: Any = blocks[0]
+            influence = first.conv.influence(here.points, here.points, rows)
             if stage == 0:
                 lifted = self.lift(influence, feat, rows)
                 feat = self.lift_activation(self.lift_norm(lifted))
@@ -285,7 +286,7 @@ class KPConv(ShapeModel):
                 if index == len(blocks) - 1 and not last:
                     coarse = here.coarser(2 * cell)
                     rows = _neighbors(coarse, here, _RADIUS * cell, most)
-                    between = block.conv.influence(coarse.points, here.points, rows)
+                    between = first.conv.influence(coarse.points, here.points, rows)
                     feat = block(between, feat, rows, strided=True)
                     here = coarse
                 else:

@@ -32,10 +32,12 @@ class SPHNetHypers(Hypers):
 
     presets = {  # noqa: RUF012 (the base declares it a class variable, so pydantic ignores it)
         "quick": Preset(
-            "a quarter of the width and few epochs: a first result in minutes on two cores",
+            "a quarter of the width, kernels twice as wide: a first result in minutes on two cores",
             {
                 "widths": [16, 64, 256],
                 "patch": 32,
+                # A kernel of 0.1 sees little more than the noise of 1,024 jittered points.
+                "radius": 0.2,
                 "hidden": [256, 128],
                 "learning_rate": 2e-3,
             },

@@ -31,26 +31,52 @@ def _wide(rows: Tensor) -> tl.dtype:
 
 
 @triton.jit
-def _sum_kernel(x, indptr, indices, y, width, WIDE: tl.constexpr, BLOCK: tl.constexpr):
+def _sum_kernel(
+    x,
+    indptr,
+    indices,
+    weights,
+    y,
+    width,
+    WEIGHTED: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     row = tl.program_id(0).to(tl.int64)
     column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = column < width
     total = tl.zeros((BLOCK,), dtype=WIDE)
     for edge in range(tl.load(indptr + row), tl.load(indptr + row + 1)):
         source = tl.load(indices + edge)
-        total += tl.load(x + source * width + column, mask=inside, other=0.0).to(WIDE)
+        value = tl.load(x + source * width + column, mask=inside, other=0.0).to(WIDE)
+        if WEIGHTED:
+            value *= tl.load(weights + edge).to(WIDE)
+        total += value
     tl.store(y + row * width + column, total.to(y.dtype.element_ty), mask=inside)
 
 
-def neighbor_sum(rows: Tensor, indptr: Tensor, indices: Tensor) -> Tensor:
-    """Sum over the sources of every row: ``(num_columns, width)`` → ``(num_rows, width)``."""
+def neighbor_sum(
+    rows: Tensor, indptr: Tensor, indices: Tensor, weights: Tensor | None = None
+) -> Tensor:
+    """Sum over the sources of every row: ``(num_columns, width)`` → ``(num_rows, width)``.
+
+    Each edge may have a weight, shape ``(num_edges,)``.
+    """
     rows = rows.contiguous()
     out = rows.new_empty(indptr.shape[0] - 1, rows.shape[1])
     grid, block = _grid(*out.shape)
     if out.numel():
         with on_device_of(rows):
             _sum_kernel[grid](
-                rows, indptr, indices, out, rows.shape[1], WIDE=_wide(rows), BLOCK=block
+                rows,
+                indptr,
+                indices,
+                rows if weights is None else weights,
+                out,
+                rows.shape[1],
+                WEIGHTED=weights is not None,
+                WIDE=_wide(rows),
+                BLOCK=block,
             )
     return out
 

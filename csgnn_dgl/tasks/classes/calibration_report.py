@@ -13,7 +13,7 @@ from torch import Tensor
 from csgnn_dgl.tasks.calibration import expected_calibration_error
 from csgnn_dgl.tasks.classes.domain import calibrated, score_shapes
 from csgnn_dgl.tasks.classes.trained import TrainedClassifier
-from csgnn_dgl.tasks.plots import save_figure, tidy
+from csgnn_dgl.tasks.plots import save_figure, set_labels, styled
 from csgnn_dgl.tasks.run_directory import RunDirectory
 
 __all__ = ["report_calibration"]
@@ -90,6 +90,7 @@ def report_calibration(
     return lines, figures
 
 
+@styled
 def _draw(before: Floats, after: Floats | None, truth: npt.NDArray[np.int64], path: Path) -> None:
     figure = Figure(figsize=(5, 4.4), layout="constrained")
     axes = figure.subplots()
@@ -107,8 +108,7 @@ def _draw(before: Floats, after: Floats | None, truth: npt.NDArray[np.int64], pa
         sizes = 20 + 200 * count[used] / len(truth)
         axes.scatter(100 * mean, 100 * share, s=sizes, color=color, label=label)
         axes.plot(100 * mean, 100 * share, color=color, lw=1)
-    axes.set(xlabel="highest probability [%]", ylabel="right answers [%]")
-    axes.set_title("Calibration on test shapes; areas: numbers of shapes", fontsize=9)
-    axes.legend(frameon=False, fontsize=8)
-    tidy(axes)
+    title = "Calibration on test shapes; areas: numbers of shapes"
+    set_labels(axes, title=title, x="highest probability [%]", y="right answers [%]")
+    axes.legend()
     save_figure(figure, path)

@@ -19,26 +19,49 @@ from csgnn_dgl.mapping import (
     subsample,
 )
 from csgnn_dgl.models import Classifier
+from csgnn_dgl.models.contract import has_normals
 from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
 from csgnn_dgl.tasks.mean import SampleMean
 from csgnn_dgl.tasks.seeds import derive_seed, generator
 from csgnn_dgl.tasks.training_task import TrainingTask
 
-__all__ = ["ClassificationTask", "ShapeBatches"]
+__all__ = ["ClassificationTask", "ShapeBatches", "divergence"]
 
 
 class ShapeBatches(Dataset[tuple[Tensor, Tensor]]):
-    """A split that returns whole batches: points ``(B, P, 3)`` and labels ``(B,)``."""
+    """A split that returns whole batches: points ``(B, P, 3 + A)`` and labels ``(B,)``.
+
+    The points have their attributes in ``A`` further columns.
+    """
 
     def __init__(self, split: ShapeSplit) -> None:
-        self.split = split
+        self.split, self.clouds = split, split.clouds
 
     def __len__(self) -> int:
         return len(self.split.labels)
 
     def __getitems__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         chosen = list(indices)
-        return self.split.points[chosen], self.split.labels[chosen]
+        return self.clouds[chosen], self.split.labels[chosen]
+
+
+def divergence(scores: Tensor, others: Tensor) -> Tensor:
+    """Mean over shapes of the symmetric Kullback-Leibler divergence of two predictions.
+
+    Parameters
+    ----------
+    scores, others
+        Scores before the softmax, shape ``(B, classes)``.
+
+    Examples
+    --------
+    >>> scores = torch.tensor([[0.0, 1.0]])
+    >>> float(divergence(scores, scores)), float(divergence(scores, -scores)) > 0.1
+    (0.0, True)
+    """
+    first, second = F.log_softmax(scores, dim=-1), F.log_softmax(others, dim=-1)
+    difference = (first.exp() - second.exp()) * (first - second)
+    return difference.sum(dim=-1).mean() / 2
 
 
 class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
@@ -61,7 +84,8 @@ class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
 
     Shapes
     ------
-    A batch is ``(points (B, P, 3), labels (B,))`` with ``P`` at least ``config.points``. Validation
+    A batch is ``(points (B, P, 3 + A), labels (B,))`` with the model's attributes in ``A`` columns,
+    and ``P`` at least ``config.points``. Validation
     batches have exactly that many points, in the orientation in which they are to be classified.
     """
 
@@ -80,7 +104,7 @@ class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
         weights = torch.tensor(class_counts).clamp(min=1).double().pow(-config.class_balance)
         self.register_buffer("class_weights", (weights / weights.mean()).float(), persistent=False)
         self.augment = Augmentation(
-            scale=(1 - config.scale, 1 + config.scale),
+            scale=config.scales,
             rotation=config.train_rotation,
             translation=config.translation,
             jitter=config.jitter,
@@ -98,28 +122,37 @@ class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
         place = (self.current_epoch, batch_idx, self.global_rank)
         # Dropout draws from the global generator, as PyTorch's modules do.
         torch.manual_seed(derive_seed(self.config.seed, "dropout", *place))
-        if self.config.resample:
-            points = subsample(
-                points, self.config.points, generator(self.config.seed, "points", *place)
-            )
-        else:
-            points = points[:, : self.config.points]
-        points = self.augment(points, generator(self.config.seed, "augment", *place))
-        found = self.model(normalize_clouds(points))
+        views = self._view(points, "", place)
+        if self.config.consistency:
+            views = torch.cat([views, self._view(points, " of second views", place)])
+            labels = labels.repeat(2)
+        found = self.model(normalize_clouds(views))
         scores, penalty = found if isinstance(found, tuple) else (found, None)
         loss = self._loss(scores, labels)
         if penalty is not None:
             loss = loss + penalty
-        if scores.dim() == 3:  # scores of parts of each cloud
+        if scores.dim() == 3:  # scores of parts of each cloud, or of several heads
             scores = scores.mean(dim=1)
+        if self.config.consistency:
+            loss = loss + self.config.consistency * divergence(*scores.chunk(2))
         self.train_loss.update(loss.detach(), len(labels))
         self.train_accuracy.update(scores.detach(), labels)
         self.log("train_loss", self.train_loss, on_epoch=True, on_step=False, prog_bar=True)
         self.log("train_accuracy", self.train_accuracy, on_epoch=True, on_step=False)
         return loss
 
+    def _view(self, points: Tensor, stream: str, place: tuple[int, ...]) -> Tensor:
+        """Points of each cloud at random, and changed at random."""
+        seed, number = self.config.seed, self.config.points
+        if self.config.resample:
+            points = subsample(points, number, generator(seed, f"points{stream}", *place))
+        else:
+            points = points[:, :number]
+        normals = has_normals(self.model.model)
+        return self.augment(points, generator(seed, f"augment{stream}", *place), normals=normals)
+
     def _loss(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy of scores ``(B, classes)``, or of scores of parts ``(B, M, classes)``."""
+        """Cross-entropy of scores ``(B, classes)``, or of parts or heads ``(B, M, classes)``."""
         if scores.dim() == 3:
             labels = labels[:, None].expand(scores.shape[:2]).flatten()
             scores = scores.flatten(0, 1)

@@ -93,10 +93,22 @@ class TrainModelNetConfig(TrainingConfig):
     scale: float = option(
         0.2, "Scale each axis by a random factor within 1 ± this.", "Augmentation", ge=0, lt=1
     )
+    scale_range: list[float] | None = option(
+        None,
+        "Scale each axis by a random factor from this range instead, such as 0.667,1.5.",
+        "Augmentation",
+    )
     translation: float = option(0.1, "Largest shift along each axis.", "Augmentation", ge=0)
     jitter: float = option(0.01, "Standard deviation of the noise.", "Augmentation", ge=0)
     jitter_clip: float = option(0.05, "Largest noise.", "Augmentation", ge=0)
     # Optimisation
+    consistency: float = option(
+        0.0,
+        "Give each step two random views of every shape, and add this times the divergence of "
+        "their predictions to the loss. A step takes twice the time and memory; 0 uses one view.",
+        "Optimisation",
+        ge=0,
+    )
     label_smoothing: float = option(0.0, "Label smoothing.", "Optimisation", ge=0, lt=1)
     class_balance: float = option(
         0.0,
@@ -114,3 +126,28 @@ class TrainModelNetConfig(TrainingConfig):
                 f"pool is {self.pool}, but it must be at least points, which is {self.points}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _one_scale(self) -> TrainModelNetConfig:
+        if self.scale_range is None:
+            return self
+        default = type(self).model_fields["scale"].default
+        if self.scale != default:
+            raise ConfigError(
+                f"scale is {self.scale}, but scale_range gives the range of factors. Leave scale "
+                f"out, or set it to its default, {default}"
+            )
+        if len(self.scale_range) != 2 or not 0 < self.scale_range[0] <= self.scale_range[1]:
+            raise ConfigError(
+                f"scale_range is {self.scale_range}, but it must be two numbers, low and high, "
+                f"with 0 < low <= high"
+            )
+        return self
+
+    @property
+    def scales(self) -> tuple[float, float]:
+        """Range of the factors by which axes are scaled in training."""
+        if self.scale_range is None:
+            return (1 - self.scale, 1 + self.scale)
+        low, high = self.scale_range
+        return (low, high)

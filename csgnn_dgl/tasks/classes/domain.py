@@ -31,7 +31,7 @@ _HELD_OUT, _TRAINING = 2000, 5000
 
 
 def score_shapes(trained: TrainedClassifier, points: Tensor) -> Floats | None:
-    """Out-of-domain scores of clouds ``(n, N, 3)``: ``(n,)``, above 1 outside; None if unknown.
+    """Out-of-domain scores of clouds ``(n, N, 3 + A)``: ``(n,)``, above 1 outside; None if unknown.
 
     A cloud must be centred in the same way as the training data. Its first points are used, as
     many as in training.
@@ -42,7 +42,7 @@ def score_shapes(trained: TrainedClassifier, points: Tensor) -> Floats | None:
 
 
 def _fingerprints(trained: TrainedClassifier, points: Tensor) -> Floats:
-    found: Floats = shape_fingerprint(points[:, : trained.points].cpu()).numpy()
+    found: Floats = shape_fingerprint(points[:, : trained.points, :3].cpu()).numpy()
     return found
 
 
@@ -95,7 +95,7 @@ def learn_shapes(
     """
     baseline = count_classes(training.labels.tolist(), trained.class_names)
     inside, own = (
-        (split.points[chosen], split.labels[chosen])
+        (split.clouds[chosen], split.labels[chosen])
         for split, chosen in (
             (training, _chosen(training, _TRAINING, seed)),
             (held_out, _chosen(held_out, _HELD_OUT, seed)),

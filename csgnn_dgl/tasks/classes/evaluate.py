@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from csgnn_dgl._progress import shown
-from csgnn_dgl.datasets.shapes import ShapeDataset
+from csgnn_dgl.datasets.shapes import ShapeDataset, ShapeSplit
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.tasks.baseline import find_baseline
 from csgnn_dgl.tasks.classes.baseline import MajorityClass, count_classes
 from csgnn_dgl.tasks.classes.calibration_report import report_calibration
 from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
+from csgnn_dgl.tasks.classes.domain import calibrated
 from csgnn_dgl.tasks.classes.plots import plot_confusion
 from csgnn_dgl.tasks.classes.train import load_run_data
 from csgnn_dgl.tasks.classes.trained import TrainedClassifier, check_classes, load_classifier
 from csgnn_dgl.tasks.classes.vote import vote
-from csgnn_dgl.tasks.evaluation import find_evaluated
+from csgnn_dgl.tasks.device import choose_device
+from csgnn_dgl.tasks.evaluation import Found, chosen_set, find_evaluated, votes_text
+from csgnn_dgl.tasks.shipped import find_weights
 from csgnn_dgl.tasks.use_config import EvaluateConfig
 
-__all__ = ["Evaluation", "ShapeEvaluation", "evaluate"]
+__all__ = ["Evaluation", "ShapeEvaluation", "evaluate", "find_shapes"]
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,8 @@ class Evaluation:
     ----------
     train_rotation, rotation
         Protocols of training and of this evaluation.
-    votes, seed
-        Rotations per shape, and their random seed.
+    votes, vote_set, seed
+        Rotations per shape, the kind of their set (None for one), and their random seed.
     shapes
         Number of test shapes.
     accuracy
@@ -56,6 +61,7 @@ class Evaluation:
     train_rotation: str
     rotation: str
     votes: int
+    vote_set: str | None
     seed: int
     shapes: int
     accuracy: float
@@ -66,7 +72,7 @@ class Evaluation:
     baseline: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ShapeEvaluation:
     """Results on a test split, as numbers and as text.
 
@@ -80,12 +86,19 @@ class ShapeEvaluation:
         Accuracy of each class, one row per class.
     picture
         The confusion matrix, if one was drawn.
+    test
+        The test shapes.
+    probabilities
+        Their class probabilities, calibrated if the classifier's file tells how, shape
+        ``(n, classes)``.
     """
 
     lines: list[str]
     result: Evaluation
     table: pd.DataFrame
     picture: Path | None
+    test: ShapeSplit
+    probabilities: Tensor
 
     @property
     def content(self) -> dict[str, Any]:
@@ -129,16 +142,11 @@ def _evaluate(
 ) -> ShapeEvaluation:
     if config.rotation == "none":
         # Every vote would be the same.
-        config.refuse_unused(("votes", "seed"), "with --rotation none, shapes are taken as given")
-    found = find_evaluated(
-        weights,
-        config,
-        load=load_classifier,
-        trained=trained,
-        options=options_of,
-        config_class=TrainModelNetConfig,
-        data=load_run_data,
-    )
+        config.refuse_unused(
+            ("votes", "vote_set", "seed"), "with --rotation none, shapes are taken as given"
+        )
+    vote_set = chosen_set(config)
+    found = find_shapes(weights, config, trained)
     trained, options, dataset = found.trained, found.options, found.data
     check_classes(trained, dataset.class_names, dataset.source)
     if len(dataset.test) == 0:
@@ -149,11 +157,12 @@ def _evaluate(
     total = len(dataset.test)
     probabilities = vote(
         trained.model,
-        dataset.test.points[:, : options.points],
+        dataset.test.clouds[:, : options.points],
         rotation=config.rotation,
         up_axis=dataset.up_axis,
         votes=config.votes,
         seed=config.seed,
+        vote_set=config.vote_set,
         batch_size=config.batch_size,
     )
     seconds = time.perf_counter() - started
@@ -171,12 +180,13 @@ def _evaluate(
         compute=lambda data: MajorityClass.of(
             count_classes(_training_labels(data, options), names), labels.tolist(), names
         ),
-        load=load_run_data,
+        load=partial(load_run_data, attributes=trained.attributes),
     )
     result = Evaluation(
         train_rotation=options.train_rotation,
         rotation=config.rotation,
         votes=config.votes,
+        vote_set=vote_set,
         seed=config.seed,
         shapes=total,
         accuracy=accuracy,
@@ -211,17 +221,39 @@ def _evaluate(
         picture = found.run.figure(f"confusion-test-{config.rotation}-{config.votes}-votes")
         title = (
             f"{dataset.name}, test split, {options.train_rotation}/{config.rotation}, "
-            f"{config.votes} vote{'s' * (config.votes > 1)}: {100 * result.accuracy:.1f} %"
+            f"{votes_text(config.votes, vote_set)}: {100 * result.accuracy:.1f} %"
         )
         plot_confusion(matrix, dataset.class_names, picture, title)
         found.run.record_evaluation(
             {**asdict(result), "calibration": calibration},
-            ("rotation", "votes", "seed", "fingerprint"),
+            ("rotation", "votes", "vote_set", "seed", "fingerprint"),
         )
     notes = [missing if majority is None else majority.line(accuracy)]
     notes += [f"warning: {warning}" for warning in dataset.warnings]
     lines = _lines(result, table, picture, notes) + report
-    return ShapeEvaluation(lines, result, table, picture)
+    shares = calibrated(trained, probabilities, config.votes)
+    return ShapeEvaluation(lines, result, table, picture, dataset.test, shares)
+
+
+def find_shapes(
+    weights: str | Path, config: EvaluateConfig, trained: TrainedClassifier | None = None
+) -> Found[TrainedClassifier, TrainModelNetConfig, ShapeDataset]:
+    """Find a classifier, and the data that it is evaluated on, with the attributes it needs.
+
+    See :func:`~csgnn_dgl.tasks.evaluation.find_evaluated`.
+    """
+    if trained is None:
+        path = find_weights(weights)
+        trained = load_classifier(path, choose_device(config.device), model=config.model)
+    return find_evaluated(
+        weights,
+        config,
+        load=load_classifier,
+        trained=trained,
+        options=options_of,
+        config_class=TrainModelNetConfig,
+        data=partial(load_run_data, attributes=trained.attributes),
+    )
 
 
 def _training_labels(data: ShapeDataset, options: TrainModelNetConfig) -> list[int]:
@@ -250,7 +282,7 @@ def _lines(
         f"accuracy {100 * result.accuracy:.2f} % (mean of classes "
         f"{100 * result.class_accuracy:.2f} %) on {result.shapes} test shapes; "
         f"trained with {result.train_rotation}, tested with "
-        f"{result.rotation} rotations, {result.votes} vote{'s' * (result.votes > 1)}; "
+        f"{result.rotation} rotations, {votes_text(result.votes, result.vote_set)}; "
         f"{result.milliseconds_per_shape:.1f} ms per shape",
         *notes,
         *([] if picture is None else [f"confusion matrix: {picture}"]),

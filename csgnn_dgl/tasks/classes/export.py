@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+from csgnn_dgl.datasets.shapes.attributes import width
 from csgnn_dgl.mapping import normalize_clouds
 from csgnn_dgl.models import Classifier
 from csgnn_dgl.tasks.classes.trained import load_classifier
@@ -32,9 +33,10 @@ class _Scores(nn.Module):
 def export(weights: str | Path, path: Path, *, model: Any = None) -> None:
     """Write a classifier as a ``.pt2`` file.
 
-    The program takes clouds ``(B, N, 3)``, float32, in any unit, and returns scores before the
-    softmax, ``(B, classes)``. ``B`` may vary, and ``N`` with most models. Clouds must be centred in
-    the same way as the training data. The file also holds the header with the class names.
+    The program takes clouds ``(B, N, 3)``, or ``(B, N, 3 + A)`` with the model's attributes,
+    float32, in any unit, and returns scores before the softmax, ``(B, classes)``. ``B`` may vary,
+    and ``N`` with most models. Clouds must be centred in the same way as the training data. The
+    file also holds the header with the class names.
 
     Parameters
     ----------
@@ -62,7 +64,7 @@ def export(weights: str | Path, path: Path, *, model: Any = None) -> None:
     """
     trained = load_classifier(weights, model=model)
     module = _Scores(copy.deepcopy(trained.model).float())
-    points = torch.rand(2, trained.points, 3) - 0.5
+    points = torch.rand(2, trained.points, 3 + width(trained.attributes)) - 0.5
     # Some models need a number of points at least, which the program then checks.
     size = Dim.DYNAMIC if trained.model.model.export_any_size else Dim.STATIC
     dynamic = {"points": {0: Dim.DYNAMIC, 1: size}}

@@ -1,4 +1,4 @@
-"""Confusion matrices, as PNG."""
+"""Plots of classes: confusion matrices, and pictures of clouds."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from csgnn_dgl.tasks.plots import save_figure
+from csgnn_dgl.tasks.plots import save_figure, styled, wrapped
 
 __all__ = ["plot_confusion"]
 
 
+@styled
 def plot_confusion(
     matrix: np.ndarray, class_names: Sequence[str], path: Path, title: str = ""
 ) -> None:
@@ -25,7 +26,7 @@ def plot_confusion(
     class_names
         Names of the classes.
     path
-        PNG to write.
+        Picture to write.
     title
         Heading.
     """
@@ -41,12 +42,14 @@ def plot_confusion(
     axes.set_xticks(range(n), class_names, rotation=90, fontsize=fontsize)
     axes.set_yticks(range(n), class_names, fontsize=fontsize)
     axes.set(xlabel="predicted", ylabel="true")
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(True)
     for row, column in zip(*np.nonzero(counts), strict=True):
         color = "white" if share[row, column] > 55 else "black"
         text = f"{counts[row, column]:.0f}"
         axes.text(column, row, text, ha="center", va="center", color=color, fontsize=fontsize - 1)
     if title:
-        axes.set_title(title, fontsize=9)
+        axes.set_title(wrapped(title, size))
     bar = figure.colorbar(image, ax=axes, shrink=0.7)
-    bar.set_label("% of the true class (numbers: shapes)", fontsize=8)
+    bar.set_label(wrapped("% of the true class (numbers: shapes)", 0.5 * size, 8), fontsize=8)
     save_figure(figure, path)

@@ -18,9 +18,10 @@ from csgnn_dgl.tasks.classes.domain import calibrated, outside_note, score_shape
 from csgnn_dgl.tasks.classes.trained import TrainedClassifier, load_classifier
 from csgnn_dgl.tasks.classes.vote import vote
 from csgnn_dgl.tasks.device import choose_device
+from csgnn_dgl.tasks.evaluation import chosen_set
 from csgnn_dgl.tasks.files import FileResult, work_on_files
 from csgnn_dgl.tasks.outcome import Outcome
-from csgnn_dgl.tasks.use_config import PredictConfig
+from csgnn_dgl.tasks.use_config import PredictConfig, VoteSet
 
 __all__ = ["Prediction", "predict", "predict_outcome", "predict_points"]
 
@@ -61,7 +62,12 @@ class Prediction:
 
 
 def predict_points(
-    trained: TrainedClassifier, points: Tensor, *, votes: int = 1, seed: int = 0
+    trained: TrainedClassifier,
+    points: Tensor,
+    *,
+    votes: int = 1,
+    seed: int = 0,
+    vote_set: VoteSet = "designed",
 ) -> Tensor:
     """Predict class probabilities of clouds in any orientation.
 
@@ -70,12 +76,14 @@ def predict_points(
     trained
         The classifier.
     points
-        Shape ``(n, N, 3)``, centred in the same way as the training data.
+        Shape ``(n, N, 3)``, or ``(n, N, 3 + A)`` with the model's attributes; centred in the same
+        way as the training data.
     votes
-        Orientations to average over: the first as given, the others random. They are the same for
-        all clouds, so that a cloud's prediction does not depend on the others.
-    seed
-        Random seed for the rotations.
+        Orientations to average over; a single one is the cloud as given. They are the same for all
+        clouds, so that a cloud's prediction does not depend on the others.
+    seed, vote_set
+        Random seed for the rotations, and the kind of their set
+        (:func:`~csgnn_dgl.tasks.votes.vote_rotations`).
 
     Returns
     -------
@@ -91,6 +99,7 @@ def predict_points(
         seed=seed,
         unrotated_first=True,
         same_for_all=True,
+        vote_set=vote_set,
     )
     return calibrated(trained, found, votes)
 
@@ -144,7 +153,7 @@ def predict(
 
 def _notes(result: FileResult[Tensor, Prediction], name: str) -> tuple[str, ...]:
     """What is doubtful about a file's cloud, and about predictions for it by the model ``name``."""
-    clouds = [cloud.numpy() for cloud in result.items]
+    clouds = [cloud[:, :3].numpy() for cloud in result.items]
     notes = list(cloud_notes(np.stack(clouds), (result.file.name,))) if clouds else []
     outside = [outside_note(value.score, name) for value in result.values]
     return (*notes, *(note for note in outside if note))
@@ -156,14 +165,23 @@ def _results(
     config: PredictConfig,
     done: Callable[[int], object] | None,
 ) -> list[FileResult[Tensor, Prediction]]:
+    chosen_set(config)
     # The same points of the file as in evaluation.
-    read = partial(_read, points=trained.points, pool=trained.pool, seed=config.seed)
+    read = partial(
+        _read,
+        points=trained.points,
+        pool=trained.pool,
+        seed=config.seed,
+        attributes=trained.attributes,
+    )
 
     sure = trained.temperature(config.votes) is not None
 
     def work(clouds: Sequence[Tensor]) -> list[Prediction]:
         points = torch.stack(list(clouds))
-        found = predict_points(trained, points, votes=config.votes, seed=config.seed)
+        found = predict_points(
+            trained, points, votes=config.votes, seed=config.seed, vote_set=config.vote_set
+        )
         scores = score_shapes(trained, points)
         known = [None] * len(points) if scores is None else scores.tolist()
         best = found.topk(min(config.top, len(trained.class_names)), dim=1)
@@ -183,8 +201,10 @@ def _results(
         return list(work_on_files(files, read, work, enough=64, strict=config.strict, done=done))
 
 
-def _read(file: Path, *, points: int, pool: int, seed: int) -> tuple[Tensor]:
-    return (load_cloud(file, points=points, pool=pool, seed=seed),)
+def _read(
+    file: Path, *, points: int, pool: int, seed: int, attributes: tuple[str, ...]
+) -> tuple[Tensor]:
+    return (load_cloud(file, points=points, pool=pool, seed=seed, attributes=attributes),)
 
 
 def predict_outcome(

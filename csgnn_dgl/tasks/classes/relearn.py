@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
 from csgnn_dgl.tasks.classes.domain import learn_shapes
-from csgnn_dgl.tasks.classes.evaluate import options_of
-from csgnn_dgl.tasks.classes.train import load_run_data
-from csgnn_dgl.tasks.classes.trained import check_classes, load_classifier
-from csgnn_dgl.tasks.evaluation import find_evaluated
+from csgnn_dgl.tasks.classes.evaluate import find_shapes
+from csgnn_dgl.tasks.classes.trained import check_classes
 from csgnn_dgl.tasks.learned import Relearned
 from csgnn_dgl.tasks.use_config import EvaluateConfig
 
@@ -18,14 +15,7 @@ __all__ = ["relearn"]
 
 def relearn(weights: str | Path, config: EvaluateConfig) -> Relearned:
     """Learn the domain and the temperatures with the training's own split of its data."""
-    found = find_evaluated(
-        weights,
-        config,
-        load=load_classifier,
-        options=options_of,
-        config_class=TrainModelNetConfig,
-        data=load_run_data,
-    )
+    found = find_shapes(weights, config)
     options, data = found.options, found.data
     check_classes(found.trained, data.class_names, data.source)
     training, held_out = data.split_validation(options.validation_fraction, options.seed)

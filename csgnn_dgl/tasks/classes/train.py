@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,9 @@ def closing_lines(run: RunDirectory) -> list[str]:
     ]
 
 
-def load_run_data(config: TrainModelNetConfig, data: Path | None = None) -> ShapeDataset:
+def load_run_data(
+    config: TrainModelNetConfig, data: Path | None = None, attributes: Sequence[str] = ()
+) -> ShapeDataset:
     """Load the data that ``config`` names, or the same kind of data at another path."""
     return load_dataset(
         config.data if data is None else data,
@@ -76,6 +78,7 @@ def load_run_data(config: TrainModelNetConfig, data: Path | None = None) -> Shap
         pool=config.pool,
         up_axis=config.up_axis,
         seed=config.seed,
+        attributes=attributes,
     )
 
 
@@ -87,7 +90,9 @@ class ClassifierJob(TrainingJob[TrainModelNetConfig, ShapeDataset]):
 
     def check_memory(self) -> None:
         config = self.config
-        values = self.model.training_memory(config.hypers, config.batch_size, config.points)
+        self.model.check_points(config.hypers, config.points)
+        clouds = config.batch_size * (2 if config.consistency else 1)
+        values = self.model.training_memory(config.hypers, clouds, config.points)
         if values is None:
             return
         itemsize = 8 if config.precision.startswith("64") else 4
@@ -96,12 +101,13 @@ class ClassifierJob(TrainingJob[TrainModelNetConfig, ShapeDataset]):
         sizes = ", ".join(f"{k} {v}" for k, v in config.hypers if type(v) is int)
         require_memory(
             values * itemsize,
-            f"a training step of {config.batch_size} clouds with {config.model} ({sizes})",
+            f"a training step of {clouds} clouds with {config.model} ({sizes})",
             "choose a smaller --batch-size or a smaller network",
         )
 
     def load_data(self) -> ShapeDataset:
-        return load_run_data(self.config)
+        wanted = self.model.wanted_attributes(self.config.hypers)
+        return load_run_data(self.config, attributes=wanted)
 
     def build(self) -> Classifier:
         classes = len(self.data.class_names)
@@ -146,7 +152,9 @@ class ClassifierJob(TrainingJob[TrainModelNetConfig, ShapeDataset]):
             up_axis=self.data.up_axis,
             unrotated_first=False,
         )
-        return replace(split, points=rotate_clouds(split.points[:, : config.points], rotations))
+        normals = "normals" in self.model.wanted_attributes(config.hypers)
+        clouds = split.clouds[:, : config.points]
+        return split.with_clouds(rotate_clouds(clouds, rotations, normals=normals))
 
     def splits(self, network: Any) -> tuple[Split, Split]:
         if len(self.training) < 2:
@@ -197,7 +205,7 @@ class ClassifierJob(TrainingJob[TrainModelNetConfig, ShapeDataset]):
         config, data, validation = self.config, self.data, self.validation
         probabilities = vote(
             trained.model,
-            self.rotated_validation.points,
+            self.rotated_validation.clouds,
             rotation="none",
             up_axis=data.up_axis,
             batch_size=config.batch_size,

@@ -51,6 +51,11 @@ class TrainedClassifier(Trained[Classifier]):
         """Points kept of each shape; evaluation uses the first ``points`` of them."""
         return int(self.header.data.get("pool", self.points))
 
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Attributes of points that the model needs beside coordinates."""
+        return self.model.model.attributes
+
     @cached_property
     def temperatures(self) -> dict[int, float]:
         """Temperatures of the probabilities, by number of votes; empty if they are unknown.

@@ -13,9 +13,37 @@ from csgnn_dgl.mapping import (
     rotate_clouds,
 )
 from csgnn_dgl.models import Classifier
+from csgnn_dgl.models.contract import has_normals
+from csgnn_dgl.tasks.use_config import VoteSet
 from csgnn_dgl.tasks.votes import average_over_votes, vote_rotations
 
-__all__ = ["vote"]
+__all__ = ["rotated_scores", "vote"]
+
+
+@torch.no_grad()
+def rotated_scores(model: Classifier, points: Tensor, rotations: Tensor) -> Tensor:
+    """Compute the class scores of rotated clouds: one step of every evaluation and prediction.
+
+    Parameters
+    ----------
+    model
+        The classifier in evaluation mode, on any device.
+    points
+        Shape ``(B, N, 3)``.
+    rotations
+        A matrix for each cloud, shape ``(B, 3, 3)``.
+
+    Returns
+    -------
+    Tensor
+        Scores before the softmax, on the device of the model, shape ``(B, num_classes)``.
+    """
+    like = next(model.parameters())
+    clouds = points.to(like.device, like.dtype)
+    matrices = rotations.to(like.device, like.dtype)
+    rotated = rotate_clouds(clouds, matrices, normals=has_normals(model.model))
+    scores: Tensor = model(normalize_clouds(rotated))
+    return scores
 
 
 @torch.no_grad()
@@ -30,8 +58,9 @@ def vote(
     batch_size: int = 64,
     unrotated_first: bool = False,
     same_for_all: bool = False,
+    vote_set: VoteSet = "designed",
 ) -> Tensor:
-    """Average class probabilities over ``votes`` random rotations of each cloud.
+    """Average class probabilities over ``votes`` rotations of each cloud.
 
     Every cloud has its own rotations. They are drawn for the whole set at once, so the batch size
     does not affect the result. The softmax is averaged, not the scores, over all votes (the paper's
@@ -42,7 +71,7 @@ def vote(
     model
         The classifier in evaluation mode, on any device.
     points
-        Shape ``(n, N, 3)``.
+        Shape ``(n, N, 3)``, or ``(n, N, 3 + A)`` with the model's attributes.
     rotation, up_axis
         Protocol of :func:`~csgnn_dgl.mapping.random_rotations`.
     votes
@@ -51,8 +80,8 @@ def vote(
         Random seed for the rotations.
     batch_size
         Clouds per step.
-    unrotated_first
-        Use the cloud without rotation for the first vote.
+    unrotated_first, vote_set
+        See :func:`~csgnn_dgl.tasks.votes.vote_rotations`.
     same_for_all
         Use the same rotations for all clouds, so that a cloud's result does not depend on its
         place among them.
@@ -62,8 +91,6 @@ def vote(
     Tensor
         Probabilities, float64 on the CPU, shape ``(n, num_classes)``.
     """
-    device = next(model.parameters()).device
-    dtype = next(model.parameters()).dtype
     rotations = vote_rotations(
         votes,
         seed,
@@ -71,16 +98,16 @@ def vote(
         rotation=rotation,
         up_axis=up_axis,
         unrotated_first=unrotated_first,
+        vote_set=vote_set,
     )
     shares = []
     with working("shapes", votes * len(points), unit="shape") as done:
         for start in range(0, len(points), batch_size):
             chosen = slice(start, start + batch_size)
-            clouds = points[chosen].to(device, dtype)
+            clouds = points[chosen].to(next(model.parameters()).device)
 
             def answer(matrices: Tensor, clouds: Tensor = clouds) -> list[Tensor]:
-                rotated = rotate_clouds(clouds, matrices.to(device, dtype))
-                scores = model(normalize_clouds(rotated))
+                scores = rotated_scores(model, clouds, matrices)
                 done(len(clouds))
                 return [scores.softmax(dim=-1).to("cpu", torch.float64)]
 

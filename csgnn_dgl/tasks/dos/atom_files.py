@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,11 @@ Described = tuple[Path, int, Structure, npt.NDArray[np.float32], AtomScores | No
 
 
 def write_atoms(
-    path: Path, described: Sequence[Described], weights: str, trained: TrainedDOS
+    path: Path,
+    described: Sequence[Described],
+    weights: str,
+    trained: TrainedDOS,
+    votes: Mapping[str, Any],
 ) -> None:
     """Write descriptors of atoms with their origin, in the format of the ending of ``path``.
 
@@ -46,6 +50,8 @@ def write_atoms(
         One entry per structure.
     weights, trained
         The model's name, and the model.
+    votes
+        The orientations that descriptors were averaged over, for the metadata.
 
     Raises
     ------
@@ -56,6 +62,7 @@ def write_atoms(
         "descriptor": "concentric spherical atom encoder",
         "weights": weights,
         "features": trained.features,
+        **votes,
         "cutoff_angstrom": trained.cutoff,
         "elements_trained_on": list(trained.elements),
         "trained_for": f"{trained.quantity} density of states [{trained.dos_unit}]",

@@ -16,7 +16,7 @@ from csgnn_dgl.tasks.calibration import LEVELS
 from csgnn_dgl.tasks.dos.domain import AtomScores, score_atoms, uncertainties
 from csgnn_dgl.tasks.dos.learn import absolute_errors
 from csgnn_dgl.tasks.dos.trained import TrainedDOS
-from csgnn_dgl.tasks.plots import save_figure, tidy
+from csgnn_dgl.tasks.plots import pretty_unit, save_figure, set_labels, styled
 from csgnn_dgl.tasks.run_directory import RunDirectory
 
 __all__ = ["CalibrationReport", "coverage_table", "report_calibration"]
@@ -138,6 +138,7 @@ def coverage_table(
     return pd.DataFrame(rows, columns=columns)
 
 
+@styled
 def _draw(
     trained: TrainedDOS,
     scores: Sequence[AtomScores],
@@ -154,9 +155,9 @@ def _draw(
         label = str(quantity).replace("_", " ")
         color = _COLORS[str(quantity)]
         left.plot(100 * rows["level"], 100 * rows["coverage"], "o-", color=color, label=label)
-    left.set(xlabel="share of errors expected within the interval [%]", ylabel="share found [%]")
-    left.set_title(f"Coverage: {title}", fontsize=9)
-    left.legend(frameon=False, fontsize=8)
+    expected = "share of errors expected within the interval [%]"
+    set_labels(left, title=f"Coverage: {title}", x=expected, y="share found [%]")
+    left.legend()
     drawn = "band_energy" if "band_energy" in set(table["quantity"]) else "dos"
     known = [uncertainties(trained, score, votes) for score in scores]
     structure = np.array([score.structure for score in scores])
@@ -165,9 +166,8 @@ def _draw(
     right.plot(structure, widths, "_", color="#222222", ms=5, label=f"{100 * _DRAWN:g} % interval")
     right.axvline(1, color="#888888", ls="--", lw=1)
     unit = trained.dos_unit if drawn == "dos" else f"{trained.grid.unit}/atom"
-    right.set(xlabel="out-of-domain score", ylabel=f"{drawn.replace('_', ' ')} [{unit}]")
+    name = f"{drawn.replace('_', ' ')} [{pretty_unit(unit)}]"
+    set_labels(right, x="out-of-domain score", y=name)
     right.set_ylim(bottom=0)
-    right.legend(frameon=False, fontsize=8)
-    for axes in (left, right):
-        tidy(axes)
+    right.legend()
     save_figure(figure, path)

@@ -77,9 +77,14 @@ class TrainDOSConfig(TrainingConfig):
     )
     # Head
     hidden: list[PositiveInt] = option([512, 512], "Widths of the head's hidden layers.", "Network")
-    norm: Literal["batch", "layer"] = option(
+    norm: Literal["batch", "layer", "none"] = option(
         "batch",
-        "Normalisation in the head's layers: over a batch of atoms, or within each atom.",
+        "Normalisation in the head's layers: over a batch of atoms, within each atom, or none.",
+        "Network",
+    )
+    apart: bool = option(
+        False,
+        "Predict the shape of a curve (shares of the bins) and its integral apart.",
         "Network",
     )
     dropout: float = option(0.0, "Dropout before each layer of the head.", "Network", ge=0, lt=1)
@@ -133,6 +138,13 @@ class TrainDOSConfig(TrainingConfig):
     atom_weight: float = option(
         1.0,
         "Weight of the atoms' own densities of states in the loss, where the data have them.",
+        "Optimisation",
+        ge=0,
+    )
+    band_weight: float = option(
+        0.0,
+        "Weight in the loss of the band energy, counted from the Fermi level, of structures and, "
+        "where their curves are known, of atoms.",
         "Optimisation",
         ge=0,
     )

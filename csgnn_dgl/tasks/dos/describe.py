@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +17,11 @@ from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.dos.atom_files import write_atoms
 from csgnn_dgl.tasks.dos.domain import AtomScores, score_atoms
 from csgnn_dgl.tasks.dos.outside import closing_notes, outside_note
+from csgnn_dgl.tasks.dos.prediction import average_descriptors
 from csgnn_dgl.tasks.dos.structure_files import work_on_structures
 from csgnn_dgl.tasks.dos.trained import load_dos_model
 from csgnn_dgl.tasks.dos.unseen import UnseenElements, unknown_elements
+from csgnn_dgl.tasks.evaluation import refuse_idle_votes
 from csgnn_dgl.tasks.files import FileResult
 from csgnn_dgl.tasks.output_files import check_output
 from csgnn_dgl.tasks.shipped import find_weights, weights_file
@@ -59,7 +62,7 @@ def describe_files(
     files
         CIF, POSCAR, extxyz, or another format that ASE reads.
     config
-        Model, treatment of occupancies, output.
+        Model, votes, treatment of occupancies, output.
     done
         Called with the number of files finished since the last call.
 
@@ -73,12 +76,14 @@ def describe_files(
     CheckpointError
         There are no weights, or they cannot be used.
     ConfigError
-        There are no files, or the format of the output is not known.
+        There are no files, the format of the output is not known, or a seed or a set of votes is
+        given for one vote.
     DataError
         A file cannot be used, with ``strict``.
     ResourceError
         The output cannot be written.
     """
+    refuse_idle_votes(config)
     if config.output is not None:
         check_output(config.output, (".npz", ".csv", ".extxyz", ".parquet"), files)
     trained = load_dos_model(config.weights, choose_device(config.device), model=config.model)
@@ -92,7 +97,13 @@ def describe_files(
             if problem and len(trained.elements) > 1:
                 raise StructureError(index, problem)
         atoms = [structure.atoms for structure in structures]
-        described = trained.describe(atoms)
+        described = average_descriptors(
+            trained,
+            atoms,
+            votes=config.votes,
+            seed=config.seed,
+            vote_set=config.vote_set,
+        )
         for index, features in enumerate(described):
             if not np.isfinite(features).all():
                 raise StructureError(index, "its descriptors are NaN or infinite")
@@ -121,7 +132,10 @@ def describe_files(
             )
         ]
         if described:
-            write_atoms(config.output, described, config.weights, trained)
+            votes: dict[str, Any] = {"votes": config.votes}
+            if config.votes > 1:
+                votes |= {"vote_set": config.vote_set, "vote_seed": config.seed}
+            write_atoms(config.output, described, config.weights, trained, votes)
     return results
 
 

@@ -24,7 +24,12 @@ from csgnn_dgl.tasks.dos.prediction import average_curves
 from csgnn_dgl.tasks.dos.train import load_run_data
 from csgnn_dgl.tasks.dos.trained import TrainedDOS, load_dos_model
 from csgnn_dgl.tasks.dos.unseen import unknown_elements
-from csgnn_dgl.tasks.evaluation import find_evaluated, refuse_idle_seed
+from csgnn_dgl.tasks.evaluation import (
+    chosen_set,
+    find_evaluated,
+    refuse_idle_votes,
+    votes_text,
+)
 from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.use_config import EvaluateConfig
 
@@ -56,6 +61,8 @@ class DOSEvaluation:
         The errors beside those of the mean training curve; None if that is not known.
     content
         The results as plain values for JSON.
+    records, predicted
+        The structures, and their predicted curves, shape ``(n, E)``.
     """
 
     lines: list[str]
@@ -67,6 +74,8 @@ class DOSEvaluation:
     units: tuple[str, str]
     comparison: Comparison | None
     content: dict[str, Any]
+    records: Sequence[DOSRecord]
+    predicted: Floats
 
 
 def compare_curves(
@@ -197,7 +206,8 @@ def evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
 
 
 def _evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
-    refuse_idle_seed(config)
+    refuse_idle_votes(config)
+    vote_set = chosen_set(config)
     found = find_evaluated(
         weights,
         config,
@@ -213,7 +223,11 @@ def _evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
         if problem := unknown_elements(trained.model.model, record.atoms, str(trained.path)):
             raise DataError(f"{record.name}: {problem}")
     curves = average_curves(
-        trained, [record.atoms for record in records], votes=config.votes, seed=config.seed
+        trained,
+        [record.atoms for record in records],
+        votes=config.votes,
+        seed=config.seed,
+        vote_set=config.vote_set,
     )
     predicted = np.array([curve.mean(axis=0) for curve in curves])
     structures = compare_curves(records, predicted, dataset.grid)
@@ -232,6 +246,7 @@ def _evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
     entry = {
         "split": split,
         "votes": config.votes,
+        "vote_set": vote_set,
         "seed": config.seed,
         "data": dataset.source,
         "fingerprint": dataset.fingerprint,
@@ -243,7 +258,7 @@ def _evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
     if found.run is not None:
         pictures = _draw(found.run, split, records, predicted, structures, dataset)
         found.run.write_table(f"evaluation-{split}", structures)
-        found.run.record_evaluation(entry, ("split", "votes", "seed", "fingerprint"))
+        found.run.record_evaluation(entry, ("split", "votes", "vote_set", "seed", "fingerprint"))
     energy, dos = dataset.grid.unit, dataset.dos_unit
     # Phonons, and data without electrons, have no levels.
     has_levels = "band_energy" in structures
@@ -258,7 +273,7 @@ def _evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
     lines = [
         shown_table.to_string(index=False, float_format=lambda value: f"{value:.4f}", na_rep="–"),
         f"mean absolute errors on {which} structures, "
-        f"{config.votes} vote{'s' * (config.votes > 1)}: dos in {dos}{levels}",
+        f"{votes_text(config.votes, vote_set)}: dos in {dos}{levels}",
         *([missing] if comparison is None else comparison.lines()),
         *(f"warning: {warning}" for warning in dataset.warnings),
         *report.lines,
@@ -279,6 +294,8 @@ def _evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
         (energy, dos),
         comparison,
         {**entry, "units": {"energy": energy, "dos": dos}, "messages": lines[1:]},
+        records,
+        predicted,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,14 @@ from csgnn_dgl.tasks.dos.prediction import DOSPrediction, predict_structures
 from csgnn_dgl.tasks.dos.structure_files import work_on_structures
 from csgnn_dgl.tasks.dos.trained import TrainedDOS, load_dos_model
 from csgnn_dgl.tasks.dos.unseen import UnseenElements
-from csgnn_dgl.tasks.evaluation import refuse_idle_seed
+from csgnn_dgl.tasks.evaluation import refuse_idle_votes
 from csgnn_dgl.tasks.files import FileResult
 from csgnn_dgl.tasks.outcome import Outcome
 from csgnn_dgl.tasks.output_files import check_output
 from csgnn_dgl.tasks.shipped import limits_of
 from csgnn_dgl.tasks.use_config import PredictConfig
 
-__all__ = ["predict_files", "predict_outcome"]
+__all__ = ["predict_files", "predict_outcome", "predict_with_notes"]
 
 Result = FileResult[Structure, DOSPrediction]
 
@@ -60,25 +61,36 @@ def predict_files(
     name = _name(weights, trained)
     unseen = UnseenElements(trained.elements, name)
 
-    def work(structures: Sequence[Structure]) -> list[DOSPrediction]:
-        found = predict_structures(
-            trained,
-            [structure.atoms for structure in structures],
-            electrons=config.electrons,
-            votes=config.votes,
-            seed=config.seed,
-        )
-        return [replace(each, notes=(*each.notes, *notes(each))) for each in found]
-
-    def notes(prediction: DOSPrediction) -> list[str]:
-        outside = outside_note(prediction.scores, name, predicts=True)
-        return [*unseen.notes(prediction.atoms), *([outside] if outside else [])]
-
+    work = partial(predict_with_notes, trained, config, unseen, name)
     with isolation(config.isolate):
         results = work_on_structures(
             files, work, occupancy=config.occupancy, strict=config.strict, done=done
         )
         return trained, list(results)
+
+
+def predict_with_notes(
+    trained: TrainedDOS,
+    config: PredictConfig,
+    unseen: UnseenElements,
+    name: str,
+    structures: Sequence[Structure],
+) -> list[DOSPrediction]:
+    """Predict structures, with notes on what the model ``name`` does not know."""
+    found = predict_structures(
+        trained,
+        [structure.atoms for structure in structures],
+        electrons=config.electrons,
+        votes=config.votes,
+        seed=config.seed,
+        vote_set=config.vote_set,
+    )
+
+    def notes(prediction: DOSPrediction) -> list[str]:
+        outside = outside_note(prediction.scores, name, predicts=True)
+        return [*unseen.notes(prediction.atoms), *([outside] if outside else [])]
+
+    return [replace(each, notes=(*each.notes, *notes(each))) for each in found]
 
 
 def _name(weights: str | Path, trained: TrainedDOS) -> str:
@@ -93,11 +105,10 @@ def predict_outcome(
     done: Callable[[int], object] | None = None,
 ) -> Outcome:
     """Like :func:`predict_files`, but also writes the output file and the plots."""
-    refuse_idle_seed(config)
+    refuse_idle_votes(config)
     if config.output is not None:
         check_output(config.output, (".npz", ".csv"), files)
-    if config.plot is not None and config.plot.suffix and not config.plot.is_dir():
-        check_output(config.plot, (".png",), files)
+    _check_plot(config, files)
     trained, results = predict_files(weights, files, config, done=done)
     predicted = [
         (result.file, frame, value)
@@ -111,8 +122,8 @@ def predict_outcome(
         write_curves(config.output, predicted, str(weights), limits_of(trained.path))
         lines.append(f"{len(predicted)} curves written to {config.output}")
     if predicted and config.plot is not None:
-        _draw(config.plot, results)
-        lines.append(f"{len(predicted)} picture{'s' * (len(predicted) > 1)}: {config.plot}")
+        count = _draw(config, results)
+        lines.append(f"{count} picture{'s' * (count > 1)}: {config.plot}")
     scores = [value.scores for *_, value in predicted]
     lines += closing_notes(trained.path, _name(weights, trained), scores)
     errors = [(result.file, result.error) for result in results]
@@ -120,18 +131,45 @@ def predict_outcome(
     return Outcome(lines, [_plain(result, limits) for result in results], errors)
 
 
-def _draw(place: Path, results: Sequence[Result]) -> None:
-    from csgnn_dgl.tasks.dos.plots_predict import picture_paths, plot_prediction
+def _check_plot(config: PredictConfig, files: Sequence[Path]) -> None:
+    """Refuse pictures that could not be written, before anything is computed."""
+    if config.plot is None:
+        config.refuse_unused(("plot_format",), "nothing is drawn without --plot")
+        return
+    from csgnn_dgl.tasks.dos.plots_predict import is_picture
+    from csgnn_dgl.tasks.plots import ENDINGS
+
+    if is_picture(config.plot):
+        check_output(config.plot, ENDINGS, files)
+        config.refuse_unused(("plot_format",), f"the ending of {config.plot} says the format")
+
+
+def _draw(config: PredictConfig, results: Sequence[Result]) -> int:
+    """Draw all curves; returns the number of pictures."""
+    from csgnn_dgl.tasks.dos import plots_predict as plots
 
     predicted = [
         (result.file, frame, len(result.values), value)
         for result in results
         for frame, value in enumerate(result.values)
     ]
-    paths = picture_paths(place, [(file, frame, count) for file, frame, count, _ in predicted])
-    for path, (file, frame, count, value) in zip(paths, predicted, strict=True):
-        name = f"{file.name}[{frame}]" if count > 1 else file.name
-        plot_prediction(value, path, f"{name}, {value.formula}")
+    named = [
+        (f"{file.name}[{frame}], {value.formula}" if count > 1 else f"{file.name}, {value.formula}")
+        for file, frame, count, value in predicted
+    ]
+    assert config.plot is not None
+    if plots.is_picture(config.plot):
+        if len(predicted) > 1:
+            values = [value for *_, value in predicted]
+            plots.plot_predictions(list(zip(named, values, strict=True)), config.plot)
+        else:
+            plots.plot_prediction(predicted[0][-1], config.plot, named[0])
+        return 1
+    sources = [(file, frame, count) for file, frame, count, _ in predicted]
+    paths = plots.picture_paths(config.plot, sources, config.plot_format)
+    for path, name, (*_, value) in zip(paths, named, predicted, strict=True):
+        plots.plot_prediction(value, path, name)
+    return len(paths)
 
 
 def _lines(result: Result) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,9 +16,16 @@ from csgnn_dgl.physics import EnergyGrid, find_levels
 from csgnn_dgl.tasks.dos.domain import AtomScores, Uncertainty, score_atoms, uncertainties
 from csgnn_dgl.tasks.dos.trained import TrainedDOS
 from csgnn_dgl.tasks.dos.unseen import unknown_elements
+from csgnn_dgl.tasks.use_config import VoteSet
 from csgnn_dgl.tasks.votes import average_over_votes, vote_rotations
 
-__all__ = ["SHOWN_LEVEL", "DOSPrediction", "average_curves", "predict_structures"]
+__all__ = [
+    "SHOWN_LEVEL",
+    "DOSPrediction",
+    "average_curves",
+    "average_descriptors",
+    "predict_structures",
+]
 
 Floats = npt.NDArray[np.float64]
 #: Share of predictions that ± covers in text and pictures.
@@ -159,8 +166,9 @@ def average_curves(
     *,
     votes: int = 1,
     seed: int = 0,
+    vote_set: VoteSet = "designed",
 ) -> list[Floats]:
-    """Predict each atom's curve, averaged over orientations: the first as given, others random.
+    """Predict each atom's curve, averaged over orientations; one is the structure as given.
 
     The orientations are the same for all structures, so a structure's curve does not depend on the
     other structures.
@@ -171,16 +179,60 @@ def average_curves(
         The model.
     structures
         Structures.
-    votes, seed
-        Number of orientations, and the random seed for them.
+    votes, seed, vote_set
+        Number of orientations, the random seed for them, and the kind of their set; see
+        :func:`~csgnn_dgl.tasks.votes.vote_rotations`.
 
     Returns
     -------
     list of numpy.ndarray
         One array ``(N, E)`` per structure [the unit of the curves].
     """
+    rotations = vote_rotations(votes, seed, vote_set=vote_set)
+    return _average(lambda group, _: trained.per_atom(group), structures, rotations)
 
-    rotations = vote_rotations(votes, seed)
+
+def average_descriptors(
+    trained: TrainedDOS,
+    structures: Sequence[Atoms],
+    *,
+    centres: Sequence[npt.NDArray[np.int64]] | None = None,
+    votes: int = 1,
+    seed: int = 0,
+    vote_set: VoteSet = "designed",
+) -> list[Floats]:
+    """Compute descriptors of atoms, averaged over orientations.
+
+    Parameters
+    ----------
+    trained, structures
+        The model, and structures.
+    centres
+        For each structure the atoms to describe; all by default.
+    votes, seed, vote_set
+        See :func:`average_curves`.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        One array ``(N, features)`` per structure.
+    """
+    if votes == 1:
+        return trained.describe(structures, centres=centres)
+
+    def describe(group: Sequence[Atoms], chosen: slice) -> list[Floats]:
+        return trained.describe(group, centres=None if centres is None else centres[chosen])
+
+    return _average(describe, structures, vote_rotations(votes, seed, vote_set=vote_set))
+
+
+def _average(
+    compute: Callable[[Sequence[Atoms], slice], list[Floats]],
+    structures: Sequence[Atoms],
+    rotations: list[Tensor],
+) -> list[Floats]:
+    """Average what is computed of some structures, and their place among all, over rotations."""
+    votes = len(rotations)
     with working("structures", votes * len(structures), unit="structure") as done:
 
         def answer(rotation: Tensor) -> list[Floats]:
@@ -188,7 +240,8 @@ def average_curves(
             found = []
             for start in range(0, len(structures), _GROUP):
                 group = structures[start : start + _GROUP]
-                found += trained.per_atom([_rotated(atoms, matrix) for atoms in group])
+                chosen = slice(start, start + len(group))
+                found += compute([_rotated(atoms, matrix) for atoms in group], chosen)
                 done(len(group))
             return found
 
@@ -207,6 +260,7 @@ def predict_structures(
     electrons: float | None = None,
     votes: int = 1,
     seed: int = 0,
+    vote_set: VoteSet = "designed",
 ) -> list[DOSPrediction]:
     """Predict densities of states, with Fermi level, band energy and gap where they exist.
 
@@ -219,7 +273,7 @@ def predict_structures(
     electrons
         Electrons per atom. By default they come from the training data, element by element, or
         else from the structure's ``info`` (``electrons_per_atom``, or ``electrons`` of all atoms).
-    votes, seed
+    votes, seed, vote_set
         See :func:`average_curves`.
 
     Raises
@@ -238,7 +292,7 @@ def predict_structures(
     for index, atoms in enumerate(structures):
         if problem := unknown_elements(trained.model.model, atoms, str(trained.path)):
             raise StructureError(index, problem, atoms.get_chemical_formula())
-    curves = average_curves(trained, structures, votes=votes, seed=seed)
+    curves = average_curves(trained, structures, votes=votes, seed=seed, vote_set=vote_set)
     found = []
     for atoms, curve, scores in zip(
         structures, curves, score_atoms(trained, structures), strict=True

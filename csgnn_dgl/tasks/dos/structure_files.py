@@ -12,7 +12,7 @@ from csgnn_dgl.datasets.atoms.structures import read_structures
 from csgnn_dgl.errors import DataError, StructureError
 from csgnn_dgl.tasks.files import FileResult, work_on_files
 
-__all__ = ["work_on_structures"]
+__all__ = ["error_text", "work_on_structures"]
 
 Value = TypeVar("Value")
 
@@ -50,13 +50,13 @@ def work_on_structures(
         partial(read_structures, occupancy=occupancy),
         work,
         size=lambda structure: len(structure.atoms),
-        message=_message,
+        message=error_text,
         strict=strict,
         done=done,
     )
 
 
-def _message(structure: Structure, error: DataError) -> str:
-    # Name the structure by its file: its index in the batch says nothing to a user.
+def error_text(structure: Structure, error: DataError) -> str:
+    """Name a structure by its file: its index in the batch says nothing to a user."""
     text = error.problem if isinstance(error, StructureError) else str(error)
     return text if structure.source in text else f"{structure.source}: {text}"

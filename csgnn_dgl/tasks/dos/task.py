@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from csgnn_dgl.datasets.atoms.dos import DOSRecord
-from csgnn_dgl.errors import ConfigError
+from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.mapping import random_rotations
 from csgnn_dgl.mapping.neighbors import Neighbors, find_neighbors
 from csgnn_dgl.models import DOSModel
 from csgnn_dgl.models.dos import structure_mean
+from csgnn_dgl.physics import EnergyGrid, find_levels
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
 from csgnn_dgl.tasks.mean import SampleMean
 from csgnn_dgl.tasks.seeds import derive_seed, generator
 from csgnn_dgl.tasks.training_task import TrainingTask
 
-__all__ = ["DOSBatch", "DOSTask", "StructureBatches", "random_turns", "target_tensor"]
+__all__ = [
+    "DOSBatch",
+    "DOSTask",
+    "StructureBatches",
+    "fermi_levels",
+    "random_turns",
+    "target_tensor",
+]
 
 # Neighbours are kept in memory up to this size [bytes]; beyond it they are found again when needed.
 _CACHE = 4 << 30
@@ -29,6 +39,17 @@ _CACHE = 4 << 30
 def target_tensor(records: Sequence[DOSRecord]) -> Tensor:
     """Stack curves of structures, shape ``(n, E)``, float32; NaN where a bin is not defined."""
     return torch.stack([torch.as_tensor(record.dos, dtype=torch.float32) for record in records])
+
+
+def fermi_levels(records: Sequence[DOSRecord], grid: EnergyGrid) -> Tensor:
+    """Fermi levels of the structures' curves, shape ``(n,)``; NaN where they are not known."""
+    found = torch.full((len(records),), torch.nan)
+    for index, record in enumerate(records):
+        if record.electrons is not None and not np.isnan(record.dos).any():
+            # A curve may hold too few states.
+            with contextlib.suppress(DataError):
+                found[index] = find_levels(record.dos, grid, record.electrons).fermi_level
+    return found
 
 
 class DOSBatch:
@@ -43,22 +64,31 @@ class DOSBatch:
     atom_curves
         Curves of the atoms, shape ``(A, E)``; NaN for atoms without a known curve. None if no atom
         has one.
+    fermi
+        Fermi levels of the structures, shape ``(n,)``; NaN where they are not known. None if they
+        are not needed.
     """
 
     # Not a dataclass: Lightning would take it apart for precisions such as 64-true, and cannot
     # take apart frozen ones.
     def __init__(
-        self, neighbors: Neighbors, curves: Tensor, atom_curves: Tensor | None = None
+        self,
+        neighbors: Neighbors,
+        curves: Tensor,
+        atom_curves: Tensor | None = None,
+        fermi: Tensor | None = None,
     ) -> None:
         self.neighbors, self.curves, self.atom_curves = neighbors, curves, atom_curves
+        self.fermi = fermi
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> DOSBatch:
         """Copy the batch to another device."""
-        atoms = self.atom_curves
+        atoms, fermi = self.atom_curves, self.fermi
         return DOSBatch(
             self.neighbors.to(device),
             self.curves.to(device, non_blocking=non_blocking),
             None if atoms is None else atoms.to(device, non_blocking=non_blocking),
+            None if fermi is None else fermi.to(device, non_blocking=non_blocking),
         )
 
     def some_atoms(self, count: int, generator: torch.Generator) -> DOSBatch:
@@ -77,10 +107,11 @@ class DOSBatch:
         taken = ranked[rank < count].sort().values
         neighbors = self.neighbors.select(taken)
         if self.atom_curves is None:
-            return DOSBatch(neighbors, self.curves)
+            return DOSBatch(neighbors, self.curves, fermi=self.fermi)
         atoms = self.atom_curves[taken]
         means = structure_mean(atoms, neighbors)
-        return DOSBatch(neighbors, torch.where(means.isnan(), self.curves, means), atoms)
+        curves = torch.where(means.isnan(), self.curves, means)
+        return DOSBatch(neighbors, curves, atoms, self.fermi)
 
 
 class StructureBatches(Dataset[DOSBatch]):
@@ -94,10 +125,25 @@ class StructureBatches(Dataset[DOSBatch]):
         The structures.
     cutoff
         Radius within which neighbours are found [Å].
+    grid
+        Energies of the curves, if batches shall have Fermi levels.
+
+    Raises
+    ------
+    ConfigError
+        Fermi levels are asked for, but no structure has one.
     """
 
-    def __init__(self, records: Sequence[DOSRecord], cutoff: float) -> None:
+    def __init__(
+        self, records: Sequence[DOSRecord], cutoff: float, *, grid: EnergyGrid | None = None
+    ) -> None:
         self.records, self.cutoff = records, cutoff
+        self.fermi = None if grid is None else fermi_levels(records, grid)
+        if self.fermi is not None and not bool(self.fermi.isfinite().any()):
+            raise ConfigError(
+                "band_weight is set, but none of the structures has a band energy, which takes a "
+                "complete electronic curve and the number of electrons; leave it out"
+            )
         self.curves = target_tensor(records)
         self._has_atom_curves = any(record.atom_dos is not None for record in records)
         self._found: dict[int, Neighbors] = {}
@@ -113,6 +159,7 @@ class StructureBatches(Dataset[DOSBatch]):
             Neighbors.concatenate(found),
             self.curves[list(indices)],
             torch.cat(atoms) if self._has_atom_curves else None,
+            None if self.fermi is None else self.fermi[list(indices)],
         )
 
     def _atom_curves(self, index: int) -> Tensor:
@@ -156,7 +203,11 @@ class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
 
     The loss is :math:`\alpha\,L(g) + (1-\alpha)\,L(\Delta\varepsilon \sum g)` (Sec. 4.2 of
     the paper). Bins that are not defined (NaN) count in neither term. Where the curves of the atoms
-    are known, ``config.atom_weight`` times the same loss of these curves is added.
+    are known, ``config.atom_weight`` times the same loss of these curves is added. With
+    ``config.band_weight`` :math:`\beta`, both have a further term :math:`\beta\,L(\Omega)` with
+    :math:`\Omega = \Delta\varepsilon \sum_{\varepsilon < E_F} (\varepsilon - E_F)\, g`, where
+    :math:`E_F` is that of the reference. To first order its error is that of the band energy,
+    because the number of electrons is fixed.
 
     Parameters
     ----------
@@ -164,13 +215,17 @@ class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
         The run's options.
     model
         The network to train.
-    step
-        Step between energies [the grid's unit].
+    grid
+        Energies of the curves.
     """
 
-    def __init__(self, config: TrainDOSConfig, model: DOSModel, step: float) -> None:
+    energies: Tensor
+
+    def __init__(self, config: TrainDOSConfig, model: DOSModel, grid: EnergyGrid) -> None:
         super().__init__(config, model)
-        self.step = step
+        self.step = grid.step
+        energies = torch.from_numpy(grid.energies).float()
+        self.register_buffer("energies", energies, persistent=False)
         if config.atoms_per_structure is not None and not model.model.local:
             raise ConfigError(
                 f"atoms_per_structure is {config.atoms_per_structure}, but {config.model} passes "
@@ -192,7 +247,8 @@ class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
         if self.config.jitter:
             noise = generator(self.config.seed, "jitter", *place)
             neighbors = jitter(neighbors, self.config.jitter, noise)
-        loss, error = self._compare(DOSBatch(neighbors, batch.curves, batch.atom_curves))
+        turned = DOSBatch(neighbors, batch.curves, batch.atom_curves, batch.fermi)
+        loss, error = self._compare(turned)
         self.train_loss.update(loss.detach(), len(batch.curves))
         self.train_error.update(error, len(batch.curves))
         self.log("train_loss", self.train_loss, on_epoch=True, on_step=False, prog_bar=True)
@@ -218,13 +274,17 @@ class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
         """Loss, and mean absolute error of the structures' curves."""
         neighbors = batch.neighbors.to(self.device, next(self.model.parameters()).dtype)
         atoms = self.model.per_atom(neighbors)
-        loss, error = self._losses(structure_mean(atoms, neighbors), batch.curves)
+        fermi = batch.fermi
+        loss, error = self._losses(structure_mean(atoms, neighbors), batch.curves, fermi)
         weight = self.config.atom_weight
         if batch.atom_curves is not None and weight:
-            loss = loss + weight * self._losses(atoms, batch.atom_curves)[0]
+            own = None if fermi is None else fermi[neighbors.structures]
+            loss = loss + weight * self._losses(atoms, batch.atom_curves, own)[0]
         return loss, error
 
-    def _losses(self, predicted: Tensor, curves: Tensor) -> tuple[Tensor, Tensor]:
+    def _losses(
+        self, predicted: Tensor, curves: Tensor, fermi: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """Loss, and mean absolute error of the curves."""
         defined = ~curves.isnan()
         difference = torch.where(defined, predicted - curves.nan_to_num(), 0)
@@ -235,7 +295,17 @@ class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
             loss = alpha * error + (1 - alpha) * summed.abs().sum() / count
         else:
             loss = (alpha * difference.square() + (1 - alpha) * summed.square()).sum() / count
+        if fermi is not None and self.config.band_weight:
+            loss = loss + self.config.band_weight * self._band_loss(difference, defined, fermi)
         return loss, error.detach()
+
+    def _band_loss(self, difference: Tensor, defined: Tensor, fermi: Tensor) -> Tensor:
+        """Error of the energy of filled states, from the Fermi level, of complete curves."""
+        known = fermi.isfinite() & defined.all(dim=1)
+        depth = (self.energies - fermi.nan_to_num()[:, None]).clamp(max=0)
+        errors = (difference * depth).sum(dim=1) * self.step
+        errors = errors.abs() if self.config.loss == "absolute" else errors.square()
+        return torch.where(known, errors, 0).sum() / known.sum().clamp(min=1)
 
     def validation_score(self, metrics: Mapping[str, Tensor]) -> tuple[float, ...]:
         return (-float(metrics["validation_loss"]),)

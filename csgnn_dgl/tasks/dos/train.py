@@ -88,6 +88,8 @@ class DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
             "hidden": list(config.hidden),
             "dropout": config.dropout,
             "norm": config.norm,
+            # Files of the usual head stay as they were.
+            **({"apart": True} if config.apart else {}),
         }
 
     def header(self, network: Any) -> Header:
@@ -119,7 +121,11 @@ class DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
         training, validation = (
             Split(
                 part,
-                StructureBatches(part, network.model.cutoff),
+                StructureBatches(
+                    part,
+                    network.model.cutoff,
+                    grid=self.data.grid if self.config.band_weight else None,
+                ),
                 [record.group for record in part],
             )
             for part in (self.training, self.validation)
@@ -127,7 +133,7 @@ class DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
         return training, validation
 
     def task(self, network: Any) -> DOSTask:
-        return DOSTask(self.config, network, self.data.grid.step)
+        return DOSTask(self.config, network, self.data.grid)
 
     def opening(self) -> list[str]:
         data, lines = self.data, list(self.data.warnings)

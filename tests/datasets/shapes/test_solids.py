@@ -99,10 +99,10 @@ def test_points_lie_evenly_by_area() -> None:
     share, by_number = (
         np.histogram2d(*points[:, :2].T, bins=4, range=[[0, 1]] * 2)[0] / 20000
         for points in (
-            _sampled(square, 20000, np.random.default_rng(0)),
+            _sampled(square, 20000, np.random.default_rng(0))[0],
             np.concatenate(
                 [
-                    _sampled(_Surface(vertices, face[None]), 488, np.random.default_rng(i))
+                    _sampled(_Surface(vertices, face[None]), 488, np.random.default_rng(i))[0]
                     for i, face in enumerate(square.faces)
                 ]
             ),

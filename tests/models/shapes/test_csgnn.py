@@ -23,6 +23,19 @@ class TestShapeCSGNN(ShapeModelSuite):
     symmetry = "icosahedral"
 
 
+class TestPointFeatures(ShapeModelSuite):
+    """Features of neighbours beside the density."""
+
+    model = "csgnn"
+    hypers = {  # noqa: RUF012
+        **SIZES,
+        "point_features": ["cosine", "planarity", "density"],
+        "feature_neighbors": 6,
+    }
+    symmetry = "icosahedral"
+    least_points = 7
+
+
 class TestReleased(ShapeModelSuite):
     """The released mapping and pooling, through training, export and everything else."""
 
@@ -32,6 +45,19 @@ class TestReleased(ShapeModelSuite):
         "neighbourhood": "nearest",
         "pooling": "mean",
         "global_pooling": "mean-at-coarsest",
+    }
+    symmetry = "icosahedral"
+
+
+class TestRicher(ShapeModelSuite):
+    """Filters with several weights, gradients, and two heads."""
+
+    model = "csgnn"
+    hypers = {  # noqa: RUF012
+        **SIZES,
+        "filter_order": 2,
+        "gradients": True,
+        "readout": ["max-mean", "power"],
     }
     symmetry = "icosahedral"
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.models import Classifier, Hypers, ShapeCSGNN, ShapeModel
-from csgnn_dgl.tasks.classes.classification import ClassificationTask
+from csgnn_dgl.tasks.classes.classification import ClassificationTask, divergence
 from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
 
 
@@ -61,3 +62,76 @@ def test_a_loss_of_parts_and_a_penalty(small: dict[str, Any]) -> None:
     torch.testing.assert_close(trained._loss(scores, labels), each)
     torch.testing.assert_close(classifier.eval()(points), scores.mean(dim=1))
     assert float(penalty.detach()) > 0
+
+
+class _Logged(ClassificationTask):
+    """A task outside of a trainer."""
+
+    current_epoch = global_rank = 0  # type: ignore[assignment]
+
+    def log(self, *args: Any, **kwargs: Any) -> None:
+        """Forget what is logged."""
+
+
+def _step(small: dict[str, Any], readout: str = "pool", **options: Any) -> tuple[Any, list[int]]:
+    config = TrainModelNetConfig.resolve(
+        flags={**small, "dropout": 0.0, "readout": readout.split(), **options}
+    )
+    torch.manual_seed(0)
+    classifier = Classifier(ShapeCSGNN(config.hypers), 3, hidden=())  # type: ignore[arg-type]
+    trained = _Logged(config, classifier, [10, 10, 10], "z")
+    seen: list[int] = []
+    classifier.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    generator = torch.Generator().manual_seed(1)
+    batch = torch.randn(4, 200, 3, generator=generator), torch.tensor([0, 1, 2, 0])
+    return trained.training_step(batch, 0).detach(), seen
+
+
+@pytest.mark.parametrize("readout", ["pool", "pool power"])
+def test_two_views(small: dict[str, Any], readout: str) -> None:
+    one, seen = _step(small, readout)
+    assert seen == [4]
+    two, seen = _step(small, readout, consistency=1e-9)
+    assert seen == [8]
+    apart, _ = _step(small, readout, consistency=1.0)
+    again, _ = _step(small, readout, consistency=1.0)
+    assert torch.equal(apart, again)
+    assert not torch.allclose(one, two)
+    assert float(apart) > float(two) + 1e-4
+    # Views that do not differ have no divergence.
+    still = {"train_rotation": "none", "resample": False, "scale_range": [1.0, 1.0]}
+    still |= {"translation": 0.0, "jitter": 0.0}
+    same = [_step(small, readout, consistency=c, **still)[0] for c in (1e-9, 1.0)]
+    torch.testing.assert_close(*same)
+
+
+def test_divergence() -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(2, 5, 3, generator=generator).double().requires_grad_()
+    first, second = scores.softmax(dim=-1)
+    forward = (first * (first / second).log()).sum(dim=1).mean()
+    back = (second * (second / first).log()).sum(dim=1).mean()
+    torch.testing.assert_close(divergence(*scores), (forward + back) / 2)
+    assert torch.autograd.gradcheck(lambda s: divergence(*s), scores)
+
+
+def test_ranges_of_scales(small: dict[str, Any]) -> None:
+    assert task(small).augment.scale == (0.8, 1.2)
+    assert task(small, scale=0.1).augment.scale == (0.9, 1.1)
+    assert task(small, scale_range=[0.667, 1.5]).augment.scale == (0.667, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scale_range": [0.8]}, "must be two numbers"),
+        ({"scale_range": [1.5, 0.5]}, "must be two numbers"),
+        ({"scale_range": [0.0, 1.5]}, "must be two numbers"),
+        ({"scale_range": [0.5, 1.5], "scale": 0.1}, "scale is 0.1, but scale_range gives"),
+        ({"consistency": -1.0}, "consistency"),
+    ],
+    ids=str,
+)
+def test_bad_recipes(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TrainModelNetConfig(**options)

@@ -119,6 +119,27 @@ def test_descriptors_as_files(
     np.testing.assert_allclose(stacked, features, atol=1e-6)
 
 
+def test_descriptors_over_votes(
+    run: Run, files: list[Path], phonon_weights: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.npz"
+    words = ("describe-atoms", files[0], "--weights", phonon_weights, "-o", path)
+    assert run(*words)[0] == 0
+    with np.load(path) as file:
+        one = dict(file)
+    assert json.loads(str(one["metadata"]))["votes"] == 1
+    assert run(*words, "--votes", 2, "--seed", 3)[0] == 0
+    with np.load(path) as file:
+        two = dict(file)
+    metadata = json.loads(str(two["metadata"]))
+    assert (metadata["votes"], metadata["vote_set"], metadata["vote_seed"]) == (2, "designed", 3)
+    assert np.abs(one["features"] - two["features"]).max() > 1e-6
+    for idle in (("--seed", 3), ("--vote-set", "random")):
+        status, _, err = run(*words, *idle)
+        assert status == 2
+        assert "with one vote" in err
+
+
 def test_parquet(run: Run, files: list[Path], phonon_weights: Path, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     path = tmp_path / "out.parquet"
@@ -157,7 +178,8 @@ def test_one_bad_file_does_not_stop_the_rest(
     assert "2 of 4 files cannot be used" in err
     assert "Na1 (0.5)" in err
     assert f"{close}: atoms 0 and 1 are at one place" in err
-    assert len(np.load(output)["features"]) == 8
+    with np.load(output) as file:
+        assert len(file["features"]) == 8
     status, out, err = run(*words, "--strict", "-o", tmp_path / "strict.npz")
     assert status == 2
     assert err.startswith(f"error: {bad}: sites are not fully occupied")
@@ -217,7 +239,16 @@ def test_bad_structures(
         (["predict", "{weights}", "{file}", "--electrons", "3"], "which holds none"),
         (["predict", "{weights}", "{file}", "--electrons", "-1"], "electrons = -1"),
         (["predict", "{weights}", "{file}", "-o", "a.extxyz"], "Known: .csv, .npz"),
-        (["predict", "{weights}", "{file}", "--plot", "a.gif"], "Known: .png"),
+        (["predict", "{weights}", "{file}", "--plot", "a.gif"], "Known: .pdf, .png, .svg"),
+        (["predict", "{weights}", "{file}", "--plot-format", "pdf"], "nothing is drawn without"),
+        (
+            ["predict", "{weights}", "{file}", "--plot", "a.png", "--plot-format", "svg"],
+            "the ending of a.png says the format, so --plot-format means nothing",
+        ),
+        (
+            ["predict", "{weights}", "{file}", "--plot", "p", "--plot-format", "gif"],
+            "'gif' is not one of",
+        ),
         (["predict", "{carbon}", "{diamond}", "--electrons", "99"], "window of -10 … 10 eV"),
         (["predict", "{carbon}", "{file}"], "cannot be told from C"),
     ],
@@ -291,9 +322,11 @@ def test_phonon_predictions(
     assert status == 0
     assert "phonon DOS, mean at" in out
     assert picture.read_bytes().startswith(b"\x89PNG")
-    status, _, err = run("predict", phonon_weights, *files, "--plot", picture)
-    assert status == 2
-    assert "3 structures need one picture each" in err
+    alone = picture.read_bytes()
+    status, out, _ = run("predict", phonon_weights, *files, "--plot", picture)
+    assert status == 0
+    assert f"1 picture: {picture}" in out
+    assert picture.read_bytes() != alone
     ase.io.write(tmp_path / "h.xyz", Atoms("H2", [[0, 0, 0], [0, 0, 0.7]]))
     _, out, _ = run("predict", phonon_weights, tmp_path / "h.xyz", tmp_path / "h.xyz")
     assert out.count("warning: H was not among the 3 elements") == 1
@@ -305,8 +338,12 @@ def test_many_files_with_one_name(
     other = tmp_path / "other"
     other.mkdir()
     ase.io.write(other / "salt.cif", SALT)
-    run("predict", phonon_weights, files[0], other / "salt.cif", "--plot", tmp_path / "p")
+    both = ("predict", phonon_weights, files[0], other / "salt.cif")
+    run(*both, "--plot", tmp_path / "p")
     assert sorted(p.name for p in (tmp_path / "p").iterdir()) == ["salt.png", "salt_2.png"]
+    run(*both, "--plot", tmp_path / "q", "--plot-format", "svg")
+    assert sorted(p.name for p in (tmp_path / "q").iterdir()) == ["salt.svg", "salt_2.svg"]
+    assert b"<svg" in (tmp_path / "q" / "salt.svg").read_bytes()[:1000]
 
 
 def test_shipped_models_are_listed(run: Run) -> None:

@@ -157,7 +157,8 @@ def test_text_json_npz_csv_and_pictures_of_predict(known_run: RunDirectory, tmp_
     assert near["uncertainty"]["band_energy"]["0.9"] >= near["uncertainty"]["band_energy"]["0.68"]
     assert far["uncertainty"] == {}
     assert len(far["atom_scores"]) == 2
-    arrays = np.load(tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as file:
+        arrays = dict(file)
     np.testing.assert_allclose(arrays["structure_score"][0], near["out_of_domain_score"])
     assert arrays["atom_score"].shape == (4,)
     for name in ("dos", "fermi_level", "band_energy", "gap"):
@@ -186,8 +187,8 @@ def test_outputs_of_describe(known_run: RunDirectory, tmp_path: Path, ending: st
     assert text.count("warning: outside what") == 1
     assert "do not rely on these descriptors" in text
     if ending == "npz":
-        content = np.load(output)
-        atom, structure = content["atom_score"], content["structure_score"]
+        with np.load(output) as content:
+            atom, structure = content["atom_score"], content["structure_score"]
     elif ending == "extxyz":
         frames = ase.io.read(output, ":")
         atom = np.concatenate([frame.arrays["atom_score"] for frame in frames])
@@ -237,7 +238,8 @@ def test_files_without_a_domain_say_that_it_is_unknown(
     )
     assert "does not say what its model was trained on" in text
     assert "±" not in text
-    arrays = np.load(tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as file:
+        arrays = dict(file)
     assert np.isnan(arrays["structure_score"]).all()
     assert np.isnan(arrays["atom_score"]).all()
     entry = json.loads(call("predict", copy, tmp_path / "far.extxyz", "--electrons", 1, "--json"))

@@ -16,6 +16,7 @@ from ase.build import bulk, molecule
 from csgnn_dgl.descriptor import AtomDescriptor, UnseenElementWarning, predict_dos
 from csgnn_dgl.errors import CheckpointError, ConfigError, DataError
 from csgnn_dgl.tasks import shipped
+from csgnn_dgl.tasks.votes import vote_rotations
 
 SALT = bulk("NaCl", "rocksalt", 5.64) * (2, 1, 1)
 DIAMOND = bulk("C", "diamond", 3.57)
@@ -172,6 +173,41 @@ def test_orientations_are_averaged(phonon_weights: Path) -> None:
     np.testing.assert_array_equal(one, two)
     assert not np.array_equal(one, plain)
     np.testing.assert_allclose(one, plain, rtol=0.5)
+
+
+@pytest.mark.parametrize("vote_set", ["designed", "random"])
+def test_descriptors_are_averaged(phonon_weights: Path, vote_set: Any) -> None:
+    nudged = SALT.copy()
+    nudged.rattle(0.05, seed=1)
+    many = [nudged] * 17 + [DIAMOND]  # more than are computed at once
+    options: dict[str, Any] = {"dtype": "float64", "check_domain": False}
+    plain = AtomDescriptor(phonon_weights, **options)
+    found = AtomDescriptor(phonon_weights, votes=3, vote_set=vote_set, **options).create(many)
+    turned = []
+    for rotation in vote_rotations(3, 0, vote_set=vote_set):
+        copy = nudged.copy()
+        matrix = rotation[0].double().numpy().T
+        copy.set_cell(copy.cell.array @ matrix)
+        copy.positions = nudged.positions @ matrix
+        turned.append(plain.create(copy))
+    for part in (found[0], found[16]):
+        np.testing.assert_allclose(part, np.mean(turned, axis=0), atol=1e-10)
+    assert np.abs(found[0] - plain.create(nudged)).max() > 1e-6
+    # Chosen atoms, another seed.
+    other = AtomDescriptor(phonon_weights, votes=3, vote_set=vote_set, **options)
+    some = other.create(many, centers=[[2]] * 17 + [[1, 0]])
+    np.testing.assert_allclose(some[16], found[16][[2]], atol=1e-10)
+    np.testing.assert_allclose(some[17], found[17][[1, 0]], atol=1e-10)
+    seeded = AtomDescriptor(phonon_weights, votes=3, vote_set=vote_set, seed=1, **options)
+    assert np.abs(seeded.create(nudged) - found[0]).max() > 1e-6
+
+
+def test_votes_that_do_not_exist(phonon_weights: Path) -> None:
+    with pytest.raises(ConfigError, match="0 votes"):
+        AtomDescriptor(phonon_weights, votes=0)
+    wrong: Any = "designd"
+    with pytest.raises(ConfigError, match="designed"):
+        AtomDescriptor(phonon_weights, votes=2, vote_set=wrong)
 
 
 def test_references_are_compared(carbon_weights: Path) -> None:

@@ -20,10 +20,17 @@ from csgnn_dgl.datasets.atoms.dos import DOSRecord
 from csgnn_dgl.errors import CheckpointError, ConfigError, DataError
 from csgnn_dgl.mapping.neighbors import find_neighbors
 from csgnn_dgl.models import AtomCSGNN, AtomCSGNNHypers, DOSModel
-from csgnn_dgl.physics import EnergyGrid
+from csgnn_dgl.nn.site_norm import Norm
+from csgnn_dgl.physics import EnergyGrid, density_of_states, find_levels
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
 from csgnn_dgl.tasks.dos.evaluate import compare_curves, evaluate, summarize
-from csgnn_dgl.tasks.dos.task import DOSBatch, DOSTask, StructureBatches, random_turns
+from csgnn_dgl.tasks.dos.task import (
+    DOSBatch,
+    DOSTask,
+    StructureBatches,
+    fermi_levels,
+    random_turns,
+)
 from csgnn_dgl.tasks.dos.train import resume, train
 from csgnn_dgl.tasks.dos.trained import load_dos_model
 from csgnn_dgl.tasks.run_directory import RunDirectory
@@ -138,23 +145,65 @@ def test_changed_data_are_refused(
 def _task(**options: Any) -> DOSTask:
     config = TrainDOSConfig.resolve(flags=options)
     sizes = AtomCSGNNHypers(level=1, channels=4, base_width=4, features=8, cutoff=4.0)
-    return DOSTask(config, DOSModel(AtomCSGNN(sizes, (6,)), 3, hidden=(8,)), step=0.5)
+    return DOSTask(
+        config, DOSModel(AtomCSGNN(sizes, (6,)), 3, hidden=(8,)), EnergyGrid(0.0, 0.5, 3)
+    )
 
 
 def test_loss_is_that_of_the_paper() -> None:
     predicted, curves = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[0.0, 2.0, 5.0]])
-    loss, error = _task(dos_weight=0.1)._losses(predicted, curves)
+    loss, error = _task(dos_weight=0.1)._losses(predicted, curves, None)
     # Differences 1, 0, −2; their sums, times the step: 0.5, 0.5, −0.5.
     assert float(loss) == pytest.approx(0.1 * 5 / 3 + 0.9 * 0.75 / 3)
     assert float(error) == pytest.approx(1.0)
-    loss, _ = _task(dos_weight=0.1, loss="absolute")._losses(predicted, curves)
+    loss, _ = _task(dos_weight=0.1, loss="absolute")._losses(predicted, curves, None)
     assert float(loss) == pytest.approx(0.1 * 1.0 + 0.9 * 0.5)
+
+
+def test_the_loss_of_band_energies() -> None:
+    predicted, curves = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[0.0, 2.0, 5.0]])
+    fermi = torch.tensor([0.75])
+    # Two of the energies lie below the level: 0.5 · (1 · (0 − 0.75) + 0 · (0.5 − 0.75)).
+    for kind, expected in (("squared", 0.375**2), ("absolute", 0.375)):
+        task = _task(band_weight=2.0, loss=kind)
+        more = task._losses(predicted, curves, fermi)[0] - task._losses(predicted, curves, None)[0]
+        assert float(more) == pytest.approx(2 * expected)
+        # Where the level or a bin is not known, there is no such loss.
+        for unknown in (
+            (fermi * torch.nan, curves),
+            (fermi, curves.index_fill(1, torch.tensor(2), torch.nan)),
+        ):
+            with_level, without = (
+                task._losses(predicted, unknown[1], level)[0] for level in (unknown[0], None)
+            )
+            assert float(with_level) == pytest.approx(float(without))
+
+
+def test_the_loss_of_band_energies_is_that_of_band_energies() -> None:
+    grid = EnergyGrid(-5.0, 0.1, 101)
+    curve = density_of_states([-3.0, -2.0, -0.5, 1.0], grid, width=0.3)
+    other = density_of_states([-3.02, -1.97, -0.58, 1.0], grid, width=0.3)
+    fermi = fermi_levels([DOSRecord(bulk("C"), curve, "x", electrons=6.0)], grid)
+    config = TrainDOSConfig.resolve(flags={"band_weight": 1.0, "loss": "absolute"})
+    sizes = AtomCSGNNHypers(level=0, channels=2, base_width=2, features=4)
+    task = DOSTask(config, DOSModel(AtomCSGNN(sizes, (6,)), 101, hidden=(4,)), grid)
+    difference = torch.from_numpy(other - curve)[None].float()
+    loss = task._band_loss(difference, torch.ones(1, 101, dtype=torch.bool), fermi)
+    a, b = (find_levels(c, grid, 6.0).band_energy for c in (curve, other))
+    assert abs(a - b) > 0.1
+    assert float(loss) == pytest.approx(abs(a - b), abs=2e-3)
+
+
+def test_band_energies_need_electrons() -> None:
+    records = [DOSRecord(bulk("C"), np.ones(11), "x")]
+    with pytest.raises(ConfigError, match="band_weight"):
+        StructureBatches(records, 4.0, grid=EnergyGrid(0.0, 0.1, 11))
 
 
 def test_undefined_bins_count_in_neither_part() -> None:
     predicted = torch.tensor([[1.0, 7.0, 3.0]], requires_grad=True)
     curves = torch.tensor([[0.0, float("nan"), 5.0]])
-    loss, error = _task()._losses(predicted, curves)
+    loss, error = _task()._losses(predicted, curves, None)
     assert float(error) == pytest.approx(1.5)
     loss.backward()
     assert predicted.grad is not None
@@ -183,11 +232,12 @@ def test_turns_keep_lengths_and_angles_of_each_atom() -> None:
         torch.testing.assert_close(before @ before.T, after @ after.T)
 
 
-@pytest.mark.parametrize("norm", ["batch", "layer"])
-def test_calibrated_models_start_with_curves_of_the_right_kind(norm: str) -> None:
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("norm", ["batch", "layer", "none"])
+def test_calibrated_models_start_with_curves_of_the_right_kind(norm: Norm, apart: bool) -> None:
     sizes = AtomCSGNNHypers(level=1, channels=4, base_width=4, features=64, cutoff=4.0)
     torch.manual_seed(0)
-    model = DOSModel(AtomCSGNN(sizes, (6,)), 41, hidden=(64,), norm=norm)  # type: ignore[arg-type]
+    model = DOSModel(AtomCSGNN(sizes, (6,)), 41, hidden=(64,), norm=norm, apart=apart)
     # Curves that vary in one way only.
     mean, mode = torch.sin(torch.linspace(0, 3, 41)) + 2, torch.cos(torch.linspace(0, 6, 41))
     model.head.calibrate(mean + 0.1 * torch.randn(200, 1) * mode)
@@ -334,7 +384,7 @@ def test_structures_with_and_without_curves_of_atoms_share_a_batch() -> None:
     assert some.curves[0].tolist() in shares.tolist()
     task = _task(atoms_per_structure=1)
     predicted = torch.ones(4, 3, requires_grad=True)
-    loss, _ = task._losses(predicted, batch.atom_curves)
+    loss, _ = task._losses(predicted, batch.atom_curves, None)
     loss.backward()
     assert predicted.grad is not None
     assert predicted.grad[2:].abs().max() == 0

@@ -55,6 +55,29 @@ def test_each_sphere_is_that_of_a_uniform_grid(
         torch.testing.assert_close(own, uniform[r :: len(levels)], rtol=1e-12, atol=1e-14)
 
 
+@every
+@options
+@pytest.mark.parametrize("feature_mean", ["mean", "sum"])
+def test_features_of_each_sphere_are_those_of_a_uniform_grid(
+    levels: tuple[int, ...], options: dict[str, Any], feature_mean: Any
+) -> None:
+    points, grid = clouds(), ConcentricGrid(levels=levels)
+    carried = torch.randn(2, 50, 2, generator=torch.Generator().manual_seed(1)).double()
+    mapping = make(levels, **options, feature_mean=feature_mean)
+    found = mapping(points, features=carried)
+    assert found.shape == (grid.num_nodes(), 2, 9)
+    torch.testing.assert_close(found[..., :3], mapping(points), rtol=0, atol=0)
+    for r, level in enumerate(levels):
+        uniform = PointMapping(level, len(levels), 3, **options, feature_mean=feature_mean)
+        own = found[[grid.site(v, r) for v in range(10 * 4**level + 2)]]
+        expected = uniform(points, features=carried)[r :: len(levels)]
+        torch.testing.assert_close(own, expected, rtol=1e-11, atol=1e-13)
+    rotated = assert_rotation_equivariant(
+        lambda turned: mapping(turned, features=carried[: len(turned)]), points, grid
+    )
+    assert rotated < 1e-12
+
+
 @options
 def test_equal_levels_give_the_same_bits(options: dict[str, Any]) -> None:
     points = clouds()
@@ -79,6 +102,9 @@ def test_wrong_sites_are_noticed() -> None:
 def test_gradients_and_clouds_of_different_sizes() -> None:
     mapping, points = make((0, 1)), clouds(2, 8)
     assert torch.autograd.gradcheck(mapping, (points[:, 1:].clone().requires_grad_(),))
+    carried = torch.randn(2, 7, 1, generator=torch.Generator().manual_seed(1)).double()
+    inputs = points[:, 1:].clone().requires_grad_(), carried.requires_grad_()
+    assert torch.autograd.gradcheck(lambda p, f: mapping(p, features=f), inputs)
     batch = torch.arange(2).repeat_interleave(8)
     found = mapping(points.view(-1, 3), batch)
     torch.testing.assert_close(found, mapping(points), rtol=1e-12, atol=1e-14)

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.grid import icosahedral_rotations
+from csgnn_dgl.mapping import rotate_clouds
 from csgnn_dgl.models import CSGNN, EncoderConfig, ShapeCSGNN, ShapeCSGNNHypers
 from csgnn_dgl.models.shapes.csgnn import encoder_config
+from csgnn_dgl.nn.power_spectrum import num_degrees, power_spectrum, sphere_groups
 
 Randomise = Callable[[nn.Module], None]
 LEVELS = [(1, 1, 2, 2), (0, 2, 3), (2, 0, 1)]
@@ -85,6 +87,88 @@ def test_exact_for_the_60_rotations(
         assert float((other - reference).abs().max() / reference.abs().max()) > 1e-3
 
 
+RICHER: list[dict[str, Any]] = [
+    {"filter_order": 1},
+    {"filter_order": 2},
+    {"gradients": True},
+    {"filter_order": 1, "gradients": True},
+    {"filter_order": 2, "gradients": True},
+    {"readout": ["power"]},
+    {"readout": ["max-mean", "power"], "filter_order": 2, "gradients": True},
+    {"point_features": ["cosine", "linearity", "normal"], "feature_neighbors": 5},
+    {"point_features": ["density", "normal"], "feature_neighbors": 5, "feature_mean": "sum"},
+    {
+        "point_features": ["cosine", "normal"],
+        "feature_neighbors": 5,
+        "neighbourhood": "nearest",
+        "radial": "bracket",
+        "filter_order": 1,
+        "gradients": True,
+        "readout": ["pool", "power"],
+    },
+]
+
+
+@every
+@schedules
+@pytest.mark.parametrize("options", RICHER, ids=lambda chosen: "-".join(chosen))
+def test_filters_readouts_and_features_are_exact(
+    randomise: Randomise, levels: tuple[int, ...], coarsening: Any, options: dict[str, Any]
+) -> None:
+    hypers = ShapeCSGNNHypers(
+        sphere_levels=list(levels),
+        sphere_coarsening=coarsening,
+        channels=2,
+        base_width=4,
+        **options,
+    )
+    model = ShapeCSGNN(hypers).double().eval()
+    randomise(model)
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(1, 40, 3, dtype=torch.float64, generator=generator)
+    points /= points.norm(dim=2).max()
+    normals = bool(model.attributes)
+    if normals:
+        vectors = torch.randn(1, 40, 3, dtype=torch.float64, generator=generator)
+        points = torch.cat([points, nn.functional.normalize(vectors, dim=2)], dim=2)
+    rotations = torch.from_numpy(icosahedral_rotations().copy())
+    with torch.no_grad():
+        reference = model(points)
+        turned = rotate_clouds(points.expand(60, -1, -1), rotations, normals=normals)
+        found = model(turned)
+        assert float((found - reference).abs().max() / reference.abs().max()) < 1e-10
+        # Control: a rotation that is not one of the 60.
+        turn = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]], dtype=torch.float64)
+        other = model(rotate_clouds(points, turn[None], normals=normals))
+        assert float((other - reference).abs().max() / reference.abs().max()) > 1e-5
+
+
+@torch.no_grad()
+def test_power_spectra_are_those_of_each_sphere(randomise: Randomise) -> None:
+    """A sphere without vertices of its own would be read as another one."""
+    readout: Any = ("power",)
+    encoder = CSGNN(replace(config((1, 0, 2)), readout=readout)).double().eval()
+    randomise(encoder)
+    feat = features(encoder)
+    kept: list[Tensor] = []
+    for level in encoder.levels:
+        level.register_forward_hook(lambda _, __, out: kept.append(out))
+    found = encoder(feat).split(
+        [6 * encoder.config.level_features[1], 4 * encoder.config.level_features[2]], dim=1
+    )
+    for part, sites, level in ((found[0], kept[1], 1), (found[1], kept[2], 0)):
+        powers, counts = 0, torch.zeros(num_degrees(level), 1)
+        for sphere, own in enumerate(encoder.grid.sphere_levels(level)):
+            nodes = [encoder.grid.site(v, sphere, level) for v in range(10 * 4**own + 2)]
+            alone = power_spectrum(sites[nodes], sphere_groups((own,), feat.device))
+            alone = alone.view(3, num_degrees(own), -1).square()
+            missing = num_degrees(level) - num_degrees(own)
+            powers = powers + nn.functional.pad(alone, (0, 0, 0, missing))
+            counts[: num_degrees(own)] += 1
+        expected = (powers / counts).sqrt().flatten(1)
+        torch.testing.assert_close(part, expected, rtol=1e-9, atol=1e-9)
+
+
 @every
 @schedules
 def test_sites_in_every_output(levels: tuple[int, ...], coarsening: Any) -> None:
@@ -115,10 +199,18 @@ def test_without_blocks_it_is_the_same(randomise: Randomise) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("kernel_size", [3, 5])
-def test_compilers_follow(kernel_size: int) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel_size": 3},
+        {"kernel_size": 5},
+        {"filter_order": 2, "gradients": True, "readout": ("max-mean", "power")},
+    ],
+    ids=str,
+)
+def test_compilers_follow(options: dict[str, Any]) -> None:
     torch._dynamo.reset()
-    encoder = CSGNN(replace(config((1, 0, 1)), kernel_size=kernel_size)).double()
+    encoder = CSGNN(replace(config((1, 0, 1)), **options)).double()
     compiled: Any = torch.compile(encoder, fullgraph=True, backend="aot_eager")
     feat = features(encoder).requires_grad_()
     results = []
@@ -137,7 +229,8 @@ def test_headers() -> None:
     assert EncoderConfig(**stored) == made
     # Headers of earlier versions do not have these fields.
     del stored["sphere_levels"], stored["sphere_coarsening"]
-    assert EncoderConfig(**stored).sphere_levels is None
+    earlier = EncoderConfig(**stored)
+    assert earlier == replace(made, sphere_levels=None)
 
 
 @pytest.mark.parametrize(

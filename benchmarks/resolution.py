@@ -1,35 +1,46 @@
 """Accuracy against time and memory, with spheres of one level and of different levels.
 
     python benchmarks/resolution.py --data PATH|solids [--epochs 20] [--seeds 0,1,2] [--test]
-                                    [--set KEY=VALUE] [--json OUT] [--picture OUT.png]
+                                    [--set KEY=VALUE ...] [--only NAME ...] [--json OUT]
+                                    [--picture OUT.png]
 
 Every network of ``levels.py`` and two uniform ones of other sizes are trained on the same data with
-the same options, and those of the preset ``compact``. The accuracy is that on the validation split
-with random rotations; with ``--test`` the test split is read, too, once for each training. Finished
-trainings in the JSON file are not repeated, so the command can be stopped and called again.
+the same options, and those of the preset ``compact``. Accuracies are means over random orientations
+of all shapes of the validation split; with ``--test`` the test split is read, too, once for each
+training. Finished trainings in the JSON file are not repeated, so the command can be stopped and
+called again; with ``--trainings 0`` it only draws. Give processors one thread (``OMP_NUM_THREADS``)
+where others work on the machine, too.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from levels import SETTINGS, machine, measure
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from csgnn_dgl._files import atomic_write_json
 from csgnn_dgl.config import parse_yaml
+from csgnn_dgl.datasets.shapes import ShapeSplit
 from csgnn_dgl.errors import ConfigError
+from csgnn_dgl.models import ShapeCSGNNHypers
 from csgnn_dgl.shapes import train_classifier
 from csgnn_dgl.tasks.allocator import keep_freed_memory
+from csgnn_dgl.tasks.classes.evaluate import find_shapes
+from csgnn_dgl.tasks.classes.vote import vote
+from csgnn_dgl.tasks.evaluation import Found
+from csgnn_dgl.tasks.plots import MAIN, REFERENCE, save_figure, set_labels, styled
 from csgnn_dgl.tasks.run_directory import RunDirectory
+from csgnn_dgl.tasks.use_config import EvaluateConfig
 
 #: Uniform networks that are cheaper in other ways, for comparison.
 CHEAPER: dict[str, dict[str, Any]] = {
@@ -38,26 +49,48 @@ CHEAPER: dict[str, dict[str, Any]] = {
 }
 
 
-def train_once(data: str, options: dict[str, Any], test: bool) -> dict[str, float]:
-    """Train a network; returns its accuracies [%] and the seconds per epoch."""
+def train_once(
+    data: str, options: dict[str, Any], splits: Sequence[str], orientations: int
+) -> dict[str, Any]:
+    """Train a network; returns its accuracies [%] and the seconds of processors it took."""
     levels = options["sphere_levels"]
     sizes = {"level": max(levels), "n_spheres": len(levels)}
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "run"
-        trained = train_classifier(
+        start = time.process_time()
+        train_classifier(
             None if data == "solids" else data,
             preset="compact",
             output=output,
-            **{"train_rotation": "so3", **options, **sizes},
+            **{"train_rotation": "so3", "progress": False, **options, **sizes},
         )
+        seconds = time.process_time() - start
         summary = RunDirectory(output).read_summary()
-        found = {
-            "validation": 100 * summary["validation_accuracy"],
-            "seconds_per_epoch": summary["seconds_per_epoch"],
-        }
-        if test:
-            found["test"] = 100 * trained.evaluate(rotation="so3").result.accuracy
-    return found
+        found = find_shapes(output, EvaluateConfig())
+    _, held_out = found.data.split_validation(found.options.validation_fraction, found.options.seed)
+    chosen = {"validation": held_out, "test": found.data.test}
+    return {
+        **{split: accuracy(found, chosen[split], orientations) for split in splits},
+        "shapes": {split: len(chosen[split]) for split in splits},
+        "seconds": round(seconds, 1),
+        "seconds_per_epoch": summary["seconds_per_epoch"],
+    }
+
+
+def accuracy(found: Found[Any, Any, Any], split: ShapeSplit, orientations: int) -> float:
+    """Mean accuracy over random orientations of all shapes [%]."""
+    right = []
+    for seed in range(orientations):
+        probabilities = vote(
+            found.trained.model,
+            split.clouds[:, : found.options.points],
+            rotation="so3",
+            up_axis=found.data.up_axis,
+            votes=1,
+            seed=seed,
+        )
+        right.append(float((probabilities.argmax(dim=1) == split.labels).double().mean()))
+    return round(100 * statistics.mean(right), 2)
 
 
 def _assigned(pairs: Sequence[str]) -> dict[str, Any]:
@@ -70,35 +103,51 @@ def _assigned(pairs: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+@styled
 def draw(result: dict[str, Any], path: Path) -> None:
     """Draw the accuracy against the time and the memory of a step."""
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    FigureCanvasAgg(figure)
-    kind = "test" if result["test"] else "validation"
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    split = "test" if result["test"] else "validation"
     for axes, key, label in zip(
         figure.subplots(1, 2, sharey=True),
         ("time_ratio", "memory_ratio"),
         ("time of a training step", "peak memory of a training step"),
         strict=True,
     ):
+        shown: set[str] = set()
         for name, row in result["settings"].items():
-            accuracies = [run[kind] for run in result["runs"].get(name, {}).values()]
+            accuracies = [run[split] for run in result["runs"].get(name, {}).values()]
             if not accuracies:
                 continue
             uniform = len(set(row["sphere_levels"])) == 1
-            spread = statistics.stdev(accuracies) if len(accuracies) > 1 else 0
-            marker, color = ("s", "tab:gray") if uniform else ("o", "tab:blue")
+            kind = "spheres of one level" if uniform else "spheres of different levels"
             height = statistics.mean(accuracies)
-            axes.errorbar(row[key], height, yerr=spread, fmt=marker, color=color, capsize=3)
-            axes.annotate(
-                name, (row[key], height), xytext=(5, 5), textcoords="offset points", fontsize=7
+            axes.errorbar(
+                row[key],
+                height,
+                # From the lowest to the highest seed.
+                yerr=[[height - min(accuracies)], [max(accuracies) - height]],
+                fmt="s" if uniform else "o",
+                color=REFERENCE if uniform else MAIN,
+                capsize=3,
+                label=None if kind in shown else kind,
             )
-        axes.set_xlabel(f"{label}, relative to uniform")
-        axes.set_xlim(0, 1.25)
-        axes.grid(alpha=0.3)
-    figure.axes[0].set_ylabel(f"{kind} accuracy, SO(3) [%]")
+            shown.add(kind)
+            axes.annotate(
+                "uniform, level 3" if name == "uniform" else name,
+                (row[key], height),
+                xytext=(0, -12),
+                textcoords="offset points",
+                ha="center",
+                fontsize=7,
+            )
+        axes.set_xlim(0, 1.2)
+        axes.margins(y=0.25)
+        set_labels(axes, x=f"{label}, relative to uniform")
+    set_labels(figure.axes[0], y=f"{split} accuracy, so3/so3 [%]")
+    figure.axes[0].legend(loc="upper left")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path)
 
 
 def _stored(path: Path | None, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -122,6 +171,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--test", action="store_true", help="read the test split, too")
     parser.add_argument("--batch", type=int, default=32, help="samples of a timed step")
     parser.add_argument("--rounds", type=int, default=7, help="timed steps of each network")
+    parser.add_argument("--orientations", type=int, default=10, help="of each evaluated shape")
+    parser.add_argument("--trainings", type=int, help="largest number of trainings now")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--picture", type=Path)
     given = parser.parse_args(arguments)
@@ -130,29 +181,45 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         # The first is what the others are compared with.
         settings = {name: settings[name] for name in ("uniform", *given.only)}
     options = {"epochs": given.epochs, **_assigned(given.options)}
-    data = Path(given.data).name
-    result = _stored(given.json, {"data": data, "options": options, "test": given.test})
+    # Options of the network belong to the steps that are timed, too.
+    network = {key: value for key, value in options.items() if key in ShapeCSGNNHypers.model_fields}
+    wanted = {
+        "data": Path(given.data).name,
+        "options": options,
+        "test": given.test,
+        "orientations": given.orientations,
+    }
+    result = _stored(given.json, wanted)
     keep_freed_memory()
     if set(settings) - set(result["settings"]):
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         result["machine"] = machine()
-        result["settings"] = measure(settings, given.batch, given.rounds)
+        timed = {name: {**network, **own} for name, own in settings.items()}
+        result["settings"] = measure(timed, given.batch, given.rounds)
         torch.set_num_threads(threads)
+        _store(result, given.json)
+    left = math.inf if given.trainings is None else given.trainings
+    splits = ("validation", "test") if given.test else ("validation",)
     for seed in given.seeds.split(","):
         for name in settings:
             runs = result["runs"].setdefault(name, {})
-            if seed in runs:
+            if seed in runs or left <= 0:
                 continue
-            wanted = {**options, **settings[name], "seed": int(seed)}
-            runs[seed] = train_once(given.data, wanted, given.test)
+            left -= 1
+            chosen = {**options, **settings[name], "seed": int(seed)}
+            runs[seed] = train_once(given.data, chosen, splits, given.orientations)
             print(f"{name}, seed {seed}: {runs[seed]}", flush=True)
-            if given.json:
-                given.json.parent.mkdir(parents=True, exist_ok=True)
-                atomic_write_json(given.json, result)
+            _store(result, given.json)
     if given.picture:
         draw(result, given.picture)
     return result
+
+
+def _store(result: dict[str, Any], path: Path | None) -> None:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write_json(path, result)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ class Step:
 
     def __init__(self, options: dict[str, Any], batch: int, points: int = 1024) -> None:
         torch.manual_seed(0)
-        self.network = Classifier(ShapeCSGNN(ShapeCSGNNHypers(**COMPACT, **options)), 10)
+        self.network = Classifier(ShapeCSGNN(ShapeCSGNNHypers(**{**COMPACT, **options})), 10)
         clouds = torch.randn(batch, points, 3)
         self.clouds = clouds / clouds.norm(dim=2).amax(dim=1)[:, None, None]
         self.labels = torch.randint(10, (batch,))
@@ -55,7 +55,10 @@ class Step:
         """Take the step; returns its time on the processor [s]."""
         start = time.process_time()
         self.network.zero_grad()
-        F.cross_entropy(self.network(self.clouds), self.labels).backward()
+        scores = self.network(self.clouds)
+        # In training, a network with several readouts gives the scores of each head.
+        scores = scores.mean(dim=1) if scores.dim() == 3 else scores
+        F.cross_entropy(scores, self.labels).backward()
         return time.process_time() - start
 
 

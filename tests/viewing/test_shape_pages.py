@@ -14,16 +14,16 @@ from torch import nn
 from csgnn_dgl.datasets.shapes import load_dataset
 from csgnn_dgl.datasets.shapes.shape_files import load_cloud
 from csgnn_dgl.mapping import PointMapping, normalize_clouds
-from csgnn_dgl.models import Classifier, ShapeCSGNN, ShapeCSGNNHypers
+from csgnn_dgl.models import ShapeCSGNN, ShapeCSGNNHypers
 from csgnn_dgl.models.registry import find_class
 from csgnn_dgl.tasks.classes.predict import predict
 from csgnn_dgl.tasks.classes.trained import TrainedClassifier, load_classifier
 from csgnn_dgl.tasks.use_config import PredictConfig
-from csgnn_dgl.tasks.weights import Header, save_weights
 from csgnn_dgl.viewing.page import drawing_bytes
 from csgnn_dgl.viewing.shapes.attribution import attribute
 
 Pages = Callable[..., Any]
+Save = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
@@ -180,30 +180,15 @@ def _scores(trained: TrainedClassifier, points: torch.Tensor) -> torch.Tensor:
     return found
 
 
-def _save(path: Path, network: Classifier, trained: TrainedClassifier, name: str) -> None:
-    hypers = network.model.hypers.model_dump(mode="json")
-    about = trained.header.class_names, trained.header.data
-    head = {"hidden": [8], "dropout": 0.0}
-    save_weights(
-        path,
-        network.state_dict(),
-        Header("classifier", {"name": name, "hypers": hypers}, head, *about),
-    )
-
-
 @pytest.mark.parametrize("coarsening", ["together", "in_turn"])
 def test_spheres_of_different_levels(
-    page: Pages, trained: TrainedClassifier, trefoil: Path, tmp_path: Path, coarsening: Any
+    page: Pages, save: Save, trefoil: Path, coarsening: Any
 ) -> None:
-    torch.manual_seed(0)
-    model = ShapeCSGNN(
-        ShapeCSGNNHypers(
-            sphere_levels=[1, 0, 2], sphere_coarsening=coarsening, channels=2, base_width=2
-        )
+    own = ShapeCSGNNHypers(
+        sphere_levels=[1, 0, 2], sphere_coarsening=coarsening, channels=2, base_width=2
     )
-    path = tmp_path / "mixed.safetensors"
-    _save(path, Classifier(model, 16, hidden=[8]), trained, "csgnn")
-    found = page("view", trefoil, "--model", path)
+    model = ShapeCSGNN(own)
+    found = page("view", trefoil, "--model", save(model, "csgnn"))
     assert "3 of the levels 1, 0, 2, from the innermost" in found.text
     blocks = sum(len(level.intra) + len(level.radial) for level in model.encoder.levels)
     assert len(found.data["layers"]) == 1 + blocks
@@ -222,17 +207,12 @@ def test_spheres_of_different_levels(
         assert places == list(zip(data["vertex"].tolist(), data["sphere"].tolist(), strict=True))
 
 
-def test_a_model_without_spheres(
-    page: Pages, trained: TrainedClassifier, trefoil: Path, tmp_path: Path
-) -> None:
+def test_a_model_without_spheres(page: Pages, save: Save, trefoil: Path) -> None:
     torch.manual_seed(0)
     model = find_class("shapes", "pointnet")
-    hypers = model.Hypers()
-    network = Classifier(model(hypers), 16, hidden=[8])
-    assert not any(isinstance(module, PointMapping) for module in network.modules())
-    path = tmp_path / "pointnet.safetensors"
-    _save(path, network, trained, "pointnet")
-    found = page("view", trefoil, "--model", path, "--level", 1)
+    made = model(model.Hypers())
+    assert not any(isinstance(module, PointMapping) for module in made.modules())
+    found = page("view", trefoil, "--model", save(made, "pointnet"), "--level", 1)
     assert "pointnet does not work on concentric spheres" in found.out
     assert "gradient × input of the coordinates" in found.data["method"]
     assert [layer["level"] for layer in found.data["layers"]] == [1]

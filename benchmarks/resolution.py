@@ -211,12 +211,25 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
             runs[seed] = train_once(given.data, chosen, splits, given.orientations)
             print(f"{name}, seed {seed}: {runs[seed]}", flush=True)
             _store(result, given.json)
+    _store(result, given.json)
     if given.picture:
         draw(result, given.picture)
     return result
 
 
 def _store(result: dict[str, Any], path: Path | None) -> None:
+    """Write the results, with means over seeds."""
+    result["means"] = {
+        name: {
+            "seeds": len(runs),
+            **{
+                key: round(statistics.mean(run[key] for run in runs.values()), 2)
+                for key in ("validation", *(["test"] if result["test"] else []), "seconds")
+            },
+        }
+        for name, runs in result["runs"].items()
+        if runs
+    }
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write_json(path, result)

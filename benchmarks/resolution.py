@@ -143,7 +143,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
             )
         axes.set_xlim(0, 1.2)
         axes.margins(y=0.25)
-        set_labels(axes, x=f"{label}, relative to uniform")
+        axes.set_xlabel(f"{label} (uniform: 1)")
     set_labels(figure.axes[0], y=f"{split} accuracy, so3/so3 [%]")
     figure.axes[0].legend(loc="upper left")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@
                                     [--set KEY=VALUE ...] [--only NAME ...] [--json OUT]
                                     [--picture OUT.png]
 
-Every network of ``levels.py`` and two uniform ones of other sizes are trained on the same data with
+Every network of ``levels.py`` and some others are trained on the same data with
 the same options, and those of the preset ``compact``. Accuracies are means over random orientations
 of all shapes of the validation split; with ``--test`` the test split is read, too, once for each
 training. Finished trainings in the JSON file are not repeated, so the command can be stopped and
@@ -42,8 +42,9 @@ from csgnn_dgl.tasks.plots import MAIN, REFERENCE, save_figure, set_labels, styl
 from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.use_config import EvaluateConfig
 
-#: Uniform networks that are cheaper in other ways, for comparison.
-CHEAPER: dict[str, dict[str, Any]] = {
+#: A network with finer inner spheres, and uniform ones that are cheaper in other ways.
+FURTHER: dict[str, dict[str, Any]] = {
+    "2,2,2,2,2,2,3,3": {"sphere_levels": [2] * 6 + [3] * 2},
     "uniform, 4 spheres": {"sphere_levels": [3] * 4},
     "uniform, level 2": {"sphere_levels": [2] * 8},
 }
@@ -176,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--picture", type=Path)
     given = parser.parse_args(arguments)
-    settings = {**SETTINGS, **CHEAPER}
+    settings = {**SETTINGS, **FURTHER}
     if given.only is not None:
         # The first is what the others are compared with.
         settings = {name: settings[name] for name in ("uniform", *given.only)}

@@ -18,6 +18,7 @@ __all__ = [
     "DescribeConfig",
     "EvaluateConfig",
     "OccupancyChoice",
+    "Pool",
     "PredictConfig",
     "Rotation",
     "Split",
@@ -28,6 +29,7 @@ OccupancyChoice = Literal["refuse", "majority", "full"]
 Rotation = Literal["none", "z", "so3", "euler"]
 Split = Literal["test", "validation"]
 VoteSet = Literal["designed", "random"]
+Pool = Literal["mean", "sum", "per-element"]
 
 
 class _UseConfig(CommandConfig):
@@ -163,9 +165,16 @@ class DescribeConfig(_UseConfig):
     occupancy: OccupancyChoice = _occupancy_option("Structures")
     strict: bool = _strict_option("Structures")
     isolate: bool | None = isolate_option()
+    pool: Pool | None = option(
+        None,
+        "Describe structures instead of atoms: the mean or the sum over the atoms, or the means "
+        "over the atoms of each element, one after another.",
+        "Output",
+    )
     output: Path | None = option(
         None,
-        "Write descriptors to this .npz, .csv, .extxyz or .parquet.",
+        "Write descriptors to this .npz, .csv, .extxyz or .parquet, or as a map for chemiscope to "
+        "this .json or .json.gz.",
         "Output",
         short="-o",
     )

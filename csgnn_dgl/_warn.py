@@ -7,9 +7,12 @@ import warnings
 
 __all__ = ["warn_caller"]
 
+# Packages that call this one on behalf of a user.
+_BETWEEN = ("csgnn_dgl", "ase", "sklearn", "joblib")
+
 
 def warn_caller(message: str, category: type[Warning]) -> None:
-    """Warn at the line outside this package that led here.
+    """Warn at the line that led here, outside this package and those that call it.
 
     Examples
     --------
@@ -20,10 +23,10 @@ def warn_caller(message: str, category: type[Warning]) -> None:
     'it is late'
     """
     level, frame = 1, sys._getframe()
-    while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__", "")):
+    while frame.f_back is not None and _is_between(frame.f_globals.get("__name__", "")):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)
 
 
-def _is_ours(module: str) -> bool:
-    return module.partition(".")[0] == "csgnn_dgl"
+def _is_between(module: str) -> bool:
+    return module.partition(".")[0] in _BETWEEN

@@ -15,9 +15,9 @@ from csgnn_dgl.config import CommandConfig, Source, option, preset_of, validated
 from csgnn_dgl.errors import ConfigError, nearest_name
 from csgnn_dgl.models.hypers import Hypers
 from csgnn_dgl.models.registry import (
-    MODELS,
     Domain,
     find_hypers,
+    known_models,
     name_of,
     permitted_name,
 )
@@ -306,7 +306,7 @@ class TrainingConfig(CommandConfig):
         if isinstance(name, str) and name not in hypers.presets:
             owners = [
                 other
-                for other, entry in MODELS[cls.domain].items()
+                for other, entry in known_models(cls.domain).items()
                 if entry.hypers is not None and name in find_hypers(cls.domain, other).presets
             ]
             if owners:

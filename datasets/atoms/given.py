@@ -125,8 +125,8 @@ def _from_file(path: str | os.PathLike[str], name: str) -> Atoms:
         raise DataError(f"{where}{error}") from error
     if len(structures) != 1:
         raise DataError(
-            f"{where}{found} holds {len(structures)} structures, and one is expected; give the list "
-            f"that read_structures({str(found)!r}) returns"
+            f"{where}{found} holds {len(structures)} structures, and one is expected; give the "
+            f"list that read_structures({str(found)!r}) returns"
         )
     for note in structures[0].warnings:
         warn_caller(f"{structures[0].source}: {note}", DataWarning)

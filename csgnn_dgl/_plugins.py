@@ -122,7 +122,7 @@ def _plugin(entry: metadata.EntryPoint) -> PlugIn:
     origin, summary = "an unknown distribution", ""
     if distribution is not None:
         # A damaged distribution may lack any of its fields.
-        fields = distribution.metadata or {}
+        fields: Any = distribution.metadata or {}
         origin = excerpt(f"{fields.get('Name', '?')} {fields.get('Version', '?')}", 80)
         summary = excerpt(fields.get("Summary", "") or "", 100)
     return PlugIn(excerpt(entry.name, 60), entry.value, entry.group, origin, summary)

@@ -142,6 +142,7 @@ def _is_pymatgen(given: Any) -> bool:
 
 
 def _from_pymatgen(given: Any, name: str) -> Atoms:
+    from pymatgen.core import DummySpecies
     from pymatgen.io.ase import AseAtomsAdaptor
 
     if not given.is_ordered:
@@ -151,6 +152,6 @@ def _from_pymatgen(given: Any, name: str) -> Atoms:
             f"fully occupied, the first with {excerpt(partial[0].species_string)}; give an ordered "
             f"structure"
         )
-    if any(site.specie.Z < 1 or not hasattr(site.specie, "symbol") for site in given):
+    if any(isinstance(site.specie, DummySpecies) for site in given):
         raise DataError(f"{name} has sites without an element (dummy species); remove them")
     return AseAtomsAdaptor.get_atoms(given, msonable=False)

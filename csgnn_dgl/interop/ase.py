@@ -190,7 +190,7 @@ class DOSCalculator(Calculator):
         """What has changed since the latest calculation; also the electrons in ``info``."""
         changes: list[str] = super().check_state(atoms, tol=tol)
         if self.atoms is not None and any(
-            not np.array_equal(self.atoms.info.get(key), atoms.info.get(key)) for key in _ELECTRONS
+            not _same(self.atoms.info.get(key), atoms.info.get(key)) for key in _ELECTRONS
         ):
             changes.append("electrons")
         return changes
@@ -267,6 +267,11 @@ class DOSCalculator(Calculator):
             "zero": grid.zero,
             "weights": str(self.parameters["weights"]),
         }
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two entries of ``info`` are equal, arrays among them."""
+    return bool(np.array_equal(one, other))
 
 
 def _results(found: DOSPrediction) -> dict[str, Any]:

@@ -37,7 +37,7 @@ _ADVICE = {
 class _FromOne(Logger):
     """Counts epochs from 1, as all other outputs do."""
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
         counted = dict(metrics)
         if "epoch" in counted:
             counted["epoch"] += 1

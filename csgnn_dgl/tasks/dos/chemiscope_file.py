@@ -98,11 +98,11 @@ def chemiscope_content(
     if len(known) == len(scores):
         colour = f"score of the {target}"
         text = "out-of-domain score; above 1: unlike the training data"
-        values = [score.structure for score in known]
-        properties["score of the structure"] = _property("structure", values, text)
+        whole = [score.structure for score in known]
+        properties["score of the structure"] = _property("structure", whole, text)
         if by_atom:
-            values = np.concatenate([score.atoms for score in known])
-            properties["score of the atom"] = _property("atom", values, text)
+            each = np.concatenate([score.atoms for score in known])
+            properties["score of the atom"] = _property("atom", each, text)
     sources = [f"{file.name}[{frame}]" for file, frame, *_ in described]
     formulas = [atoms.get_chemical_formula() for atoms in structures]
     properties["source"] = _property("structure", sources, "file and frame")

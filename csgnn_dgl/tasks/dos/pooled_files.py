@@ -93,7 +93,9 @@ def _columns(described: Sequence[Described]) -> dict[str, list[Any]]:
 def _npz(
     described: Sequence[Described], rows: Rows, names: Sequence[str], metadata: Mapping[str, Any]
 ) -> bytes:
-    columns = {name: np.array(values) for name, values in _columns(described).items()}
+    columns: dict[str, Any] = {
+        name: np.array(values) for name, values in _columns(described).items()
+    }
     columns["source_file"] = columns.pop("file")
     atoms = [structure.atoms for _, _, structure, *_ in described]
     buffer = io.BytesIO()

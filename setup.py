@@ -103,7 +103,7 @@ setup(
         "pymatgen": ["pymatgen>=2025.1"],
         "sklearn": ["scikit-learn>=1.6"],
         # Loggers of trainings.
-        "mlflow": ["mlflow-skinny>=2.8"],
+        "mlflow": ["mlflow>=2.8"],
         "wandb": ["wandb>=0.17"],
         "bench": ["dscribe>=2.1"],
         "pyright": ["basedpyright>=1.20"],  # pyright that comes with node

@@ -94,7 +94,7 @@ def complete_dos(prediction: DOSPrediction) -> AtomResolvedDos | CompletePhononD
 
     Returns
     -------
-    AtomResolvedDos or pymatgen.phonon.dos.CompletePhononDos
+    AtomResolvedDos or CompletePhononDos
         The curve of all atoms together [states/eV] and of every site, with the Fermi level. Of a
         model of phonons, frequencies are in THz, and curves keep the scale of the training data.
         Energies count from the zero of the training data. Where the structure has no cell vector

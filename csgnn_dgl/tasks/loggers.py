@@ -30,7 +30,7 @@ _PROJECT = "csgnn-dgl"
 # What to do if a service cannot be used.
 _ADVICE = {
     "wandb": "log in by `wandb login`, or set WANDB_MODE=offline",
-    "mlflow": "set MLFLOW_TRACKING_URI to a server that answers, or to nothing for a folder",
+    "mlflow": "set MLFLOW_TRACKING_URI to a server that answers, or unset it for a file in the run",
 }
 
 
@@ -155,15 +155,23 @@ def _made(
                 id=identity,
             )
         else:
+            # A database, because MLflow 3 refuses the folders of before.
             folder = (run.path / "mlflow").resolve()
+            uri = os.environ.get("MLFLOW_TRACKING_URI")
+            if not uri and first:
+                folder.mkdir(exist_ok=True)
             logger = _MLFlow(
                 experiment_name=os.environ.get("MLFLOW_EXPERIMENT_NAME", _PROJECT),
                 run_name=title,
-                tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or folder.as_uri(),
+                tracking_uri=uri or f"sqlite:///{(folder / 'mlflow.db').as_posix()}",
+                artifact_location=None if uri else (folder / "artifacts").as_uri(),
                 run_id=identity,
             )
         if first:
-            logger.log_hyperparams(dict(options))  # connects to the service
+            _ = logger.experiment  # connects to the service
+            # MLflow refuses to change an option, such as a larger number of epochs.
+            if identity is None:
+                logger.log_hyperparams(dict(options))
     # Services raise anything: no account, no network, a full disk.
     except Exception as error:
         raise ConfigError(

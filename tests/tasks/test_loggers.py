@@ -194,15 +194,18 @@ def test_wandb(clouds: Path, tmp_path: Path, wandb: list[_Run]) -> None:
 def test_mlflow(clouds: Path, tmp_path: Path, mlflow: list[Any]) -> None:
     run = train(small(clouds, tmp_path / "mine", logger=["mlflow", "csv"]))
     [made] = [entry for entry in mlflow if entry[0] == "create_run"]
-    assert made[1] == (run.path / "mlflow").resolve().as_uri()
+    assert made[1] == f"sqlite:///{(run.path / 'mlflow' / 'mlflow.db').resolve().as_posix()}"
     assert made[2]["mlflow.runName"] == "mine"
     assert ("param", "model", "pointnet") in mlflow
     assert {entry[2] for entry in mlflow if entry[:2] == ("metric", "epoch")} == {1, 2}
     assert mlflow[-1] == ("end", "run-1", "FINISHED")
     assert json.loads(run.loggers.read_text()) == {"mlflow": "run-1"}
-    with run_loggers(run, ["mlflow"], {}):
+    logged = [entry for entry in mlflow if entry[0] == "param"]
+    with run_loggers(run, ["mlflow"], {"epochs": 3}):
         pass
     assert ("get_run", "run-1") in mlflow
+    # MLflow refuses other values of an option.
+    assert [entry for entry in mlflow if entry[0] == "param"] == logged
 
 
 @pytest.mark.skipif(find_spec("wandb") is None, reason="wandb is not installed")

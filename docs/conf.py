@@ -32,6 +32,8 @@ autodoc_typehints = "description"
 html_theme = "furo"
 exclude_patterns = ["_build"]
 nitpicky = True
+# Links to sections of other pages.
+myst_heading_anchors = 3
 # The reference is complete without these packages, too.
 autodoc_mock_imports = [
     name for name in ("sklearn", "pymatgen") if importlib.util.find_spec(name) is None

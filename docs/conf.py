@@ -5,6 +5,7 @@ Warnings are errors, and so are references to what does not exist.
 
 from __future__ import annotations
 
+import importlib.util
 import pydoc
 import sys
 from typing import Any
@@ -31,6 +32,12 @@ autodoc_typehints = "description"
 html_theme = "furo"
 exclude_patterns = ["_build"]
 nitpicky = True
+# Links to sections of other pages.
+myst_heading_anchors = 3
+# The reference is complete without these packages, too.
+autodoc_mock_imports = [
+    name for name in ("sklearn", "pymatgen") if importlib.util.find_spec(name) is None
+]
 
 
 def _resolve(

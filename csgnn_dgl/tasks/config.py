@@ -15,18 +15,19 @@ from csgnn_dgl.config import CommandConfig, Source, option, preset_of, validated
 from csgnn_dgl.errors import ConfigError, nearest_name
 from csgnn_dgl.models.hypers import Hypers
 from csgnn_dgl.models.registry import (
-    MODELS,
     Domain,
     find_hypers,
     is_users_own,
+    known_models,
     name_of,
     permitted_name,
 )
 from csgnn_dgl.tasks.schemas import upgrade_config
 
-__all__ = ["DEFAULT_MODEL", "Precision", "TrainingConfig", "model_option"]
+__all__ = ["DEFAULT_MODEL", "LoggerName", "Precision", "TrainingConfig", "model_option"]
 
 Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true"]
+LoggerName = Literal["csv", "tensorboard", "wandb", "mlflow"]
 DEFAULT_MODEL = "csgnn"
 
 # Schedules with which an option has an effect; with all others it has none.
@@ -152,6 +153,12 @@ class TrainingConfig(CommandConfig):
     devices: str = option("auto", "Lightning's devices: auto, a number, or a list.", "Run")
     num_nodes: int = option(1, "Lightning's number of machines.", "Run", ge=1, le=100_000)
     precision: Precision = option("32-true", "Lightning's precision.", "Run")
+    logger: list[LoggerName] = option(
+        ["tensorboard"],
+        "Lightning's loggers, beside metrics.csv: one or several.",
+        "Run",
+        min_length=1,
+    )
     progress: bool = option(True, "Show a progress bar.", "Run")
 
     @model_validator(mode="before")
@@ -318,7 +325,7 @@ class TrainingConfig(CommandConfig):
         if isinstance(name, str) and name not in hypers.presets:
             owners = [
                 other
-                for other, entry in MODELS[cls.domain].items()
+                for other, entry in known_models(cls.domain).items()
                 if entry.hypers is not None and name in find_hypers(cls.domain, other).presets
             ]
             if owners:

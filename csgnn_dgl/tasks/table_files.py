@@ -14,7 +14,7 @@ import pandas as pd
 from csgnn_dgl import __version__
 from csgnn_dgl._files import atomic_write
 
-__all__ = ["TABLE_ENDINGS", "feature_names", "write_rows"]
+__all__ = ["TABLE_ENDINGS", "feature_names", "table_content", "write_rows"]
 
 #: Endings of the files that :func:`write_rows` writes.
 TABLE_ENDINGS = (".npz", ".csv", ".parquet")
@@ -30,6 +30,16 @@ def feature_names(count: int) -> list[str]:
     """
     width = len(str(count - 1))
     return [f"f{index:0{width}d}" for index in range(count)]
+
+
+def table_content(table: pd.DataFrame, ending: str, metadata: Mapping[str, Any]) -> bytes:
+    """A table as the content of a ``.csv`` or ``.parquet``; only the latter holds the metadata."""
+    if ending != ".parquet":
+        return table.to_csv(index=False).encode()
+    table.attrs["csgnn_dgl"] = dict(metadata)
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    return buffer.getvalue()
 
 
 def write_rows(
@@ -71,12 +81,7 @@ def write_rows(
         named: dict[str, Any] = {name: np.asarray(values) for name, values in arrays.items()}
         np.savez_compressed(buffer, **named, metadata=np.array(json.dumps(described)))
         content = buffer.getvalue()
-    elif ending == ".parquet":
-        buffer = io.BytesIO()
-        table.attrs["csgnn_dgl"] = described
-        table.to_parquet(buffer, index=False)
-        content = buffer.getvalue()
     else:
-        content = table.to_csv(index=False).encode()
+        content = table_content(table, ending, described)
     with atomic_write(path, "wb") as file:
         file.write(content)

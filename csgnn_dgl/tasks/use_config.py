@@ -19,6 +19,7 @@ __all__ = [
     "DescribeShapesConfig",
     "EvaluateConfig",
     "OccupancyChoice",
+    "Pool",
     "PredictConfig",
     "Rotation",
     "Split",
@@ -29,6 +30,7 @@ OccupancyChoice = Literal["refuse", "majority", "full"]
 Rotation = Literal["none", "z", "so3", "euler"]
 Split = Literal["test", "validation"]
 VoteSet = Literal["designed", "random"]
+Pool = Literal["mean", "sum", "per-element"]
 
 
 class _UseConfig(CommandConfig):
@@ -182,9 +184,16 @@ class DescribeConfig(_UseConfig):
     occupancy: OccupancyChoice = _occupancy_option("Structures")
     strict: bool = _strict_option("Structures")
     isolate: bool | None = isolate_option()
+    pool: Pool | None = option(
+        None,
+        "Describe structures instead of atoms: the mean or the sum over the atoms, or the means "
+        "over the atoms of each element, one after another.",
+        "Output",
+    )
     output: Path | None = option(
         None,
-        "Write descriptors to this .npz, .csv, .extxyz or .parquet.",
+        "Write descriptors to this .npz, .csv, .extxyz or .parquet, or as a map for chemiscope to "
+        "this .json or .json.gz.",
         "Output",
         short="-o",
     )

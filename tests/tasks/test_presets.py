@@ -22,6 +22,7 @@ TRAININGS: dict[str, type[TrainingConfig]] = {
 }
 # Options that came later: their defaults do what version 0.1 did.
 LATER = {
+    "logger": ["tensorboard"],
     "optimizer": "adam",
     "momentum": 0.9,
     "step_epochs": 20,

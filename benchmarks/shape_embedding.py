@@ -1,7 +1,7 @@
 """What frozen embeddings of shapes are worth, and what they save in fine-tuning.
 
     python benchmarks/shape_embedding.py --weights shapes --shrec11 DATA/shrec11 \\
-        --modelnet10 DATA/modelnet10_hdf5 --output benchmarks/results/shape-embedding.json
+        --modelnet10 DATA/modelnet10_hdf5 --output benchmarks/results/shape-embedding/results.json
 
 For each data set, every shape has its own random rotation (SO(3)), and embeddings are averaged over
 4 votes. On the frozen embeddings are measured

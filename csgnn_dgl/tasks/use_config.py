@@ -15,13 +15,18 @@ from csgnn_dgl.models.registry import is_users_own
 from csgnn_dgl.tasks.config import model_option
 
 __all__ = [
+    "NEEDS_MANY",
     "DescribeConfig",
     "EvaluateConfig",
+    "ManyConfig",
     "OccupancyChoice",
     "PredictConfig",
     "Rotation",
     "VoteSet",
 ]
+
+#: Options that have no effect in a single process, and why.
+NEEDS_MANY = (("partition", "columns"), "without --jobs or --scheduler, the results are one file")
 
 OccupancyChoice = Literal["refuse", "majority", "full"]
 Rotation = Literal["none", "z", "so3", "euler"]
@@ -108,7 +113,40 @@ class EvaluateConfig(_UseConfig):
     isolate: bool | None = isolate_option()
 
 
-class PredictConfig(_UseConfig):
+class ManyConfig(_UseConfig):
+    """Options of commands that can work in many processes."""
+
+    jobs: int | None = option(
+        None,
+        "Work in this many processes on this machine, on files and folders of any size. --output is "
+        "then a folder of Parquet files, and the same command goes on after a stop.",
+        "Many processes",
+        ge=1,
+        le=4096,
+    )
+    scheduler: str | None = option(
+        None,
+        "Work on the machines of this Dask scheduler, such as tcp://node1:8786, instead of --jobs.",
+        "Many processes",
+    )
+    partition: int = option(
+        256, "Structures or shapes in one file of the results.", "Many processes", ge=1, le=10**7
+    )
+    columns: list[str] = option(
+        [],
+        "Columns of databases, or values in headers of xyz frames, to keep with the results.",
+        "Many processes",
+    )
+    # Each command has an --output of its own.
+    output: Path | None = None
+
+    @property
+    def many(self) -> bool:
+        """Whether the work is done in many processes."""
+        return self.jobs is not None or self.scheduler is not None
+
+
+class PredictConfig(ManyConfig):
     """Options of ``csgnn-dgl predict``."""
 
     votes: int = _votes_option(
@@ -141,7 +179,7 @@ class PredictConfig(_UseConfig):
     )
 
 
-class DescribeConfig(_UseConfig):
+class DescribeConfig(ManyConfig):
     """Options of ``csgnn-dgl describe-atoms``."""
 
     weights: str = option(

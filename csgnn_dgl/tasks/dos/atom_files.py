@@ -20,7 +20,7 @@ from csgnn_dgl.tasks.dos.domain import AtomScores, atom_column, structure_value
 from csgnn_dgl.tasks.dos.trained import TrainedDOS
 from csgnn_dgl.tasks.shipped import limits_of
 
-__all__ = ["write_atoms"]
+__all__ = ["atom_metadata", "atom_table", "write_atoms"]
 
 #: File, index of the structure in it, the structure, descriptors ``(N, features)``, and scores.
 Described = tuple[Path, int, Structure, npt.NDArray[np.float32], AtomScores | None]
@@ -58,7 +58,29 @@ def write_atoms(
     ResourceError
         The file cannot be written. An older file stays unchanged.
     """
-    metadata = {
+    metadata = atom_metadata(weights, trained, votes)
+    ending = path.suffix.lower()
+    content: bytes
+    if ending == ".npz":
+        content = _npz(described, metadata)
+    elif ending == ".extxyz":
+        content = _extxyz(described, weights)
+    else:
+        table = atom_table(described, weights)
+        if ending == ".parquet":
+            table.attrs["csgnn_dgl"] = metadata
+            buffer = io.BytesIO()
+            table.to_parquet(buffer, index=False)
+            content = buffer.getvalue()
+        else:
+            content = table.to_csv(index=False).encode()
+    with atomic_write(path, "wb") as file:
+        file.write(content)
+
+
+def atom_metadata(weights: str, trained: TrainedDOS, votes: Mapping[str, Any]) -> dict[str, Any]:
+    """What descriptors are, for the metadata of files; the arguments are :func:`write_atoms`'s."""
+    return {
         "descriptor": "concentric spherical atom encoder",
         "weights": weights,
         "features": trained.features,
@@ -71,23 +93,6 @@ def write_atoms(
         "units": {"position": "angstrom", "cell": "angstrom", "features": "1"},
         "csgnn_dgl": __version__,
     }
-    ending = path.suffix.lower()
-    content: bytes
-    if ending == ".npz":
-        content = _npz(described, metadata)
-    elif ending == ".extxyz":
-        content = _extxyz(described, weights)
-    else:
-        table = _table(described, weights)
-        if ending == ".parquet":
-            table.attrs["csgnn_dgl"] = metadata
-            buffer = io.BytesIO()
-            table.to_parquet(buffer, index=False)
-            content = buffer.getvalue()
-        else:
-            content = table.to_csv(index=False).encode()
-    with atomic_write(path, "wb") as file:
-        file.write(content)
 
 
 def _npz(described: Sequence[Described], metadata: dict[str, Any]) -> bytes:
@@ -118,7 +123,16 @@ def _npz(described: Sequence[Described], metadata: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _table(described: Sequence[Described], weights: str) -> pd.DataFrame:
+def atom_table(described: Sequence[Described], weights: str) -> pd.DataFrame:
+    """A row for each atom: its origin, scores and descriptor.
+
+    Parameters
+    ----------
+    described
+        One entry per structure; at least one.
+    weights
+        The model's name.
+    """
     parts = []
     for file, frame, structure, features, scores in described:
         atoms = structure.atoms

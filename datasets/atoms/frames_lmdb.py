@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import numbers
+import os
+import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,6 +31,9 @@ _SUFFIXES = (".lmdb", ".aselmdb")
 _DATA = "data.mdb"
 # Rows that are larger in ASE's JSON are not of one structure [bytes].
 _LARGEST_ROW = 1 << 28
+# LMDB allows each process to open a file once. Here is what is open, and how often it is used.
+_OPEN: dict[str, tuple[Any, int]] = {}
+_LOCK = threading.Lock()
 _FIXED = {"id": float, "energy": float, "natoms": float, "unique_id": str, "calculator": str}
 
 
@@ -52,29 +57,43 @@ def _opened(path: Path) -> Iterator[Any]:
             f"reading {path.name} needs lmdb, which is not installed: pip install "
             f"'csgnn-dgl[cluster]'"
         ) from error
-    try:
-        opened = lmdb.open(
-            str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, max_dbs=0
-        )
-    except lmdb.Error as error:
-        raise DataError(f"{path.name} is no LMDB file that can be read: {error}") from error
+    key = os.path.realpath(path)
+    with _LOCK:
+        try:
+            opened, users = _OPEN.pop(key, (None, 0))
+            if opened is None:
+                opened = lmdb.open(
+                    key, subdir=path.is_dir(), readonly=True, lock=False, readahead=False, max_dbs=0
+                )
+        except lmdb.Error as error:
+            raise DataError(f"{path.name} is no LMDB file that can be read: {error}") from error
+        _OPEN[key] = opened, users + 1
     try:
         with opened.begin() as transaction:
             yield transaction
     except lmdb.Error as error:
         raise DataError(f"{path.name} cannot be read: {error}") from error
     finally:
-        opened.close()
+        with _LOCK:
+            opened, users = _OPEN.pop(key)
+            if users > 1:
+                _OPEN[key] = opened, users - 1
+            else:
+                opened.close()
 
 
-def _decoded(value: bytes, what: str) -> Any:
-    from ase.io.jsonio import decode
-
+def _refuse_pickle(value: bytes, what: str) -> None:
     if value[:1] == b"\x80":  # every pickle of protocol 2 or later begins so
         raise DataError(
             f"{what} is a pickled Python object, which can run any program when it is read; write "
             f"the structures as .aselmdb (ase-db-backends), .db or .extxyz"
         )
+
+
+def _decoded(value: bytes, what: str) -> Any:
+    from ase.io.jsonio import decode
+
+    _refuse_pickle(value, what)
     with reading(what):
         expand = zlib.decompressobj()
         text = expand.decompress(value, _LARGEST_ROW)
@@ -89,7 +108,7 @@ def _ids(transaction: Any, name: str, first: int = 1, last: int | None = None) -
     if following is None:
         first = next(iter(transaction.cursor()), None)
         if first is not None:
-            _decoded(first[1], f"the first entry of {name}")
+            _refuse_pickle(first[1], f"the first entry of {name}")
         raise DataError(
             f"{name} is an LMDB file, but not of ASE: it lacks the entry 'nextid'; write the "
             f"structures as .aselmdb (ase-db-backends), .db or .extxyz"

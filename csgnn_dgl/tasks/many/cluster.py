@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib.util
 import logging
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from csgnn_dgl import __version__
-from csgnn_dgl._foreign import excerpt
+from csgnn_dgl._foreign import excerpt, quoted
 from csgnn_dgl._progress import working
 from csgnn_dgl.errors import ConfigError, MissingDependencyError, ResourceError
 
@@ -50,7 +51,7 @@ def connected(jobs: int | None, scheduler: str | None) -> Iterator[Any]:
     Raises
     ------
     ConfigError
-        The address is none.
+        The address is not that of a scheduler.
     ResourceError
         The scheduler does not answer within some seconds, or its workers have another version of
         this package, or processes cannot be started.
@@ -94,6 +95,8 @@ def _local(jobs: int) -> Iterator[Any]:
                 threads_per_worker=1,
                 processes=True,
                 dashboard_address=None,
+                # Otherwise it takes a port that others may use.
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                 local_directory=folder,
                 silence_logs=logging.CRITICAL,
             )
@@ -110,25 +113,38 @@ def _remote(address: str) -> Iterator[Any]:
     from distributed import Client
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    if "/" in address and "://" not in address:
-        raise ConfigError(
-            f"--scheduler {address!r} is no address; give one such as tcp://node1:8786"
-        )
+    # A client waits for ever for a server that accepts connections and says nothing.
     try:
-        client = Client(address, timeout=_PATIENCE, set_as_default=False)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"--scheduler {address!r} is no address ({excerpt(error)}); give one such as "
-            f"tcp://node1:8786"
-        ) from error
-    except (OSError, TimeoutError) as error:
+        asyncio.run(asyncio.wait_for(_ask(address), _PATIENCE))
+    except (OSError, asyncio.TimeoutError, EOFError) as error:
         raise ResourceError(
             f"no Dask scheduler answers at {address} within {_PATIENCE:g} s; start one (dask "
             f"scheduler), correct the address, or use --jobs on this machine"
         ) from error
-    with client:
+    except Exception as error:
+        raise ConfigError(
+            f"--scheduler {quoted(address)} is no address of a Dask scheduler "
+            f"({excerpt(error)}); give one such as tcp://node1:8786"
+        ) from error
+    with Client(address, set_as_default=False) as client:
         _check_workers(client, address)
         yield client
+
+
+async def _ask(address: str) -> None:
+    """Ask a scheduler who it is; raises whatever a wrong or silent one makes Dask raise."""
+    from distributed.comm import connect
+    from distributed.security import Security
+
+    settings = Security().get_connection_args("client")
+    comm = await connect(address, timeout=_PATIENCE, **settings)
+    try:
+        await comm.write({"op": "identity", "reply": True})
+        answer = await comm.read()
+        if not isinstance(answer, dict) or answer.get("type") != "Scheduler":
+            raise ValueError("what answers there is not a scheduler")
+    finally:
+        comm.abort()
 
 
 def _check_workers(client: Any, address: str) -> None:

@@ -252,6 +252,8 @@ class Results:
 
     def finish(self, partitions: int, counts: Counts) -> None:
         """Write the errors of all partitions, and that the run is complete."""
+        # Worker processes that were killed left files behind.
+        remove_leftovers(self.path)
         self._write_errors(partitions)
         content = {**self.identity, "complete": True, "partitions": partitions, **counts.plain()}
         atomic_write_json(self.manifest, content)

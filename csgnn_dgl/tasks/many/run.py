@@ -224,7 +224,7 @@ class _State:
         from distributed import as_completed
 
         waiting: dict[Any, Partition] = {}
-        completed = as_completed()
+        completed = as_completed(loop=client.loop)
 
         def submit(part: Partition) -> None:
             future = client.submit(

@@ -19,6 +19,7 @@ from csgnn_dgl.tasks.dos.outside import outside_note
 from csgnn_dgl.tasks.dos.prediction import (
     DOSPrediction,
     average_descriptors,
+    describe_and_score,
     predict_structures,
 )
 from csgnn_dgl.tasks.dos.trained import load_dos_model
@@ -236,14 +237,14 @@ class AtomDescriptor:
                 raise StructureError(first + number, problem, atoms.get_chemical_formula())
             for note in self._unseen.notes(atoms):
                 warnings.warn(note, UnseenElementWarning, stacklevel=3)
-        if self._check_domain:
-            for number, scores in enumerate(score_atoms(self._trained, structures)):
-                formula = structures[number].get_chemical_formula()
-                if beyond := outside_note(scores, self.weights, predicts=False):
-                    outside.append(f"structure {first + number} ({formula}): {beyond}")
         own = None if centers is None else centers[first : first + len(structures)]
         if own is None or all(entry is None for entry in own):
-            return [found.astype(self.dtype) for found in self._describe(structures)]
+            if self._check_domain:
+                values, scored = describe_and_score(self._trained, structures, **self._votes)
+                self._note_outside(structures, scored, first, outside)
+            else:
+                values = self._describe(structures)
+            return [found.astype(self.dtype) for found in values]
         if len(own) < len(structures):
             raise DataError(
                 f"there are {len(centers or [])} lists of centers, but more structures; give one "
@@ -251,11 +252,26 @@ class AtomDescriptor:
             )
         pairs = zip(own, structures, strict=True)
         chosen = [_indices(entry, atoms, first + i) for i, (entry, atoms) in enumerate(pairs)]
+        if self._check_domain:
+            scored = score_atoms(self._trained, structures)
+            self._note_outside(structures, scored, first, outside)
         found = self._describe(structures, centres=[np.unique(rows) for rows in chosen])
         return [
             values[np.searchsorted(np.unique(rows), rows)].astype(self.dtype)
             for values, rows in zip(found, chosen, strict=True)
         ]
+
+    def _note_outside(
+        self,
+        structures: Sequence[Atoms],
+        scored: Sequence[AtomScores | None],
+        first: int,
+        outside: list[str],
+    ) -> None:
+        for number, scores in enumerate(scored):
+            formula = structures[number].get_chemical_formula()
+            if beyond := outside_note(scores, self.weights, predicts=False):
+                outside.append(f"structure {first + number} ({formula}): {beyond}")
 
     def _describe(self, structures: Sequence[Atoms], **options: Any) -> list[Array]:
         return average_descriptors(self._trained, structures, **options, **self._votes)

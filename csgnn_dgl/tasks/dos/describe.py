@@ -16,9 +16,9 @@ from csgnn_dgl.datasets.isolation import isolation
 from csgnn_dgl.errors import StructureError
 from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.dos.atom_files import write_atoms
-from csgnn_dgl.tasks.dos.domain import AtomScores, score_atoms
+from csgnn_dgl.tasks.dos.domain import AtomScores
 from csgnn_dgl.tasks.dos.outside import closing_notes, outside_note
-from csgnn_dgl.tasks.dos.prediction import average_descriptors
+from csgnn_dgl.tasks.dos.prediction import describe_and_score
 from csgnn_dgl.tasks.dos.structure_files import work_on_structures
 from csgnn_dgl.tasks.dos.trained import TrainedDOS, load_dos_model
 from csgnn_dgl.tasks.dos.unseen import UnseenElements, unknown_elements
@@ -133,7 +133,7 @@ def describe_structures(
         if problem and len(trained.elements) > 1:
             raise StructureError(index, problem)
     atoms = [structure.atoms for structure in structures]
-    described = average_descriptors(
+    described, scored = describe_and_score(
         trained, atoms, votes=config.votes, seed=config.seed, vote_set=config.vote_set
     )
     for index, features in enumerate(described):
@@ -144,7 +144,7 @@ def describe_structures(
         outside = outside_note(scores, config.weights, predicts=False)
         return [*unseen.notes(structure.atoms), *([outside] if outside else [])]
 
-    found = zip(structures, described, score_atoms(trained, atoms), strict=True)
+    found = zip(structures, described, scored, strict=True)
     return [
         Description(features.astype(np.float32), tuple(notes(structure, scores)), scores)
         for structure, features, scores in found

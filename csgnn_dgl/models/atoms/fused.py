@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ATOMS_AT_ONCE", "can_fuse", "encoded"]
 
-#: Atoms that are encoded at once. More would take less time between operations.
-ATOMS_AT_ONCE = 256
+#: Atoms for which layers are prepared once. Their neighbours' weights take some 20 MB.
+ATOMS_AT_ONCE = 1024
 # Size of the widest features of a piece, which stays in a cache of the second level.
-_PIECE_BYTES = 1 << 20
+_PIECE_BYTES = 3 << 18
 # Largest level at which sums over neighbours are products with dense matrices.
 _LEVEL = 1
 # Elements of the table of the first layer; all that exist.

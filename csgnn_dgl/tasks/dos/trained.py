@@ -37,7 +37,7 @@ KIND = "dos"
 
 Floats = npt.NDArray[np.float64]
 # Number of atoms whose fingerprints are computed at once.
-_FINGERPRINTS = 256
+_FINGERPRINTS = 128
 # Number of atoms whose neighbours are found at once: some 100 MB in a dense solid.
 _TILE = 2048
 

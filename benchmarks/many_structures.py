@@ -2,10 +2,10 @@
 
     python benchmarks/many_structures.py [--counts 2000,20000] [--jobs 1,2] [--output FOLDER]
 
-The structures are elements in their simple crystals, in cells of one to eight atoms, in one extended
-xyz file. Each run is a command in a process of its own, whose time, processor time and memory are
-those of the command and of its workers. On a machine that does other work, the processor time tells
-more than the time. The single process is the same command without ``--jobs``, for few structures.
+The structures are elements in their simple crystals, in cells of one to eight atoms, in one
+extended xyz file. Each run is a command in a process of its own, whose time, processor time and
+memory are those of the command and of its workers. On a machine that does other work, the processor
+time tells more than the time. The single process is the same command without ``--jobs``, for few structures.
 """
 
 from __future__ import annotations

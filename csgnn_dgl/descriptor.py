@@ -269,8 +269,8 @@ class AtomDescriptor:
         outside: list[str],
     ) -> None:
         for number, scores in enumerate(scored):
-            formula = structures[number].get_chemical_formula()
             if beyond := outside_note(scores, self.weights, predicts=False):
+                formula = structures[number].get_chemical_formula()
                 outside.append(f"structure {first + number} ({formula}): {beyond}")
 
     def _describe(self, structures: Sequence[Atoms], **options: Any) -> list[Array]:

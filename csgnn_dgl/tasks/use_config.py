@@ -118,8 +118,8 @@ class ManyConfig(_UseConfig):
 
     jobs: int | None = option(
         None,
-        "Work in this many processes on this machine, on files and folders of any size. --output is "
-        "then a folder of Parquet files, and the same command goes on after a stop.",
+        "Work in this many processes on this machine, on files and folders of any size. --output "
+        "is then a folder of Parquet files, and the same command goes on after a stop.",
         "Many processes",
         ge=1,
         le=4096,

@@ -26,8 +26,8 @@ _START = 1 << 16
 def marks(path: Path, name: str) -> Iterator[Mark]:
     """Marks of all frames; the places are line, and byte or −1.
 
-    A file is read once, line by line. In a compressed file there is no way to a byte, so each of its
-    pieces is expanded from the start.
+    A file is read once, line by line. In a compressed file there is no way to a byte, so each of
+    its pieces is expanded from the start.
     """
     with _opened(path) as (lines, has_bytes):
         byte = number = frame = 0

@@ -65,7 +65,7 @@ def test_a_link_to_a_folder_above_ends(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there is no file or folder .*missing"):
+    with pytest.raises(DataError, match=r"there is no file or folder .*missing"):
         list(walk([tmp_path / "missing"], text_file))
     with pytest.raises(DataError, match="holds no file that can be read"):
         list(walk([tmp_path], text_file))

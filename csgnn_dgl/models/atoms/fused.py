@@ -1,4 +1,4 @@
-r"""Inference of :class:`~csgnn_dgl.models.atoms.csgnn.AtomCSGNN` with one sphere, without its sites.
+r"""Inference of :class:`~csgnn_dgl.models.atoms.csgnn.AtomCSGNN` with one sphere, without sites.
 
 The mapping puts each neighbour on two shells and three vertices, so nearly all of its site features
 are zero, and the first layer multiplies zeros. Here the layer's weights are looked up instead. With
@@ -203,9 +203,7 @@ def _looked_up(
     return found.view(atoms, width, -1)
 
 
-def _seen(
-    vertices: Tensor, angular: Tensor, place: Tensor, shape: tuple[int, int, int]
-) -> Tensor:
+def _seen(vertices: Tensor, angular: Tensor, place: Tensor, shape: tuple[int, int, int]) -> Tensor:
     """Weight of each neighbour at every vertex, ``(A, n, V)``."""
     found = angular.new_zeros(shape)
     index = (place * shape[2])[:, None] + vertices
@@ -220,7 +218,8 @@ class _Layers:
     ----------
     table
         What a neighbour of unit weight adds to the first layer, by element and shell
-        ``(elements · shells, F)``; if the layer's block adds its input, that follows, ``(…, F + C)``.
+        ``(elements · shells, F)``. If the layer's block adds its input, ``C`` more columns hold
+        that.
     weights
         Weight and bias of each layer, in their order; of the first only the bias is used.
     sums, pools

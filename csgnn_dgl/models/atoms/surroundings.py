@@ -167,22 +167,23 @@ def _monomials(directions: Tensor) -> Tensor:
 
 def _angular_power(moments: Tensor) -> Tensor:
     """Sums of Legendre polynomials over pairs of neighbours, from moments ``(A, K, 35)``."""
-    # By the multinomial theorem, the sum of (u·v)^n over pairs is a weighted sum of squares.
-    squares = moments.square()
-    plain = []
-    start = 0
-    for degree in range(_DEGREES + 1):
-        powers = [p for p in _powers() if sum(p) == degree]
-        ways = [math.factorial(degree) / math.prod(map(math.factorial, p)) for p in powers]
-        part = squares[:, :, start : start + len(powers)]
-        plain.append(part @ torch.tensor(ways, dtype=part.dtype, device=part.device))
-        start += len(powers)
-    found = [
-        sum(factor * plain[power] for power, factor in terms.items())
-        for terms in _LEGENDRE.values()
-    ]
+    found = moments.square() @ _legendre().to(moments)
     # A sum that is zero by symmetry is a small number of either sign. Its root would be large.
-    return torch.cat([(torch.as_tensor(value).clamp(min=0) + 1e-8).sqrt() for value in found], 1)
+    return (found.clamp(min=0) + 1e-8).sqrt().transpose(1, 2).flatten(1)
+
+
+@cache
+def _legendre() -> Tensor:
+    """What the square of each moment adds to the sum of each polynomial, ``(35, 4)``.
+
+    By the multinomial theorem, the sum of (u·v)^n over pairs is a weighted sum of squares.
+    """
+    table = torch.zeros(len(_powers()), len(_LEGENDRE), dtype=torch.float64)
+    for row, powers in enumerate(_powers()):
+        ways = math.factorial(sum(powers)) / math.prod(map(math.factorial, powers))
+        for column, terms in enumerate(_LEGENDRE.values()):
+            table[row, column] = ways * terms.get(sum(powers), 0.0)
+    return table
 
 
 @cache

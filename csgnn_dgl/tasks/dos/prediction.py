@@ -246,9 +246,7 @@ def describe_and_score(
     With one vote, neighbours are found once for both.
     """
     if votes > 1 or trained.domain is None:
-        found = average_descriptors(
-            trained, structures, votes=votes, seed=seed, vote_set=vote_set
-        )
+        found = average_descriptors(trained, structures, votes=votes, seed=seed, vote_set=vote_set)
         return found, score_atoms(trained, structures)
     found, fingerprints = trained.describe_and_fingerprint(structures)
     return found, scores_of(trained.domain, fingerprints)

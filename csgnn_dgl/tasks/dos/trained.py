@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -164,7 +164,7 @@ class TrainedDOS(Trained[DOSModel]):
     def describe_and_fingerprint(
         self, structures: Sequence[Atoms], *, chunk: int | None = None
     ) -> tuple[list[Floats], list[Floats]]:
-        """:meth:`describe` and :meth:`fingerprints` of all atoms, whose neighbours are found once."""
+        """:meth:`describe` and :meth:`fingerprints` of all atoms; neighbours are found once."""
         found = list(
             self._both(structures, chunk, self.model.describe, beside=self._fingerprint_of)
         )

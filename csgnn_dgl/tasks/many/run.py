@@ -20,8 +20,7 @@ from csgnn_dgl.tasks.use_config import ManyConfig
 
 __all__ = ["Summary", "run_job", "start_many"]
 
-# Partitions that wait beside those that are worked on, for each worker. Their places are all that is
-# in memory.
+# Partitions that are handed out at once, for each worker. Their places are all that is in memory.
 _WAITING = 2
 # The same without a worker; a cluster that grows with its work must see some.
 _AT_LEAST = 16
@@ -68,8 +67,8 @@ class Summary:
         found = [f"warning: {note}" for note in self.counts.notes]
         if self.counts.outside:
             found.append(
-                f"warning: {self.counts.outside} of {self.counts.frames} are outside what the model "
-                f"was trained on (score above 1); do not rely on them"
+                f"warning: {self.counts.outside} of {self.counts.frames} are outside what the "
+                f"model was trained on (score above 1); do not rely on them"
             )
         before = f", {self.earlier} of them made before" if self.earlier else ""
         found.append(

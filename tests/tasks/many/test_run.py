@@ -304,7 +304,7 @@ def test_a_silent_scheduler_is_named_within_ten_seconds(numbers: Path, tmp_path:
         server.listen()  # accepts, and never answers
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
         started = time.monotonic()
-        with pytest.raises(ResourceError, match="no Dask scheduler answers at tcp://127.0.0.1"):
+        with pytest.raises(ResourceError, match=r"no Dask scheduler answers at tcp://127.0.0.1"):
             run_job(make_job(numbers, tmp_path / "a.parquet", squares), scheduler=address)
         assert time.monotonic() - started < 10
     with pytest.raises(ResourceError, match="no Dask scheduler answers"):

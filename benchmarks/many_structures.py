@@ -5,7 +5,8 @@
 The structures are elements in their simple crystals, in cells of one to eight atoms, in one
 extended xyz file. Each run is a command in a process of its own, whose time, processor time and
 memory are those of the command and of its workers. On a machine that does other work, the processor
-time tells more than the time. The single process is the same command without ``--jobs``, for few structures.
+time tells more than the time. The single process is the same command without ``--jobs``, for few
+structures.
 """
 
 from __future__ import annotations

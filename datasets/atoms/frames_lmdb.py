@@ -106,9 +106,9 @@ def _ids(transaction: Any, name: str, first: int = 1, last: int | None = None) -
     """Ids of rows in their order, from ``first`` to ``last``."""
     following = transaction.get(b"nextid")
     if following is None:
-        first = next(iter(transaction.cursor()), None)
-        if first is not None:
-            _refuse_pickle(first[1], f"the first entry of {name}")
+        entry = next(iter(transaction.cursor()), None)
+        if entry is not None:
+            _refuse_pickle(entry[1], f"the first entry of {name}")
         raise DataError(
             f"{name} is an LMDB file, but not of ASE: it lacks the entry 'nextid'; write the "
             f"structures as .aselmdb (ase-db-backends), .db or .extxyz"

@@ -30,9 +30,10 @@ def marks(path: Path, name: str) -> Iterator[Mark]:
     its pieces is expanded from the start.
     """
     with _opened(path) as (lines, has_bytes):
+        rest: Iterator[str | bytes] = iter(lines)
         byte = number = frame = 0
         start: tuple[int, int] | None = None
-        rest = iter(lines)
+        line: str | bytes
         for line in rest:
             here, number = byte, number + 1
             byte += len(line)
@@ -53,7 +54,9 @@ def frames(piece: Piece, columns: Sequence[str]) -> Iterator[tuple[Atoms | DataE
     """Atoms, or why they cannot be read, and values of columns of each frame of a piece."""
     path, (line, byte) = Path(piece.first.path), piece.first.place
     with _opened(path, byte) as (lines, _):
-        text = (x.decode("utf-8", "replace") if isinstance(x, bytes) else x for x in lines)
+        text: Iterator[str] = (
+            x.decode("utf-8", "replace") if isinstance(x, bytes) else x for x in lines
+        )
         if byte < 0:
             text = itertools.islice(text, line - 1, None)
         found = xyz_frames((x.replace("\r\n", "\n") for x in text), before=line - 1)

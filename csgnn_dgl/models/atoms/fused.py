@@ -16,7 +16,7 @@ gradients are wanted, and wherever a step is not one of those above, :func:`enco
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -241,9 +241,10 @@ class _Layers:
     def of(cls, model: AtomCSGNN) -> _Layers:
         """Prepare the layers of a model as it is now."""
         encoder, config = model.encoder, model.encoder.config
+        stages: list[Any] = list(encoder.levels)
         weights = []
-        for level in encoder.levels:
-            for block in (*level.intra, *level.radial):
+        for stage in stages:
+            for block in (*stage.intra, *stage.radial):
                 conv = block.conv
                 # On one sphere, only the middle of a radial kernel has something to see.
                 weight = (
@@ -259,12 +260,12 @@ class _Layers:
         else:
             kinds = model.species(torch.arange(_ELEMENTS)).to(dtype)
         table = torch.einsum("ze,fke->zkf", kinds, first).flatten(0, 1)
-        if encoder.levels[0].intra[0].residual:
+        if stages[0].intra[0].residual:
             # The block adds its input, so the sites are needed, too.
             shells = torch.eye(model.mapping.channels, dtype=dtype)
             sites = torch.einsum("ze,kl->zkle", kinds, shells).flatten(2).flatten(0, 1)
             table = torch.cat([table, sites], dim=1)
-        levels = range(config.level, config.level - len(encoder.levels), -1)
+        levels = range(config.level, config.level - len(stages), -1)
         sums = [_neighbor_sums(level, config.self_loop, dtype) for level in levels]
         pools = [_pooling(level, dtype) for level in levels[:-1]]
         return cls(model, table.contiguous(), weights, sums, pools)
@@ -273,7 +274,8 @@ class _Layers:
         """From the first layer's products ``(V, A, F)`` to features of atoms ``(A, F)``."""
         weights = iter(self.weights)
         is_first = True
-        for index, level in enumerate(self.model.encoder.levels):
+        stages: list[Any] = list(self.model.encoder.levels)
+        for index, level in enumerate(stages):
             sums = self.sums[index]
             for block in level.intra:
                 weight, bias = next(weights)

@@ -251,8 +251,8 @@ class _Writer:
             field.with_type(pa.string()) if field.type == pa.large_string() else field
             for field in table.schema
         ]
-        own = {"csgnn_dgl": dict(self.job.attributes)}
-        metadata = {**(table.schema.metadata or {}), b"PANDAS_ATTRS": json.dumps(own).encode()}
+        attributes = json.dumps({"csgnn_dgl": dict(self.job.attributes)})
+        metadata = {**(table.schema.metadata or {}), b"PANDAS_ATTRS": attributes.encode()}
         return table.cast(pa.schema(fields)).replace_schema_metadata(metadata)
 
     def _flush(self) -> None:

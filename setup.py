@@ -48,7 +48,10 @@ REQUIRES = [
     "typing-extensions>=4.12",
     "vesin>=0.4.2",
 ]
+# Many structures or shapes in many processes.
+CLUSTER = ["distributed>=2024.8", "lmdb>=1.4", "pyarrow>=16"]
 DEV = [
+    *CLUSTER,
     "mypy>=1.10",
     "pandas-stubs",
     "pre-commit>=3.7",
@@ -93,6 +96,7 @@ setup(
     extras_require={
         "dev": DEV,
         "docs": ["sphinx>=7.3", "furo", "myst-parser"],
+        "cluster": CLUSTER,
         "parquet": ["pyarrow>=14"],
         "bench": ["dscribe>=2.1"],
         "pyright": ["basedpyright>=1.20"],  # pyright that comes with node

@@ -100,17 +100,17 @@ def measure(counts: Sequence[int], jobs: Sequence[int], folder: Path) -> dict[st
     for count in counts:
         file = folder / f"{count}.extxyz"
         atoms = write_structures(file, count)
-        entry: dict[str, Any] = {"atoms": atoms, "jobs": {}}
+        entry: dict[str, Any] = {"atoms": atoms}
         for number in jobs:
             output = folder / "out.parquet"
             words = ["describe-atoms", str(file), "-o", str(output), "--jobs", str(number)]
-            entry["jobs"][str(number)] = run(words)
+            entry[f"jobs_{number}"] = run(words)
             shutil.rmtree(output)
-            print(count, f"--jobs {number}", entry["jobs"][str(number)], flush=True)
-        found[str(count)] = entry
+            print(count, f"--jobs {number}", entry[f"jobs_{number}"], flush=True)
+        found[f"structures_{count}"] = entry
     file, output = folder / f"{counts[0]}.extxyz", folder / "one.parquet"
-    found[str(counts[0])]["single"] = run(["describe-atoms", str(file), "-o", str(output)])
-    print(counts[0], "single", found[str(counts[0])]["single"], flush=True)
+    found[f"structures_{counts[0]}"]["single"] = run(["describe-atoms", str(file), "-o", str(output)])
+    print(counts[0], "single", found[f"structures_{counts[0]}"]["single"], flush=True)
     return found
 
 
@@ -130,7 +130,7 @@ def main() -> None:
         "machine": platform.processor() or platform.machine(),
         "cores": psutil.cpu_count(),
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
-        "structures": figures,
+        **figures,
     }
     options.output.mkdir(parents=True, exist_ok=True)
     text = json.dumps(content, indent=2) + "\n"

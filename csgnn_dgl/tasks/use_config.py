@@ -166,7 +166,11 @@ class PredictConfig(ManyConfig):
     )
     occupancy: OccupancyChoice = _occupancy_option("Densities of states")
     output: Path | None = option(
-        None, "Write the curves to this .npz or .csv.", "Densities of states", short="-o"
+        None,
+        "Write the curves to this .npz or .csv; with --jobs or --scheduler, the results of any "
+        "model to this folder NAME.parquet.",
+        "Densities of states",
+        short="-o",
     )
     plot: Path | None = option(
         None,
@@ -195,7 +199,8 @@ class DescribeConfig(ManyConfig):
     isolate: bool | None = isolate_option()
     output: Path | None = option(
         None,
-        "Write descriptors to this .npz, .csv, .extxyz or .parquet.",
+        "Write descriptors to this .npz, .csv, .extxyz or .parquet; with --jobs or --scheduler, "
+        "to this folder NAME.parquet.",
         "Output",
         short="-o",
     )

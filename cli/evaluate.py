@@ -22,7 +22,7 @@ def evaluate_command(config: EvaluateConfig, given: set[str], run: Path, as_json
     """Test the model of RUN on the test split of the data that it was trained on.
 
     RUN is a run directory; or, with --data, a .safetensors file or a shipped model (csgnn-dgl
-    models).
+    models). --split validation takes what the training held out instead, for choosing settings.
 
     For a classifier, prints the accuracy of each class under a rotation protocol. For a model of
     densities of states, prints the errors of the curve and its integral, the Fermi level and the

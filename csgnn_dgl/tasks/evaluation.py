@@ -16,7 +16,14 @@ from csgnn_dgl.tasks.trained import Trained
 from csgnn_dgl.tasks.use_config import DescribeConfig, EvaluateConfig, PredictConfig, VoteSet
 from csgnn_dgl.tasks.votes import has_design
 
-__all__ = ["Found", "chosen_set", "find_evaluated", "refuse_idle_votes", "votes_text"]
+__all__ = [
+    "Found",
+    "check_held_out",
+    "chosen_set",
+    "find_evaluated",
+    "refuse_idle_votes",
+    "votes_text",
+]
 
 AnyTrained = TypeVar("AnyTrained", bound=Trained[Any])
 Config = TypeVar("Config", bound=TrainingConfig)
@@ -100,6 +107,26 @@ def find_evaluated(
             f"hold training data; restore it, or name the data to use with --data"
         )
     return Found(trained, chosen, found, run)
+
+
+def check_held_out(found: Found[Any, Any, Any]) -> None:
+    """Check that the validation split of the data is what the training held out.
+
+    Raises
+    ------
+    ConfigError
+        The data are others than those of the training, or the weights do not tell what it held out.
+    """
+    if found.data.fingerprint != found.trained.fingerprint:
+        raise ConfigError(
+            f"{found.data.source} are not the data that {found.trained.path} was trained on, so "
+            f"nothing of them was held out for validation; leave out --split, or leave out --data"
+        )
+    if found.run is None and "validation_fraction" not in found.trained.header.data:
+        raise ConfigError(
+            f"{found.trained.path} does not tell which part of its data was held out for "
+            f"validation; give the run that it comes from, or leave out --split"
+        )
 
 
 def refuse_idle_votes(config: EvaluateConfig | PredictConfig | DescribeConfig) -> None:

@@ -219,8 +219,11 @@ class RunDirectory:
             Keys of ``entry`` that distinguish evaluations.
         """
         summary = self.read_summary()
+        # Evaluations of shapes did not name their split as long as it was always the same.
         others = [
-            e for e in summary.get("evaluation", []) if any(e.get(k) != entry[k] for k in protocol)
+            e
+            for e in summary.get("evaluation", [])
+            if any({"split": "test", **e}.get(k) != entry[k] for k in protocol)
         ]
         self.write_summary({**summary, "evaluation": [*others, entry]})
 

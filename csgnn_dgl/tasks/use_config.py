@@ -22,6 +22,7 @@ __all__ = [
     "OccupancyChoice",
     "PredictConfig",
     "Rotation",
+    "Split",
     "VoteSet",
 ]
 
@@ -30,6 +31,7 @@ NEEDS_MANY = (("partition", "columns"), "without --jobs or --scheduler, the resu
 
 OccupancyChoice = Literal["refuse", "majority", "full"]
 Rotation = Literal["none", "z", "so3", "euler"]
+Split = Literal["test", "validation"]
 VoteSet = Literal["designed", "random"]
 
 
@@ -107,6 +109,12 @@ class EvaluateConfig(_UseConfig):
     seed: int = _seed_option()
     data: Path | None = option(
         None, "Path of the data. Default: the path at which the run was trained on them.", "Data"
+    )
+    split: Split | None = option(
+        None,
+        "What to evaluate on: test, or what the training held out for validation, on which "
+        "settings are chosen. Default: test, where there are such data.",
+        "Data",
     )
     rotation: Rotation = option("so3", "Rotations of the test shapes.", "Classes of shapes")
     batch_size: int = option(64, "Clouds per step.", "Classes of shapes", ge=1)

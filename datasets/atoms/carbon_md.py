@@ -15,13 +15,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from ase import Atoms, units
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 
 from csgnn_dgl._files import atomic_write, atomic_write_json, resource_error
 from csgnn_dgl._foreign import check_expansion, check_file, excerpt, reading
+from csgnn_dgl._pairs import find_pairs
 from csgnn_dgl._platform import usable_cores
 from csgnn_dgl.datasets.atoms.carbon import ALLOTROPES, allotrope
 from csgnn_dgl.errors import ConfigError, DataError, suggest
-from csgnn_dgl.physics.carbon_tb import VALENCE_ELECTRONS, CarbonTightBinding
+from csgnn_dgl.physics.carbon_tb import CUTOFF, VALENCE_ELECTRONS, CarbonTightBinding
 from csgnn_dgl.physics.dos import density_of_states
 from csgnn_dgl.physics.grid import EnergyGrid
 
@@ -153,6 +156,10 @@ def simulate(
 
     Each structure, temperature and split has its own random stream, so a trajectory does not depend
     on the others or on the order in which they are made.
+
+    The tight-binding model has no forces between the layers of graphite, so the thermostat would
+    let them drift through each other. They are put back, which changes no label: the centre of
+    mass of each layer stays where it is in the relaxed structure.
     """
     from ase.md.langevin import Langevin  # slow to import
 
@@ -172,10 +179,13 @@ def simulate(
         rng=rng,
         fixcm=False,  # a drift of the whole structure does not change its density of states
     )
+    home, layers = atoms.positions.copy(), _separate_parts(atoms)
     dynamics.run(recipe.equilibration)
     positions, curves, energies, levels = [], [], [], []
     for _ in range(count):
         dynamics.run(recipe.interval)
+        for layer in layers:
+            atoms.positions[layer] -= (atoms.positions[layer] - home[layer]).mean(axis=0)
         # Compute labels for the stored positions, which are in single precision.
         atoms.positions = atoms.positions.astype(np.float32)
         atoms.get_potential_energy()
@@ -198,6 +208,15 @@ def simulate(
         np.array(energies),
         np.array(levels),
     )
+
+
+def _separate_parts(atoms: Atoms) -> list[npt.NDArray[np.intp]]:
+    """Indices of the atoms of each part that the others do not act on; empty if there is one."""
+    first, second, _ = find_pairs(atoms.positions, atoms.cell.array, atoms.pbc, CUTOFF)
+    n = len(atoms)
+    bonds = csr_matrix((np.ones(len(first), dtype=bool), (first, second)), shape=(n, n))
+    count, part = connected_components(bonds, directed=False)
+    return [np.flatnonzero(part == i) for i in range(count)] if count > 1 else []
 
 
 def _write(path: Path, trajectory: Trajectory) -> None:

@@ -56,6 +56,36 @@ def test_evaluate_adds_to_the_summary(run: Run, trained: Path, tmp_path: Path) -
     assert (copy / "confusion-test-z-5-votes.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_evaluate_on_what_was_held_out(
+    run: Run, trained: Path, clouds: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(trained, tmp_path / "run")
+    summary = json.loads((copy / "summary.json").read_text())
+    result = run("evaluate", copy, "--split", "validation")
+    assert result.status == 0
+    assert f"{summary['data']['validation_shapes']} validation shapes" in result.out
+    assert (copy / "confusion-validation-so3-1-votes.png").is_file()
+    assert run("evaluate", copy, "--split", "test").status == 0
+    entries = json.loads((copy / "summary.json").read_text())["evaluation"]
+    assert [e["split"] for e in entries] == ["validation", "test"]
+    # An evaluation of before, which named no split, is one of the test split.
+    for entry in entries:
+        entry.pop("split")
+    (copy / "summary.json").write_text(json.dumps({**summary, "evaluation": entries[1:]}))
+    assert run("evaluate", copy).status == 0
+    assert len(json.loads((copy / "summary.json").read_text())["evaluation"]) == 1
+    # The weights alone know what was held out of their own data, and of no others.
+    words = ("evaluate", copy / "model.safetensors", "--split", "validation", "--data")
+    alone = run(*words, clouds)
+    assert alone.status == 0
+    assert alone.out.split("accuracy ")[1].split(" on ")[0] in result.out
+    other = shutil.copytree(clouds, tmp_path / "data")
+    np.save(other / "rod" / "test" / "rod0.npy", np.random.default_rng(1).normal(size=(96, 3)))
+    refused = run(*words, other)
+    assert refused.status == 2
+    assert "nothing of them was held out" in refused.err
+
+
 def test_evaluate_refuses_changed_data(
     run: Run, trained: Path, clouds: Path, tmp_path: Path
 ) -> None:

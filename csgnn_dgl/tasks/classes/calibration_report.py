@@ -41,7 +41,7 @@ def report_calibration(
     trained
         The classifier.
     points, labels
-        Test shapes ``(n, N, 3)`` and their classes ``(n,)``.
+        Shapes ``(n, N, 3)`` and their classes ``(n,)``.
     probabilities
         The network's own probabilities ``(n, classes)``, without calibration.
     votes
@@ -84,7 +84,7 @@ def report_calibration(
             f"calibrated"
         )
     if run is not None:
-        path = run.figure(f"calibration-test-{name}")
+        path = run.figure(f"calibration-{name}")
         _draw(before, after if known else None, truth, path)
         lines.append(f"calibration: {path}")
     return lines, figures

@@ -1,4 +1,4 @@
-"""Evaluate a classifier on the test split under a rotation protocol."""
+"""Evaluate a classifier under a rotation protocol."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from csgnn_dgl.tasks.classes.train import load_run_data
 from csgnn_dgl.tasks.classes.trained import TrainedClassifier, check_classes, load_classifier
 from csgnn_dgl.tasks.classes.vote import vote
 from csgnn_dgl.tasks.device import choose_device
-from csgnn_dgl.tasks.evaluation import Found, chosen_set, find_evaluated, votes_text
+from csgnn_dgl.tasks.evaluation import Found, check_held_out, chosen_set, find_evaluated, votes_text
 from csgnn_dgl.tasks.shipped import find_weights
 from csgnn_dgl.tasks.use_config import EvaluateConfig
 
@@ -35,16 +35,18 @@ __all__ = ["Evaluation", "ShapeEvaluation", "evaluate", "find_shapes"]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Results on the test split.
+    """Results on a split.
 
     Parameters
     ----------
+    split
+        Name of the split.
     train_rotation, rotation
         Protocols of training and of this evaluation.
     votes, vote_set, seed
         Rotations per shape, the kind of their set (None for one), and their random seed.
     shapes
-        Number of test shapes.
+        Number of shapes.
     accuracy
         Share of shapes classified correctly.
     class_accuracy
@@ -58,6 +60,7 @@ class Evaluation:
         known.
     """
 
+    split: str
     train_rotation: str
     rotation: str
     votes: int
@@ -74,7 +77,7 @@ class Evaluation:
 
 @dataclass(frozen=True, eq=False)
 class ShapeEvaluation:
-    """Results on a test split, as numbers and as text.
+    """Results on a split, as numbers and as text.
 
     Parameters
     ----------
@@ -86,8 +89,8 @@ class ShapeEvaluation:
         Accuracy of each class, one row per class.
     picture
         The confusion matrix, if one was drawn.
-    test
-        The test shapes.
+    chosen
+        The shapes of the split.
     probabilities
         Their class probabilities, calibrated if the classifier's file tells how, shape
         ``(n, classes)``.
@@ -97,7 +100,7 @@ class ShapeEvaluation:
     result: Evaluation
     table: pd.DataFrame
     picture: Path | None
-    test: ShapeSplit
+    chosen: ShapeSplit
     probabilities: Tensor
 
     @property
@@ -115,6 +118,7 @@ def evaluate(
 ) -> ShapeEvaluation:
     """Classify the test split of a run's data, or of other data with the same classes.
 
+    Or, with ``config.split``, the shapes that the training held out for validation.
     If the weights belong to a run, the result is added to its ``summary.json``, where it replaces
     an earlier one of the same protocol, and the confusion matrix is drawn.
 
@@ -149,15 +153,20 @@ def _evaluate(
     found = find_shapes(weights, config, trained)
     trained, options, dataset = found.trained, found.options, found.data
     check_classes(trained, dataset.class_names, dataset.source)
-    if len(dataset.test) == 0:
+    split = config.split or "test"
+    chosen = dataset.test
+    if split == "validation":
+        check_held_out(found)
+        _, chosen = dataset.split_validation(options.validation_fraction, options.seed)
+    if len(chosen) == 0:
         raise DataError(
-            f"{dataset.source} has no test shapes; name data that have some with --data"
+            f"{dataset.source} has no {split} shapes; name data that have some with --data"
         )
     started = time.perf_counter()
-    total = len(dataset.test)
+    total = len(chosen)
     probabilities = vote(
         trained.model,
-        dataset.test.clouds[:, : options.points],
+        chosen.clouds[:, : options.points],
         rotation=config.rotation,
         up_axis=dataset.up_axis,
         votes=config.votes,
@@ -166,7 +175,7 @@ def _evaluate(
         batch_size=config.batch_size,
     )
     seconds = time.perf_counter() - started
-    labels, predicted = dataset.test.labels, probabilities.argmax(dim=1)
+    labels, predicted = chosen.labels, probabilities.argmax(dim=1)
     matrix = multiclass_confusion_matrix(predicted, labels, len(dataset.class_names)).numpy()
     counts = matrix.sum(axis=1)
     recall = np.divide(
@@ -183,6 +192,7 @@ def _evaluate(
         load=partial(load_run_data, attributes=trained.attributes),
     )
     result = Evaluation(
+        split=split,
         train_rotation=options.train_rotation,
         rotation=config.rotation,
         votes=config.votes,
@@ -209,30 +219,30 @@ def _evaluate(
     )
     report, calibration = report_calibration(
         trained,
-        dataset.test.points,
+        chosen.points,
         labels,
         probabilities,
         votes=config.votes,
-        name=f"{config.rotation}-{config.votes}-votes",
+        name=f"{split}-{config.rotation}-{config.votes}-votes",
         run=found.run,
     )
     picture = None
     if found.run is not None:
-        picture = found.run.figure(f"confusion-test-{config.rotation}-{config.votes}-votes")
+        picture = found.run.figure(f"confusion-{split}-{config.rotation}-{config.votes}-votes")
         title = (
-            f"{dataset.name}, test split, {options.train_rotation}/{config.rotation}, "
+            f"{dataset.name}, {split} split, {options.train_rotation}/{config.rotation}, "
             f"{votes_text(config.votes, vote_set)}: {100 * result.accuracy:.1f} %"
         )
         plot_confusion(matrix, dataset.class_names, picture, title)
         found.run.record_evaluation(
             {**asdict(result), "calibration": calibration},
-            ("rotation", "votes", "vote_set", "seed", "fingerprint"),
+            ("split", "rotation", "votes", "vote_set", "seed", "fingerprint"),
         )
     notes = [missing if majority is None else majority.line(accuracy)]
     notes += [f"warning: {warning}" for warning in dataset.warnings]
     lines = _lines(result, table, picture, notes) + report
     shares = calibrated(trained, probabilities, config.votes)
-    return ShapeEvaluation(lines, result, table, picture, dataset.test, shares)
+    return ShapeEvaluation(lines, result, table, picture, chosen, shares)
 
 
 def find_shapes(
@@ -264,12 +274,10 @@ def _training_labels(data: ShapeDataset, options: TrainModelNetConfig) -> list[i
 
 def options_of(trained: TrainedClassifier) -> TrainModelNetConfig:
     data = trained.header.data
+    # Where the data name no splits, they are drawn again.
+    known = ("up_axis", "train_rotation", "seed", "validation_fraction")
     return TrainModelNetConfig(
-        points=trained.points,
-        up_axis=data["up_axis"],
-        train_rotation=data["train_rotation"],
-        # Where the data name no test split, it is drawn again.
-        seed=data.get("seed", 0),
+        points=trained.points, **{name: data[name] for name in known if name in data}
     )
 
 
@@ -280,7 +288,7 @@ def _lines(
     return [
         shown.to_string(index=False),
         f"accuracy {100 * result.accuracy:.2f} % (mean of classes "
-        f"{100 * result.class_accuracy:.2f} %) on {result.shapes} test shapes; "
+        f"{100 * result.class_accuracy:.2f} %) on {result.shapes} {result.split} shapes; "
         f"trained with {result.train_rotation}, tested with "
         f"{result.rotation} rotations, {votes_text(result.votes, result.vote_set)}; "
         f"{result.milliseconds_per_shape:.1f} ms per shape",

@@ -132,6 +132,7 @@ class ClassifierJob(TrainingJob[TrainModelNetConfig, ShapeDataset]):
                 "pool": data.train.points.shape[1],
                 "train_rotation": config.train_rotation,
                 "seed": config.seed,
+                "validation_fraction": config.validation_fraction,
                 BASELINE: count_classes(self.training.labels.tolist(), data.class_names),
             },
         )

@@ -25,6 +25,8 @@ from csgnn_dgl.tasks.dos.train import load_run_data
 from csgnn_dgl.tasks.dos.trained import TrainedDOS, load_dos_model
 from csgnn_dgl.tasks.dos.unseen import unknown_elements
 from csgnn_dgl.tasks.evaluation import (
+    Found,
+    check_held_out,
     chosen_set,
     find_evaluated,
     refuse_idle_votes,
@@ -181,7 +183,8 @@ def summarize(structures: pd.DataFrame) -> pd.DataFrame:
 def evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
     """Predict the test structures of a run's data, or its validation structures if it has none.
 
-    Data on which the model was not trained, and which have no test structures, are used whole.
+    ``config.split`` chooses one of them. Data on which the model was not trained, and which have no
+    test structures, are used whole.
     Beside the model's errors stand those of the mean curve of its training data.
 
     If the weights belong to a run, the result is added to its ``summary.json``, the errors of every
@@ -198,8 +201,8 @@ def evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
     Raises
     ------
     CSGNNError
-        There is no such run, the data have changed, or their elements or energies differ from the
-        model's.
+        There is no such run, the data have changed, they lack the split, or their elements or
+        energies differ from the model's.
     """
     with shown(config.progress):
         return _evaluate(weights, config)
@@ -218,7 +221,7 @@ def _evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
     )
     trained, dataset = found.trained, found.data
     check_same(trained, dataset)
-    split, records = _chosen(trained, found.options, dataset)
+    split, records = _chosen(found, config)
     for record in records:
         if problem := unknown_elements(trained.model.model, record.atoms, str(trained.path)):
             raise DataError(f"{record.name}: {problem}")
@@ -300,12 +303,20 @@ def _evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
 
 
 def _chosen(
-    trained: TrainedDOS, options: TrainDOSConfig, dataset: DOSDataset
+    found: Found[TrainedDOS, TrainDOSConfig, DOSDataset], config: EvaluateConfig
 ) -> tuple[str, Sequence[DOSRecord]]:
     """The structures to evaluate, and the name of their split."""
-    if dataset.test:
+    dataset, options = found.data, found.options
+    if config.split == "validation":
+        check_held_out(found)
+    elif dataset.test:
         return "test", dataset.test
-    if dataset.fingerprint == trained.fingerprint:
+    elif config.split == "test":
+        raise DataError(
+            f"{dataset.source} has no test structures; leave out --split, or name data that have "
+            f"some with --data"
+        )
+    if dataset.fingerprint == found.trained.fingerprint:
         return "validation", dataset.split_validation(options.validation_fraction, options.seed)[1]
     # The model has seen none of them, so nothing needs to be held out.
     return "all", dataset.records

@@ -52,7 +52,7 @@ def findings(evaluation: ShapeEvaluation, header: Header, worst: int) -> Finding
     )
     if result.baseline is not None:
         headline += f"; {result.baseline['what']}: {100 * result.baseline['accuracy']:.1f} %"
-    truth = evaluation.test.labels.numpy()
+    truth = evaluation.chosen.labels.numpy()
     shares = evaluation.probabilities.numpy()
     answers = shares.argmax(axis=1)
     counts = np.zeros((len(names), len(names)), dtype=np.int64)
@@ -115,8 +115,8 @@ def _worst(
                 f"{name}, taken for {answer} ({100 * shares[index].max():.1f} %; {name} "
                 f"{100 * own[index]:.1f} %)"
             )
-        cloud = evaluation.test.points[index, :_DRAWN].double().numpy()
-        source = evaluation.test.names[index].replace("\\", "/").rsplit("/", 1)[-1]
+        cloud = evaluation.chosen.points[index, :_DRAWN].double().numpy()
+        source = evaluation.chosen.names[index].replace("\\", "/").rsplit("/", 1)[-1]
         found.append(Example(cloud_picture(cloud), f"{caption} – {source}"))
     return found
 

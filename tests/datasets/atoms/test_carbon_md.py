@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from csgnn_dgl.datasets.atoms.carbon import allotrope
 from csgnn_dgl.datasets.atoms.carbon_md import (
     CARBON_GRID,
     CarbonRecipe,
@@ -63,6 +64,22 @@ def test_trajectories_are_deterministic_and_differ(made: Path) -> None:
     np.testing.assert_array_equal(again.positions, found.positions)
     test = read_trajectory(made / "C20-300K-test.npz")
     assert not np.allclose(test.positions[0], found.positions[0], atol=1e-3)
+
+
+def test_layers_without_forces_between_them_stay_in_place() -> None:
+    recipe = CarbonRecipe(("graphite",), (600.0,), equilibration=20)
+    found = simulate(recipe, "graphite", 600.0, "train", 2)
+    home = allotrope("graphite").positions
+    height = np.round(home[:, 2] / 3.35).astype(int)
+    assert np.bincount(height).tolist() == [18] * 6
+    for positions in found.positions:
+        moved = positions - home
+        assert np.abs(moved).max() > 0.02, "atoms move"
+        for layer in range(6):
+            np.testing.assert_allclose(moved[height == layer].mean(axis=0), 0, atol=1e-5)
+    # The labels are those of these positions.
+    spectrum = solve(found.atoms(1))
+    assert found.band_energy[1] == pytest.approx(spectrum.band_energy / 108, abs=1e-9)
 
 
 def test_only_what_is_missing_is_made(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,7 +109,9 @@ def measure(counts: Sequence[int], jobs: Sequence[int], folder: Path) -> dict[st
             print(count, f"--jobs {number}", entry[f"jobs_{number}"], flush=True)
         found[f"structures_{count}"] = entry
     file, output = folder / f"{counts[0]}.extxyz", folder / "one.parquet"
-    found[f"structures_{counts[0]}"]["single"] = run(["describe-atoms", str(file), "-o", str(output)])
+    found[f"structures_{counts[0]}"]["single"] = run(
+        ["describe-atoms", str(file), "-o", str(output)]
+    )
     print(counts[0], "single", found[f"structures_{counts[0]}"]["single"], flush=True)
     return found
 

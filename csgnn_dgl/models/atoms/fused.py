@@ -58,6 +58,7 @@ def can_fuse(model: AtomCSGNN) -> bool:
         mapping.assignment == "smooth"
         and mapping.n_spheres == config.n_spheres == 1
         and mapping.level == config.level <= _LEVEL
+        and set(config.sphere_levels or [config.level]) == {config.level}
         and mapping.channels > 1
         and config.filter_order == 0
         and not config.gradients

@@ -48,11 +48,14 @@ REQUIRES = [
     "typing-extensions>=4.12",
     "vesin>=0.4.2",
 ]
+# Many structures or shapes in many processes.
+CLUSTER = ["distributed>=2024.8", "lmdb>=1.4", "pyarrow>=16"]
 DEV = [
     # Maps of atoms, structures and densities of states of other packages, in tests.
     "chemiscope>=1.0",
     "pymatgen>=2026.7; python_version >= '3.11'",
     "scikit-learn>=1.6",
+    *CLUSTER,
     "mypy>=1.10",
     "pandas-stubs",
     "pre-commit>=3.7",
@@ -98,6 +101,7 @@ setup(
     extras_require={
         "dev": DEV,
         "docs": ["sphinx>=7.3", "furo", "myst-parser"],
+        "cluster": CLUSTER,
         "parquet": ["pyarrow>=14"],
         # Atoms in and for other packages.
         "chemiscope": ["chemiscope>=1.0"],

@@ -1,10 +1,12 @@
 """Measure the speed of describing atoms against DScribe's SOAP, on the same structures in one run.
 
-    python benchmarks/descriptor.py [--weights NAME|RUN] [--files FILE...] [--json OUT]
+    OMP_NUM_THREADS=1 python benchmarks/descriptor.py [--weights NAME|RUN] [--json OUT]
 
 The structures are one cell of 1,000 atoms, 100 small cells, and those in ``--files``. SOAP has our
 cutoff and only the elements of each structure, which is the least work for it. Without trained
-weights, an untrained model of the paper's sizes is timed; its speed is the same.
+weights, an untrained model of the paper's sizes is timed; its speed is the same. Times are those of
+the processor, since other work on the machine does not count then, and calls take turns. Ratios are
+medians over the turns.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import torch
 from ase import Atoms
@@ -27,9 +30,12 @@ from ase.data import chemical_symbols, reference_states
 from csgnn_dgl.datasets.atoms.structures import read_structures
 from csgnn_dgl.descriptor import AtomDescriptor
 from csgnn_dgl.errors import CheckpointError
+from csgnn_dgl.mapping.neighbors import find_neighbors
 from csgnn_dgl.models import AtomCSGNN, AtomCSGNNHypers, DOSModel
 from csgnn_dgl.tasks.weights import Header, save_weights
 
+# Atoms that the network computes at once in these measurements.
+_AT_ONCE = 1024
 SIMPLE = ("fcc", "bcc", "hcp", "diamond")
 
 
@@ -99,22 +105,53 @@ def soap(cutoff: float) -> Callable[[Sequence[Atoms]], object]:
     return call
 
 
-def median_seconds(call: Callable[[], object], repeats: int) -> float:
-    """Median time of a call, after one call that is not counted."""
-    call()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+def alternated(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """Processor times of calls that take turns [s], after one round that is not counted.
+
+    Other work on the machine, which comes and goes, slows all calls of a round down alike.
+    """
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for round_ in range(repeats + 1):
+        for name, call in calls.items():
+            start = time.process_time()
+            call()
+            if round_:
+                times[name].append(time.process_time() - start)
+    return times
+
+
+def parts_of(ours: AtomDescriptor, structures: Sequence[Atoms], repeats: int) -> dict[str, float]:
+    """Processor time of the parts of describing structures [ms]."""
+    trained = ours._trained
+    weight = next(trained.model.parameters())
+    found = find_neighbors(structures, trained.cutoff)
+    ready = [part.to("cpu", weight.dtype) for part in found.chunks(_AT_ONCE)]
+    fingerprints = trained._fingerprint_of(found).numpy()
+
+    def network() -> None:
+        with torch.no_grad():
+            for part in ready:
+                trained.model.describe(part)
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "all.extxyz"
+        ase.io.write(path, list(structures))
+        calls: dict[str, Callable[[], object]] = {
+            "reading": lambda: read_structures(path),
+            "neighbours": lambda: find_neighbors(structures, trained.cutoff),
+            "mapping_and_network": network,
+            "fingerprints": lambda: list(map(trained._fingerprint_of, found.chunks(128))),
+            "scores": lambda: trained.domain and trained.domain.nearest(fingerprints),
+        }
+        times = alternated(calls, repeats)
+    return {name: round(1e3 * statistics.median(values), 2) for name, values in times.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", default="phonon-dos")
     parser.add_argument("--files", nargs="*", type=Path, default=[])
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
@@ -126,11 +163,13 @@ def main() -> None:
     elements = sorted({int(n) for load in loads.values() for a in load for n in a.numbers})
     with tempfile.TemporaryDirectory() as folder:
         try:
-            ours = AtomDescriptor(options.weights, device=options.device)
+            name = options.weights
+            ours = AtomDescriptor(name, device=options.device)
+            plain = AtomDescriptor(name, device=options.device, check_domain=False)
             weights = options.weights
         except CheckpointError as error:
             print(f"{error}\nan untrained model of the paper's sizes is timed instead")
-            ours = AtomDescriptor(untrained(Path(folder), elements), device=options.device)
+            ours = plain = AtomDescriptor(untrained(Path(folder), elements), device=options.device)
             weights = "untrained, level 3"
     try:
         peer = soap(ours.cutoff)
@@ -147,18 +186,29 @@ def main() -> None:
     }
     for name, structures in loads.items():
         atoms = sum(map(len, structures))
-        rates = {
-            "csgnn": atoms / median_seconds(lambda s=structures: ours.create(s), options.repeats)
+        calls: dict[str, Callable[[], object]] = {
+            "csgnn": lambda s=structures: ours.create(s),
+            "csgnn_without_scores": lambda s=structures: plain.create(s),
         }
         if peer is not None:
-            rates["soap"] = atoms / median_seconds(lambda s=structures: peer(s), options.repeats)
-        entry = {
+            calls["soap"] = lambda s=structures: peer(s)
+        times = alternated(calls, options.repeats)
+        entry: dict[str, object] = {
             "structures": len(structures),
             "atoms": atoms,
-            **{f"{key}_atoms_per_second": round(rate, 1) for key, rate in rates.items()},
+            **{
+                f"{key}_atoms_per_second": round(atoms / statistics.median(values), 1)
+                for key, values in times.items()
+            },
         }
-        if "soap" in rates:
-            entry["ratio"] = round(rates["csgnn"] / rates["soap"], 3)
+        if peer is not None:
+            for key, ratio in (
+                ("csgnn", "ratio"),
+                ("csgnn_without_scores", "ratio_without_scores"),
+            ):
+                pairs = zip(times["soap"], times[key], strict=True)
+                entry[ratio] = round(statistics.median(a / b for a, b in pairs), 2)
+        entry["milliseconds"] = parts_of(ours, structures, options.repeats)
         figures[name] = entry
         print(f"{name}: {entry}", flush=True)
     if options.json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import click
 from csgnn_dgl._progress import shown, working
 from csgnn_dgl.cli.options import config_options
 from csgnn_dgl.cli.outcome import echo_json, echo_line, finish_files
-from csgnn_dgl.tasks.use_config import DescribeConfig
+from csgnn_dgl.tasks.use_config import NEEDS_MANY, DescribeConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from csgnn_dgl.datasets.atoms.structure import Structure
     from csgnn_dgl.tasks.dos.describe import Description
     from csgnn_dgl.tasks.files import FileResult
+    from csgnn_dgl.tasks.many.run import Summary
 
 __all__ = ["describe_atoms_command"]
 
@@ -38,9 +40,22 @@ def describe_atoms_command(
     descriptors are written with symbols, positions and units; without it, the first few are shown.
     A file that cannot be used does not stop the others. It is named at the end, and the exit status
     is 1, or 2 if no file can be used.
+
+    With --jobs or --scheduler, FILES may also be folders, ASE databases (.db, .aselmdb) and
+    trajectories of any size, and --output is a folder of Parquet files.
     """
     from csgnn_dgl.datasets.isolation import start_early
 
+    if config.many:
+        from csgnn_dgl.cli.many import run_many
+
+        def describe(done: Callable[[int], object]) -> Summary:
+            from csgnn_dgl.tasks.dos.many import describe_many
+
+            return describe_many(files, config, done=done)
+
+        return run_many(describe, config, "structures described", as_json=as_json)
+    config.refuse_unused(*NEEDS_MANY)
     start_early(len(files))
     with shown(config.progress), working("describing files", len(files), unit="file") as done:
         from csgnn_dgl.tasks.dos.describe import closing_lines, describe_files

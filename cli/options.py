@@ -232,7 +232,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
         settings["type"] = click.Choice([str(choice) for choice in typing.get_args(kind)])
     elif typing.get_origin(kind) is list:
         settings["type"] = _CommaSeparated(typing.get_args(kind)[0])
-        shown = ",".join(map(str, default)) if isinstance(default, list) else False
+        shown = (",".join(map(str, default)) if isinstance(default, list) else "") or False
         default = None
     elif kind is Path:
         settings["type"] = click.Path(path_type=Path)

@@ -10,7 +10,7 @@ from csgnn_dgl._progress import shown, working
 from csgnn_dgl.cli.options import config_options
 from csgnn_dgl.cli.outcome import echo_json, echo_line, finish_files
 from csgnn_dgl.tasks.targets import target_of
-from csgnn_dgl.tasks.use_config import PredictConfig
+from csgnn_dgl.tasks.use_config import NEEDS_MANY, PredictConfig
 
 __all__ = ["predict_command"]
 
@@ -34,9 +34,24 @@ def predict_command(
 
     A file that cannot be used does not stop the others. It is named at the end, and the exit status
     is 1, or 2 if no file can be used.
+
+    With --jobs or --scheduler, FILES may also be folders, ASE databases (.db, .aselmdb) and
+    trajectories of any size, and --output is a folder of Parquet files.
     """
     from csgnn_dgl.datasets.isolation import start_early
 
+    if config.many:
+        from csgnn_dgl.cli.many import run_many
+        from csgnn_dgl.tasks.shipped import find_weights
+
+        target = target_of(find_weights(run))
+        return run_many(
+            lambda done: target.predict_many(run, files, config, done),
+            config,
+            f"{'structures' if target.domain == 'atoms' else 'shapes'} predicted",
+            as_json=as_json,
+        )
+    config.refuse_unused(*NEEDS_MANY)
     start_early(len(files))
     with shown(config.progress), working("predicting files", len(files), unit="file") as done:
         from csgnn_dgl.tasks.shipped import find_weights

@@ -22,7 +22,11 @@ from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.dos.domain import AtomScores, score_atoms
 from csgnn_dgl.tasks.dos.outside import OutOfDomainWarning, outside_note, warn_outside
 from csgnn_dgl.tasks.dos.pooling import Pool, check_pool, pool_descriptors, pooled_names
-from csgnn_dgl.tasks.dos.prediction import DOSPrediction, average_descriptors
+from csgnn_dgl.tasks.dos.prediction import (
+    DOSPrediction,
+    average_descriptors,
+    describe_and_score,
+)
 from csgnn_dgl.tasks.dos.trained import load_dos_model
 from csgnn_dgl.tasks.dos.unseen import UnseenElements, UnseenElementWarning, unknown_elements
 from csgnn_dgl.tasks.use_config import VoteSet
@@ -296,14 +300,14 @@ class AtomDescriptor:
                 raise StructureError(first + number, problem, atoms.get_chemical_formula())
             for note in self._unseen.notes(atoms):
                 warn_caller(note, UnseenElementWarning)
-        if self._check_domain:
-            for number, scores in enumerate(score_atoms(self._trained, structures)):
-                formula = structures[number].get_chemical_formula()
-                if beyond := outside_note(scores, self.weights, predicts=False):
-                    outside.append(f"structure {first + number} ({formula}): {beyond}")
         own = None if centers is None else centers[first : first + len(structures)]
         if own is None or all(entry is None for entry in own):
-            return [found.astype(self.dtype) for found in self._describe(structures)]
+            if self._check_domain:
+                values, scored = describe_and_score(self._trained, structures, **self._votes)
+                self._note_outside(structures, scored, first, outside)
+            else:
+                values = self._describe(structures)
+            return [found.astype(self.dtype) for found in values]
         if len(own) < len(structures):
             raise DataError(
                 f"there are {len(centers or [])} lists of centers, but more structures; give one "
@@ -311,11 +315,26 @@ class AtomDescriptor:
             )
         pairs = zip(own, structures, strict=True)
         chosen = [_indices(entry, atoms, first + i) for i, (entry, atoms) in enumerate(pairs)]
+        if self._check_domain:
+            scored = score_atoms(self._trained, structures)
+            self._note_outside(structures, scored, first, outside)
         found = self._describe(structures, centres=[np.unique(rows) for rows in chosen])
         return [
             values[np.searchsorted(np.unique(rows), rows)].astype(self.dtype)
             for values, rows in zip(found, chosen, strict=True)
         ]
+
+    def _note_outside(
+        self,
+        structures: Sequence[Atoms],
+        scored: Sequence[AtomScores | None],
+        first: int,
+        outside: list[str],
+    ) -> None:
+        for number, scores in enumerate(scored):
+            if beyond := outside_note(scores, self.weights, predicts=False):
+                formula = structures[number].get_chemical_formula()
+                outside.append(f"structure {first + number} ({formula}): {beyond}")
 
     def _describe(self, structures: Sequence[Atoms], **options: Any) -> list[Array]:
         return average_descriptors(self._trained, structures, **options, **self._votes)

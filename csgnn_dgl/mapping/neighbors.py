@@ -252,10 +252,20 @@ def find_neighbors(
             atoms,
             structure_problem(atoms) or _outside(own, atoms) or _too_many(atoms, cutoff),
         )
-        i, j, d = find_pairs(atoms.positions, atoms.cell.array, atoms.pbc, cutoff)
+        i, j, d = find_pairs(atoms.positions, atoms.cell.array, atoms.pbc, cutoff, checked=True)
         _refuse(index, atoms, _touching(i, j, d))
-        kept = np.arange(len(atoms)) if own is None else np.unique(_flat(own))
-        # vesin sorts pairs by cells, but chunks() needs them sorted by centre.
+        if own is None:
+            # vesin sorts pairs by cells, but chunks() needs them sorted by centre.
+            order = np.argsort(i, kind="stable")
+            neighbor = j[order]
+            displacements.append(d[order])
+            middles.append(i[order] + offset)
+            others.append(neighbor + offset)
+            numbers.append(atoms.numbers[neighbor])
+            chosen.append(atoms.numbers)
+            offset += len(atoms)
+            continue
+        kept = np.unique(_flat(own))
         place = np.full(len(atoms), -1)
         place[kept] = np.arange(len(kept))
         order = np.argsort(place[i], kind="stable")

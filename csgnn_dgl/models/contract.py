@@ -172,6 +172,11 @@ class AtomModel(nn.Module, ABC):
         """Whether the model can describe elements that are not in ``elements``."""
         return False
 
+    @property
+    def atoms_at_once(self) -> int:
+        """Number of atoms that are computed at once in evaluation, so that memory stays bounded."""
+        return 64
+
     @abstractmethod
     def forward(self, neighbors: Neighbors) -> Tensor:
         """Descriptors of all atoms of a batch."""

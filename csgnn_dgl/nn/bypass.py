@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from torch import nn
 from torch.nn.modules import module as torch_module
 
-__all__ = ["bypassable", "untouched"]
+__all__ = ["bypassable", "recognised", "untouched"]
 
 Kind = TypeVar("Kind", bound=type[nn.Module])
 
@@ -20,12 +20,20 @@ Kind = TypeVar("Kind", bound=type[nn.Module])
 _FORWARD: dict[type[nn.Module], Callable[..., Any]] = {
     kind: kind.forward for kind in (nn.BatchNorm1d, nn.ModuleList)
 }
+# The same for classes that count only where a fast path names them.
+_NAMED: dict[type[nn.Module], Callable[..., Any]] = {nn.Linear: nn.Linear.forward}
 _CALL = nn.Module.__call__
 
 
 def bypassable(kind: Kind) -> Kind:
     """Class decorator for modules that a fast path may compute without calling them."""
     _FORWARD[kind] = kind.forward
+    return kind
+
+
+def recognised(kind: Kind) -> Kind:
+    """As :func:`bypassable`, for modules that a fast path names to :func:`untouched`."""
+    _NAMED[kind] = kind.forward
     return kind
 
 
@@ -57,7 +65,7 @@ def untouched(module: object, *kinds: type[nn.Module]) -> bool:
     kind = type(module)
     if torch_module._has_any_global_hook() or nn.Module.__call__ is not _CALL:
         return False
-    if kind.forward is not _FORWARD.get(kind) or "forward" in module.__dict__:
+    if kind.forward is not _FORWARD.get(kind, _NAMED.get(kind)) or "forward" in module.__dict__:
         return False
     return module._compiled_call_impl is None and not (
         module._forward_hooks

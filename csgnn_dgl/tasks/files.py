@@ -15,10 +15,11 @@ from csgnn_dgl._progress import each
 from csgnn_dgl.datasets.isolation import read_each
 from csgnn_dgl.errors import ConfigError, DataError
 
-__all__ = ["FileResult", "files_in", "work_on_files"]
+__all__ = ["FileResult", "files_in", "work_on_files", "worked"]
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
+Result = TypeVar("Result")
 
 # Largest number of files in a batch.
 _FILES = 64
@@ -179,7 +180,7 @@ def _together(
 ) -> Iterator[FileResult[Item, Value]]:
     items = [item for entry in waiting for item in entry.items]
     try:
-        values = iter(_worked(work, items) if items else ())
+        values = iter(worked(work, items) if items else ())
     except DataError:
         # One item caused the error. Work on each file by itself to find out which.
         for entry in waiting:
@@ -190,9 +191,7 @@ def _together(
         yield FileResult(entry.file, entry.items, own, entry.error)
 
 
-def _worked(
-    work: Callable[[Sequence[Item]], Sequence[Value]], items: list[Item]
-) -> Sequence[Value]:
+def worked(work: Callable[[list[Item]], Result], items: list[Item]) -> Result:
     """Call ``work``; lack of memory becomes an error of the items."""
     try:
         return work(items)
@@ -211,7 +210,7 @@ def _alone(
     values: list[Value] = []
     for item in entry.items:
         try:
-            values += _worked(work, [item])
+            values += worked(work, [item])
         except DataError as error:
             text = message(item, error)
             if strict:

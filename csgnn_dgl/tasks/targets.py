@@ -79,6 +79,14 @@ class Target:
         self.refuse_others(config, str(weights))
         return self._room("predict").predict_outcome(weights, files, config, done=done)
 
+    def predict_many(
+        self, weights: Path, inputs: Sequence[Path], config: PredictConfig, done: Progress
+    ) -> Any:
+        """Predict in many processes; returns a :class:`~csgnn_dgl.tasks.many.run.Summary`."""
+        # Every target writes its results there.
+        self.refuse_others(config, str(weights), besides=("output",))
+        return self._room("many").predict_many(weights, inputs, config, done=done)
+
     def relearn(self, weights: str | Path, config: EvaluateConfig) -> Any:
         """Learn what a network knows; returns a :class:`~csgnn_dgl.tasks.learned.Relearned`."""
         return self._room("relearn").relearn(weights, config)
@@ -90,8 +98,10 @@ class Target:
     def _room(self, name: str) -> Any:
         return importlib.import_module(f"{self.room}.{name}")
 
-    def refuse_others(self, config: EvaluateConfig | PredictConfig, weights: str) -> None:
-        """Refuse options that mean something to another target alone.
+    def refuse_others(
+        self, config: EvaluateConfig | PredictConfig, weights: str, besides: Sequence[str] = ()
+    ) -> None:
+        """Refuse options, besides some, that mean something to another target alone.
 
         Raises
         ------
@@ -103,7 +113,7 @@ class Target:
             for target in TARGETS.values()
             if target is not self
             for name in target.own_options
-            if name in type(config).model_fields and name not in self.own_options
+            if name in type(config).model_fields and name not in (*self.own_options, *besides)
         ]
         config.refuse_unused(others, f"{weights} {self.does}")
 

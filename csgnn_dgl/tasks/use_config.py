@@ -15,9 +15,11 @@ from csgnn_dgl.models.registry import is_users_own
 from csgnn_dgl.tasks.config import model_option
 
 __all__ = [
+    "NEEDS_MANY",
     "DescribeConfig",
     "DescribeShapesConfig",
     "EvaluateConfig",
+    "ManyConfig",
     "OccupancyChoice",
     "Pool",
     "PredictConfig",
@@ -25,6 +27,9 @@ __all__ = [
     "Split",
     "VoteSet",
 ]
+
+#: Options that have no effect in a single process, and why.
+NEEDS_MANY = (("partition", "columns"), "without --jobs or --scheduler, the results are one file")
 
 OccupancyChoice = Literal["refuse", "majority", "full"]
 Rotation = Literal["none", "z", "so3", "euler"]
@@ -135,7 +140,40 @@ class EvaluateConfig(_UseConfig):
     isolate: bool | None = isolate_option()
 
 
-class PredictConfig(_UseConfig):
+class ManyConfig(_UseConfig):
+    """Options of commands that can work in many processes."""
+
+    jobs: int | None = option(
+        None,
+        "Work in this many processes on this machine, on files and folders of any size. --output "
+        "is then a folder of Parquet files, and the same command goes on after a stop.",
+        "Many processes",
+        ge=1,
+        le=4096,
+    )
+    scheduler: str | None = option(
+        None,
+        "Work on the machines of this Dask scheduler, such as tcp://node1:8786, instead of --jobs.",
+        "Many processes",
+    )
+    partition: int = option(
+        256, "Structures or shapes in one file of the results.", "Many processes", ge=1, le=10**7
+    )
+    columns: list[str] = option(
+        [],
+        "Columns of databases, or values in headers of xyz frames, to keep with the results.",
+        "Many processes",
+    )
+    # Each command has an --output of its own.
+    output: Path | None = None
+
+    @property
+    def many(self) -> bool:
+        """Whether the work is done in many processes."""
+        return self.jobs is not None or self.scheduler is not None
+
+
+class PredictConfig(ManyConfig):
     """Options of ``csgnn-dgl predict``."""
 
     votes: int = _votes_option(
@@ -157,7 +195,7 @@ class PredictConfig(_UseConfig):
     output: Path | None = option(
         None,
         "Write all results to this file: probabilities of all classes to .npz, .csv or .parquet, "
-        "curves to .npz or .csv.",
+        "curves to .npz or .csv; with --jobs or --scheduler, to this folder NAME.parquet.",
         "Run",
         short="-o",
     )
@@ -172,7 +210,7 @@ class PredictConfig(_UseConfig):
     )
 
 
-class DescribeConfig(_UseConfig):
+class DescribeConfig(ManyConfig):
     """Options of ``csgnn-dgl describe-atoms``."""
 
     weights: str = _weights_option("phonon-dos")
@@ -187,13 +225,14 @@ class DescribeConfig(_UseConfig):
     pool: Pool | None = option(
         None,
         "Describe structures instead of atoms: the mean or the sum over the atoms, or the means "
-        "over the atoms of each element, one after another.",
+        "over the atoms of each element, one after another. With --jobs or --scheduler, the elements "
+        "are those of the model, else those of the structures.",
         "Output",
     )
     output: Path | None = option(
         None,
         "Write descriptors to this .npz, .csv, .extxyz or .parquet, or as a map for chemiscope to "
-        "this .json or .json.gz.",
+        "this .json or .json.gz; with --jobs or --scheduler, to this folder NAME.parquet.",
         "Output",
         short="-o",
     )

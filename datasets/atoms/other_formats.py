@@ -15,7 +15,7 @@ import numpy as np
 from csgnn_dgl._foreign import excerpt, open_text, parse_integer, read_text, reading
 from csgnn_dgl.errors import DataError
 
-__all__ = ["check_other"]
+__all__ = ["check_json_text", "check_other"]
 
 _ADVICE = "ASE does not apply symmetry in this format; write a CIF, or all atoms of the cell"
 # ASE would take the first type for hydrogen, the second for helium, and so on.
@@ -119,7 +119,28 @@ def _check_cfg(path: Path) -> list[str]:
 
 
 def _check_json(path: Path) -> list[str]:
-    """ASE makes room for an array before it fills it, and fills all of it with a single number."""
+    with reading(path):
+        check_json_text(read_text(path), str(path))
+    return []
+
+
+def check_json_text(text: str, name: str) -> str:
+    """Return ASE's JSON unchanged if the arrays in it have the sizes that are declared.
+
+    ASE makes room for an array before it fills it, and fills all of it with a single number.
+
+    Parameters
+    ----------
+    text
+        The JSON.
+    name
+        Where it is from, for messages.
+
+    Raises
+    ------
+    DataError
+        An array is declared larger than it is.
+    """
 
     def check(found: dict[str, Any]) -> dict[str, Any]:
         if "__ndarray__" in found:
@@ -131,16 +152,15 @@ def _check_json(path: Path) -> list[str]:
                     raise _SizeError(shape, len(values))
         return found
 
-    with reading(path):
-        try:
-            json.loads(read_text(path), object_hook=check)
-        except _SizeError as error:
-            shape, there = error.args
-            raise DataError(
-                f"{path} declares an array of the shape {excerpt(shape, 60)}, but gives {there} "
-                f"numbers for it"
-            ) from None
-    return []
+    try:
+        json.loads(text, object_hook=check)
+    except _SizeError as error:
+        shape, there = error.args
+        raise DataError(
+            f"{name} declares an array of the shape {excerpt(shape, 60)}, but gives {there} "
+            f"numbers for it"
+        ) from None
+    return text
 
 
 class _SizeError(Exception):

@@ -22,7 +22,14 @@ from csgnn_dgl.datasets.atoms.xyz import is_xyz, read_xyz
 from csgnn_dgl.datasets.readers import Reader, find_reader, readers
 from csgnn_dgl.errors import ConfigError, DataError, suggest
 
-__all__ = ["STRUCTURE_READERS", "Occupancy", "Structure", "is_cif", "read_structures"]
+__all__ = [
+    "STRUCTURE_READERS",
+    "Occupancy",
+    "Structure",
+    "check_structure",
+    "is_cif",
+    "read_structures",
+]
 
 # Distance below which two atoms are considered a mistake [Å].
 _TOUCHING = 0.05
@@ -69,11 +76,17 @@ def read_structures(path: Path, *, occupancy: Occupancy = "refuse") -> list[Stru
         reader = find_reader(path, readers("structure file", STRUCTURE_READERS))
         assert reader is not None, "the last reader takes any file"
         found: list[Structure] = reader.load(path, occupancy)
-        return [_checked(structure) for structure in found]
+        return [check_structure(structure) for structure in found]
 
 
-def _checked(structure: Structure) -> Structure:
-    """Refuse a structure that cannot be used, and add warnings on what looks wrong."""
+def check_structure(structure: Structure) -> Structure:
+    """Refuse a structure that cannot be used, and add warnings on what looks wrong.
+
+    Raises
+    ------
+    DataError
+        As :func:`read_structures`, apart from what concerns the file.
+    """
     atoms, where = structure.atoms, structure.source
     if len(atoms) == 0:
         raise DataError(f"{where} holds no atoms")

@@ -13,7 +13,15 @@ from ase import Atoms
 from csgnn_dgl._foreign import excerpt, open_text, parse_integer, reading
 from csgnn_dgl.errors import DataError
 
-__all__ = ["check_frame", "column_names", "is_xyz", "read_frame", "read_xyz", "xyz_frames"]
+__all__ = [
+    "check_frame",
+    "column_names",
+    "is_vector",
+    "is_xyz",
+    "read_frame",
+    "read_xyz",
+    "xyz_frames",
+]
 
 _PROPERTIES = re.compile(r"""\bProperties\s*=\s*["'{]?([^"'}\s]+)""")
 _PLAIN = "species:S:1:pos:R:3"
@@ -53,17 +61,26 @@ def read_xyz(path: Path) -> list[Atoms]:
     return found
 
 
-def xyz_frames(lines: Iterable[str]) -> Iterator[tuple[int, int, list[str] | DataError]]:
+def xyz_frames(
+    lines: Iterable[str], *, before: int = 0
+) -> Iterator[tuple[int, int, list[str] | DataError]]:
     """Yield first line, declared number of atoms, and header and rows of each frame.
 
     After an error, which takes the place of header and rows, nothing follows.
+
+    Parameters
+    ----------
+    lines
+        Lines of the file.
+    before
+        Number of lines of the file before these.
     """
     rest = iter(lines)
-    number = 0
+    number = before
     frame: tuple[int, int, list[str] | DataError] | None = None
     for line in rest:
         number += 1
-        if frame is not None and isinstance(frame[2], list) and _is_vector(line):
+        if frame is not None and isinstance(frame[2], list) and is_vector(line):
             frame[2].append(line)
         elif line.strip():
             if frame is not None:
@@ -86,7 +103,7 @@ def xyz_frames(lines: Iterable[str]) -> Iterator[tuple[int, int, list[str] | Dat
         yield frame
 
 
-def _is_vector(line: str) -> bool:
+def is_vector(line: str) -> bool:
     """Whether a line is a cell vector, which follow the atoms in a dialect of xyz."""
     return line.lstrip().startswith("VEC")
 
@@ -145,7 +162,7 @@ def check_frame(body: list[str]) -> None:
     if "pos" not in names or not any(name in names for name in _NAMES_OF_ELEMENTS):
         raise DataError(f"Properties={excerpt(text, 80)} lacks elements (species) or pos")
     columns = sum(width for width in widths if width is not None)
-    for number, row in enumerate(row for row in body[1:] if not _is_vector(row)):
+    for number, row in enumerate(row for row in body[1:] if not is_vector(row)):
         # One more would be enough. Without the limit a damaged row would be split whole.
         words = len(row.split(None, min(columns, len(row))))
         if words < columns or (found is not None and words > columns):

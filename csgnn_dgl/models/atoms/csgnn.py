@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from csgnn_dgl.mapping import AtomMapping
 from csgnn_dgl.mapping.neighbors import Neighbors
+from csgnn_dgl.models.atoms.fused import ATOMS_AT_ONCE, can_fuse, encoded
 from csgnn_dgl.models.atoms.invariants import Invariants
 from csgnn_dgl.models.atoms.passing import AtomEdges, AtomPass
 from csgnn_dgl.models.atoms.species import SpeciesEmbedding
@@ -98,13 +99,21 @@ class AtomCSGNN(AtomModel):
         """With more than one element, tabulated properties describe elements that are unknown."""
         return self.species is not None
 
+    @property
+    def atoms_at_once(self) -> int:
+        """Small networks compute more atoms at once."""
+        return ATOMS_AT_ONCE if can_fuse(self) else super().atoms_at_once
+
     def forward(self, neighbors: Neighbors) -> Tensor:
         """Descriptors of all atoms of a batch."""
-        features = None if self.species is None else self.species(neighbors.numbers)
-        sites = self.mapping(
-            neighbors.displacements, neighbors.centres, neighbors.n_atoms, features
-        )
-        out = self.project(self.encoder(sites))
+        found = encoded(self, neighbors)
+        if found is None:
+            features = None if self.species is None else self.species(neighbors.numbers)
+            sites = self.mapping(
+                neighbors.displacements, neighbors.centres, neighbors.n_atoms, features
+            )
+            found = self.encoder(sites)
+        out = self.project(found)
         if self.invariants is not None:
             out = out + self.beside(self.invariants(neighbors))
         if self.centre is not None:

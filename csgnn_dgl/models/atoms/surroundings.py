@@ -76,32 +76,33 @@ def surroundings_fingerprint(neighbors: Neighbors, reach: float) -> Tensor:
     """
     vectors = neighbors.displacements.double()
     distances = vectors.norm(dim=1)
-    near = distances < reach
-    centres, numbers = neighbors.centres[near], neighbors.numbers[near]
-    vectors, distances = vectors[near], distances[near]
-    shells = _shells(distances, reach)
-    directions = _monomials(vectors / distances[:, None])
-    properties = _properties().to(vectors.device)
+    near = torch.argwhere(distances < reach).flatten()
+    centres = neighbors.centres.index_select(0, near)
+    device, atoms = vectors.device, neighbors.n_atoms
 
-    # One row of neighbours per atom, padded with zeros, so that all sums are matrix products.
-    counts = torch.bincount(centres, minlength=neighbors.n_atoms)
+    # One row of neighbours per atom, padded with neighbours of no weight, so that all sums are
+    # matrix products.
+    counts = torch.bincount(centres, minlength=atoms)
     width = int(counts.max()) if len(centres) else 0
-    rank = torch.arange(len(centres), device=centres.device)
+    rank = torch.arange(len(centres), device=device)
     place = centres * width + rank - (counts.cumsum(0) - counts)[centres]
 
-    def rows(values: Tensor) -> Tensor:
-        padded = values.new_zeros(neighbors.n_atoms * width, values.shape[1])
-        padded = padded.index_copy(0, place, values)
-        return padded.view(neighbors.n_atoms, width, values.shape[1])
+    def rows(values: Tensor, fill: float) -> Tensor:
+        padded = values.new_full((atoms * width, *values.shape[1:]), fill)
+        padded = padded.index_copy(0, place, values.index_select(0, near))
+        return padded.view(atoms, width, *values.shape[1:])
 
-    by_shell = rows(shells)
+    distance = rows(distances, reach)
+    by_shell = _shells(distance, reach)
+    properties = _properties().to(device)
+    directions = rows(vectors, 0.0) / distance[:, :, None]
     wide = {size: _merged(by_shell, size) for size in _WIDE}
-    number = wide[4].sum(dim=1)
-    kinds = wide[4].transpose(1, 2) @ rows(properties[numbers])
-    moments = wide[2].transpose(1, 2) @ rows(directions)
+    number = wide[4].sum(dim=2)
+    kinds = wide[4] @ properties[rows(neighbors.numbers, 0)]
+    moments = wide[2] @ _monomials(directions).transpose(1, 2)
     return torch.cat(
         [
-            by_shell.sum(dim=1).sqrt(),
+            by_shell.sum(dim=2).sqrt(),
             _angular_power(moments),
             # Where there are no neighbours, the mean fades to the mean of all elements.
             (kinds / (number[:, :, None] + 0.5)).flatten(1),
@@ -112,7 +113,7 @@ def surroundings_fingerprint(neighbors: Neighbors, reach: float) -> Tensor:
 
 
 def _shells(distances: Tensor, reach: float) -> Tensor:
-    """Share of each neighbour in every shell, shape ``(P, _SHELLS)``."""
+    """Share of each neighbour in every shell, ``(A, n)`` → ``(A, _SHELLS, n)``; 0 at ``reach``."""
     edges = torch.linspace(
         math.log(min(_NEAREST, reach / 2)),
         math.log(reach),
@@ -121,15 +122,15 @@ def _shells(distances: Tensor, reach: float) -> Tensor:
         device=distances.device,
     )
     spacing = edges[1] - edges[0]
-    off = (torch.log(distances)[:, None] - edges[:-1]) / spacing
-    fade = (1 + torch.cos(math.pi * distances / reach)) / 2
+    off = (torch.log(distances)[:, None] - edges[:-1, None]) / spacing
+    # The cosine of π is exactly −1, so that padding has no weight.
+    fade = (1 + torch.cos(math.pi * (distances / reach))) / 2
     return torch.exp(-(off**2) / 2) * fade[:, None]
 
 
 def _merged(by_shell: Tensor, size: int) -> Tensor:
     """Sums over ``size`` consecutive shells."""
-    parts = [part.sum(dim=2) for part in by_shell.split(size, dim=2)]
-    return torch.stack(parts, dim=2)
+    return torch.stack([part.sum(dim=1) for part in by_shell.split(size, dim=1)], dim=1)
 
 
 def _powers() -> list[tuple[int, int, int]]:
@@ -141,34 +142,48 @@ def _powers() -> list[tuple[int, int, int]]:
     ]
 
 
+@cache
+def _products() -> list[tuple[int, int]]:
+    """For each monomial but the first, a monomial of a lower degree, and the component it lacks."""
+    powers = _powers()
+    found = []
+    for own in powers[1:]:
+        axis = next(axis for axis in range(3) if own[axis])
+        less = tuple(power - (k == axis) for k, power in enumerate(own))
+        found.append((powers.index((less[0], less[1], less[2])), axis))
+    return found
+
+
 def _monomials(directions: Tensor) -> Tensor:
-    """Products of components of unit vectors, of all degrees, shape ``(P, 35)``."""
-    powers = [torch.ones_like(directions)]
-    for _ in range(_DEGREES):
-        powers.append(powers[-1] * directions)
-    return torch.stack(
-        [powers[a][:, 0] * powers[b][:, 1] * powers[c][:, 2] for a, b, c in _powers()], dim=1
-    )
+    """Products of components of unit vectors, of all degrees, ``(A, n, 3)`` → ``(A, 35, n)``."""
+    components = directions.unbind(dim=2)
+    shape = directions.shape[:2]
+    out = directions.new_empty(shape[0], len(_powers()), shape[1])
+    out[:, 0] = 1
+    for index, (lower, axis) in enumerate(_products(), start=1):
+        torch.mul(out[:, lower], components[axis], out=out[:, index])
+    return out
 
 
 def _angular_power(moments: Tensor) -> Tensor:
     """Sums of Legendre polynomials over pairs of neighbours, from moments ``(A, K, 35)``."""
-    # By the multinomial theorem, the sum of (u·v)^n over pairs is a weighted sum of squares.
-    squares = moments.square()
-    plain = []
-    start = 0
-    for degree in range(_DEGREES + 1):
-        powers = [p for p in _powers() if sum(p) == degree]
-        ways = [math.factorial(degree) / math.prod(map(math.factorial, p)) for p in powers]
-        part = squares[:, :, start : start + len(powers)]
-        plain.append(part @ torch.tensor(ways, dtype=part.dtype, device=part.device))
-        start += len(powers)
-    found = [
-        sum(factor * plain[power] for power, factor in terms.items())
-        for terms in _LEGENDRE.values()
-    ]
+    found = moments.square() @ _legendre().to(moments)
     # A sum that is zero by symmetry is a small number of either sign. Its root would be large.
-    return torch.cat([(torch.as_tensor(value).clamp(min=0) + 1e-8).sqrt() for value in found], 1)
+    return (found.clamp(min=0) + 1e-8).sqrt().transpose(1, 2).flatten(1)
+
+
+@cache
+def _legendre() -> Tensor:
+    """What the square of each moment adds to the sum of each polynomial, ``(35, 4)``.
+
+    By the multinomial theorem, the sum of (u·v)^n over pairs is a weighted sum of squares.
+    """
+    table = torch.zeros(len(_powers()), len(_LEGENDRE), dtype=torch.float64)
+    for row, powers in enumerate(_powers()):
+        ways = math.factorial(sum(powers)) / math.prod(map(math.factorial, powers))
+        for column, terms in enumerate(_LEGENDRE.values()):
+            table[row, column] = ways * terms.get(sum(powers), 0.0)
+    return table
 
 
 @cache

@@ -24,7 +24,7 @@ from csgnn_dgl.tasks.output_files import ending_of
 from csgnn_dgl.tasks.shipped import limits_of
 from csgnn_dgl.tasks.table_files import feature_names, table_content
 
-__all__ = ["Described", "bare_structure", "metadata_of", "write_atoms"]
+__all__ = ["Described", "atom_metadata", "atom_table", "bare_structure", "write_atoms"]
 
 #: File, index of the structure in it, the structure, descriptors ``(N, features)``, and scores.
 Described = tuple[Path, int, Structure, npt.NDArray[np.float32], AtomScores | None]
@@ -63,7 +63,7 @@ def write_atoms(
     ResourceError
         The file cannot be written. An older file stays unchanged.
     """
-    metadata = metadata_of(weights, trained, votes)
+    metadata = atom_metadata(weights, trained, votes)
     ending = ending_of(path)
     content: bytes
     if ending == ".npz":
@@ -73,13 +73,13 @@ def write_atoms(
     elif ending in (".json", ".json.gz"):
         content = chemiscope_content(described, metadata, compress=ending == ".json.gz")
     else:
-        content = table_content(_table(described, weights), ending, metadata)
+        content = table_content(atom_table(described, weights), ending, metadata)
     with atomic_write(path, "wb") as file:
         file.write(content)
 
 
-def metadata_of(weights: str, trained: TrainedDOS, votes: Mapping[str, Any]) -> dict[str, Any]:
-    """What a file of descriptors says about itself; see :func:`write_atoms`."""
+def atom_metadata(weights: str, trained: TrainedDOS, votes: Mapping[str, Any]) -> dict[str, Any]:
+    """What descriptors are, for the metadata of files; the arguments are :func:`write_atoms`'s."""
     return {
         "descriptor": "concentric spherical atom encoder",
         "weights": weights,
@@ -123,7 +123,16 @@ def _npz(described: Sequence[Described], metadata: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _table(described: Sequence[Described], weights: str) -> pd.DataFrame:
+def atom_table(described: Sequence[Described], weights: str) -> pd.DataFrame:
+    """A row for each atom: its origin, scores and descriptor.
+
+    Parameters
+    ----------
+    described
+        One entry per structure; at least one.
+    weights
+        The model's name.
+    """
     parts = []
     for file, frame, structure, features, scores in described:
         atoms = structure.atoms

@@ -69,7 +69,7 @@ def chemiscope_content(
     described
         One entry per structure.
     metadata
-        Of the descriptor; see :func:`~csgnn_dgl.tasks.dos.atom_files.metadata_of`.
+        Of the descriptor; see :func:`~csgnn_dgl.tasks.dos.atom_files.atom_metadata`.
     rows
         Descriptors of structures, shape ``(S, K)``. By default those of atoms are shown.
     compress

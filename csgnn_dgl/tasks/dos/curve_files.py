@@ -6,16 +6,18 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from csgnn_dgl import __version__
 from csgnn_dgl._files import atomic_write
+from csgnn_dgl.physics import EnergyGrid
 from csgnn_dgl.tasks.dos.domain import QUANTITIES, atom_column, structure_value
 from csgnn_dgl.tasks.dos.prediction import DOSPrediction
 
-__all__ = ["write_curves"]
+__all__ = ["curve_metadata", "curve_table", "write_curves"]
 
 # Shares of predictions whose intervals are written.
 _LEVELS = (0.68, 0.9)
@@ -62,19 +64,36 @@ def _half_width(found: DOSPrediction, quantity: str, level: float) -> float:
     return float("nan") if known is None else known[level]
 
 
-def _npz(predicted: Sequence[Predicted], model: str, limits: Sequence[str]) -> bytes:
-    found = [prediction for *_, prediction in predicted]
-    grid = found[0].grid
-    atoms = [prediction.atoms for prediction in found]
-    counts = np.array([len(a) for a in atoms])
-    metadata = {
+def curve_metadata(
+    model: str,
+    quantity: str,
+    grid: EnergyGrid,
+    unit: str,
+    limits: Sequence[str],
+    *,
+    with_energies: bool = False,
+) -> dict[str, Any]:
+    """What curves are, for the metadata of files.
+
+    Parameters
+    ----------
+    model
+        Name of the model that predicted them.
+    quantity, grid, unit
+        Quantity, energies and unit of the curves.
+    limits
+        What the model cannot do, in sentences.
+    with_energies
+        Add the energies.
+    """
+    found: dict[str, Any] = {
         "model": model,
-        "quantity": found[0].quantity,
+        "quantity": quantity,
         "zero_of_energy": grid.zero,
         "units": {
             "energies": grid.unit,
-            "dos": found[0].unit,
-            "atom_dos": found[0].unit,
+            "dos": unit,
+            "atom_dos": unit,
             "fermi_level": grid.unit,
             "gap": grid.unit,
             "band_energy": f"{grid.unit}/atom",
@@ -87,13 +106,52 @@ def _npz(predicted: Sequence[Predicted], model: str, limits: Sequence[str]) -> b
         "limits": list(limits),
         "csgnn_dgl": __version__,
     }
-    uncertainty = {
+    if with_energies:
+        found["energies"] = grid.energies.tolist()
+    return found
+
+
+def curve_table(predicted: Sequence[Predicted]) -> pd.DataFrame:
+    """A row for each structure: its origin, its curve, and the quantities that follow from it.
+
+    Parameters
+    ----------
+    predicted
+        One entry per structure, all by one model.
+    """
+    found = [prediction for *_, prediction in predicted]
+    return pd.DataFrame(
+        {
+            "file": [str(file) for file, *_ in predicted],
+            "frame": [frame for _, frame, _ in predicted],
+            "formula": [prediction.formula for prediction in found],
+            "electrons": [_number(prediction.electrons) for prediction in found],
+            "fermi_level": [_number(prediction.fermi_level) for prediction in found],
+            "band_energy": [_number(prediction.band_energy) for prediction in found],
+            "gap": [_number(prediction.gap) for prediction in found],
+            "structure_score": [structure_value(prediction.scores) for prediction in found],
+            **_half_widths(found),
+            "dos": [prediction.dos for prediction in found],
+        }
+    )
+
+
+def _half_widths(found: Sequence[DOSPrediction]) -> dict[str, np.ndarray]:
+    return {
         f"{name}_uncertainty_{100 * level:g}": np.array(
             [_half_width(prediction, name, level) for prediction in found]
         )
         for name in QUANTITIES
         for level in _LEVELS
     }
+
+
+def _npz(predicted: Sequence[Predicted], model: str, limits: Sequence[str]) -> bytes:
+    found = [prediction for *_, prediction in predicted]
+    grid = found[0].grid
+    atoms = [prediction.atoms for prediction in found]
+    counts = np.array([len(a) for a in atoms])
+    metadata = curve_metadata(model, found[0].quantity, grid, found[0].unit, limits)
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
@@ -105,7 +163,7 @@ def _npz(predicted: Sequence[Predicted], model: str, limits: Sequence[str]) -> b
         gap=np.array([_number(prediction.gap) for prediction in found]),
         structure_score=np.array([structure_value(p.scores) for p in found]),
         atom_score=np.concatenate([atom_column(p.scores, len(p.atoms)) for p in found]),
-        **uncertainty,  # type: ignore[arg-type]  # no array is called allow_pickle
+        **_half_widths(found),  # type: ignore[arg-type]  # no array is called allow_pickle
         source_file=np.array([str(file) for file, *_ in predicted]),
         frame=np.array([frame for _, frame, _ in predicted]),
         formula=np.array([prediction.formula for prediction in found]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,13 @@ from csgnn_dgl.datasets.isolation import isolation
 from csgnn_dgl.errors import StructureError
 from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.dos.atom_files import write_atoms
-from csgnn_dgl.tasks.dos.domain import AtomScores, score_atoms
+from csgnn_dgl.tasks.dos.domain import AtomScores
 from csgnn_dgl.tasks.dos.outside import closing_notes, outside_note
 from csgnn_dgl.tasks.dos.pooled_files import write_pooled
 from csgnn_dgl.tasks.dos.pooling import pool_descriptors
-from csgnn_dgl.tasks.dos.prediction import average_descriptors
+from csgnn_dgl.tasks.dos.prediction import describe_and_score
 from csgnn_dgl.tasks.dos.structure_files import work_on_structures
-from csgnn_dgl.tasks.dos.trained import load_dos_model
+from csgnn_dgl.tasks.dos.trained import TrainedDOS, load_dos_model
 from csgnn_dgl.tasks.dos.unseen import UnseenElements, unknown_elements
 from csgnn_dgl.tasks.evaluation import refuse_idle_votes
 from csgnn_dgl.tasks.files import FileResult
@@ -29,7 +30,7 @@ from csgnn_dgl.tasks.output_files import check_output
 from csgnn_dgl.tasks.shipped import find_weights, weights_file
 from csgnn_dgl.tasks.use_config import DescribeConfig, Pool
 
-__all__ = ["ENDINGS", "Description", "closing_lines", "describe_files"]
+__all__ = ["ENDINGS", "Description", "closing_lines", "describe_files", "describe_structures"]
 
 #: Formats that descriptors are written in.
 ENDINGS = (".npz", ".csv", ".extxyz", ".parquet", ".json", ".json.gz")
@@ -97,34 +98,7 @@ def describe_files(
     trained = load_dos_model(config.weights, choose_device(config.device), model=config.model)
     unseen = UnseenElements(trained.elements, config.weights)
 
-    def work(structures: Sequence[Structure]) -> list[Description]:
-        for index, structure in enumerate(structures):
-            problem = unknown_elements(trained.model.model, structure.atoms, config.weights)
-            # A model that was trained on one element treats all others as that element. It may
-            # describe them, with a note.
-            if problem and len(trained.elements) > 1:
-                raise StructureError(index, problem)
-        atoms = [structure.atoms for structure in structures]
-        described = average_descriptors(
-            trained,
-            atoms,
-            votes=config.votes,
-            seed=config.seed,
-            vote_set=config.vote_set,
-        )
-        for index, features in enumerate(described):
-            if not np.isfinite(features).all():
-                raise StructureError(index, "its descriptors are NaN or infinite")
-        found = zip(structures, described, score_atoms(trained, atoms), strict=True)
-        return [
-            Description(features.astype(np.float32), tuple(notes(structure, scores)), scores)
-            for structure, features, scores in found
-        ]
-
-    def notes(structure: Structure, scores: AtomScores | None) -> list[str]:
-        outside = outside_note(scores, config.weights, predicts=False)
-        return [*unseen.notes(structure.atoms), *([outside] if outside else [])]
-
+    work = partial(describe_structures, trained, unseen, config)
     with isolation(config.isolate):
         results = list(
             work_on_structures(
@@ -169,6 +143,44 @@ def _pooled(
         for structure, value in zip(result.items, result.values, strict=True)
     ]
     return replace(result, values=tuple(values))
+
+
+def describe_structures(
+    trained: TrainedDOS,
+    unseen: UnseenElements,
+    config: DescribeConfig,
+    structures: Sequence[Structure],
+) -> list[Description]:
+    """Describe structures that share a batch.
+
+    Raises
+    ------
+    StructureError
+        The model cannot describe one of them.
+    """
+    for index, structure in enumerate(structures):
+        problem = unknown_elements(trained.model.model, structure.atoms, config.weights)
+        # A model that was trained on one element treats all others as that element. It may
+        # describe them, with a note.
+        if problem and len(trained.elements) > 1:
+            raise StructureError(index, problem)
+    atoms = [structure.atoms for structure in structures]
+    described, scored = describe_and_score(
+        trained, atoms, votes=config.votes, seed=config.seed, vote_set=config.vote_set
+    )
+    for index, features in enumerate(described):
+        if not np.isfinite(features).all():
+            raise StructureError(index, "its descriptors are NaN or infinite")
+
+    def notes(structure: Structure, scores: AtomScores | None) -> list[str]:
+        outside = outside_note(scores, config.weights, predicts=False)
+        return [*unseen.notes(structure.atoms), *([outside] if outside else [])]
+
+    found = zip(structures, described, scored, strict=True)
+    return [
+        Description(features.astype(np.float32), tuple(notes(structure, scores)), scores)
+        for structure, features, scores in found
+    ]
 
 
 def closing_lines(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,9 @@ Floats = npt.NDArray[np.float64]
 
 #: What has an uncertainty, and in which unit: that of the curve, or of energies.
 QUANTITIES = ("dos", "fermi_level", "band_energy", "gap")
+
+# Atoms that are compared with the training data together.
+_TOGETHER = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,13 +116,28 @@ def score_atoms(trained: TrainedDOS, structures: Sequence[Atoms]) -> list[AtomSc
 def scores_of(domain: Domain, fingerprints: Sequence[Floats]) -> list[AtomScores | None]:
     """Scores of structures from their fingerprints."""
     found: list[AtomScores | None] = []
-    for group in fingerprints:
-        distances, place = domain.nearest(group)
+    for distances, place in _nearest(domain, fingerprints):
         atoms = distances / domain.limits["sample"]
         shares = np.bincount(place, minlength=len(domain.places)) / len(place)
         score, too_regular = domain.group_score(atoms)
         found.append(AtomScores(atoms, score, shares, too_regular))
     return found
+
+
+def _nearest(
+    domain: Domain, fingerprints: Sequence[Floats]
+) -> Iterator[tuple[Floats, npt.NDArray[np.int64]]]:
+    """Distances and places of each structure's atoms; small structures are compared together."""
+    group: list[Floats] = []
+    atoms = 0
+    for index, own in enumerate(fingerprints):
+        group.append(own)
+        atoms += len(own)
+        if atoms >= _TOGETHER or index == len(fingerprints) - 1:
+            cuts = np.cumsum([len(part) for part in group])[:-1]
+            found = domain.nearest(np.concatenate(group))
+            yield from zip(*(np.split(part, cuts) for part in found), strict=True)
+            group, atoms = [], 0
 
 
 def uncertainties(

@@ -15,7 +15,7 @@ import pandas as pd
 from ase.data import chemical_symbols
 
 from csgnn_dgl._files import atomic_write
-from csgnn_dgl.tasks.dos.atom_files import Described, bare_structure, metadata_of
+from csgnn_dgl.tasks.dos.atom_files import Described, atom_metadata, bare_structure
 from csgnn_dgl.tasks.dos.chemiscope_file import chemiscope_content
 from csgnn_dgl.tasks.dos.domain import structure_value
 from csgnn_dgl.tasks.dos.pooling import Pool, pooled_names
@@ -23,7 +23,7 @@ from csgnn_dgl.tasks.dos.trained import TrainedDOS
 from csgnn_dgl.tasks.output_files import ending_of
 from csgnn_dgl.tasks.table_files import table_content
 
-__all__ = ["write_pooled"]
+__all__ = ["pooled_metadata", "pooled_table", "write_pooled"]
 
 Rows = npt.NDArray[np.float32]
 
@@ -63,10 +63,7 @@ def write_pooled(
         The file cannot be written. An older file stays unchanged.
     """
     names = pooled_names(trained.features, pool, elements)
-    metadata = {**metadata_of(weights, trained, votes), "pool": pool, "features": len(names)}
-    if pool == "per-element":
-        metadata["elements_pooled"] = [chemical_symbols[number] for number in elements]
-        metadata["features_per_element"] = trained.features
+    metadata = pooled_metadata(weights, trained, votes, pool, elements)
     ending = ending_of(path)
     if ending == ".npz":
         content = _npz(described, rows, names, metadata)
@@ -75,9 +72,25 @@ def write_pooled(
     elif ending in (".json", ".json.gz"):
         content = chemiscope_content(described, metadata, rows, compress=ending == ".json.gz")
     else:
-        content = table_content(_table(described, rows, names, weights), ending, metadata)
+        content = table_content(pooled_table(described, rows, names, weights), ending, metadata)
     with atomic_write(path, "wb") as file:
         file.write(content)
+
+
+def pooled_metadata(
+    weights: str,
+    trained: TrainedDOS,
+    votes: Mapping[str, Any],
+    pool: Pool,
+    elements: Sequence[int],
+) -> dict[str, Any]:
+    """What descriptors of structures are, for files; the arguments are :func:`write_pooled`'s."""
+    names = pooled_names(trained.features, pool, elements)
+    metadata = {**atom_metadata(weights, trained, votes), "pool": pool, "features": len(names)}
+    if pool == "per-element":
+        metadata["elements_pooled"] = [chemical_symbols[number] for number in elements]
+        metadata["features_per_element"] = trained.features
+    return metadata
 
 
 def _columns(described: Sequence[Described]) -> dict[str, list[Any]]:
@@ -112,9 +125,10 @@ def _npz(
     return buffer.getvalue()
 
 
-def _table(
+def pooled_table(
     described: Sequence[Described], rows: Rows, names: Sequence[str], weights: str
 ) -> pd.DataFrame:
+    """A row for each structure; ``rows`` are their descriptors, ``names`` the features."""
     head = pd.DataFrame({**_columns(described), "weights": weights})
     return pd.concat([head, pd.DataFrame(rows, columns=list(names))], axis=1)
 

@@ -23,7 +23,7 @@ from csgnn_dgl.tasks.output_files import check_output
 from csgnn_dgl.tasks.shipped import limits_of
 from csgnn_dgl.tasks.use_config import PredictConfig
 
-__all__ = ["predict_files", "predict_outcome", "predict_with_notes"]
+__all__ = ["predict_files", "predict_outcome", "predict_with_notes", "shown_name"]
 
 Result = FileResult[Structure, DOSPrediction]
 
@@ -58,7 +58,7 @@ def predict_files(
         A file cannot be used, with ``strict``.
     """
     trained = load_dos_model(weights, choose_device(config.device), model=config.model)
-    name = _name(weights, trained)
+    name = shown_name(weights, trained)
     unseen = UnseenElements(trained.elements, name)
 
     work = partial(predict_with_notes, trained, config, unseen, name)
@@ -93,7 +93,8 @@ def predict_with_notes(
     return [replace(each, notes=(*each.notes, *notes(each))) for each in found]
 
 
-def _name(weights: str | Path, trained: TrainedDOS) -> str:
+def shown_name(weights: str | Path, trained: TrainedDOS) -> str:
+    """Name of a model in messages."""
     return Path(weights).stem if trained.path == Path(weights) else str(weights)
 
 
@@ -125,7 +126,7 @@ def predict_outcome(
         count = _draw(config, results)
         lines.append(f"{count} picture{'s' * (count > 1)}: {config.plot}")
     scores = [value.scores for *_, value in predicted]
-    lines += closing_notes(trained.path, _name(weights, trained), scores)
+    lines += closing_notes(trained.path, shown_name(weights, trained), scores)
     errors = [(result.file, result.error) for result in results]
     limits = limits_of(trained.path)
     return Outcome(lines, [_plain(result, limits) for result in results], errors)

@@ -13,7 +13,13 @@ from torch import Tensor
 from csgnn_dgl._progress import working
 from csgnn_dgl.errors import ConfigError, DataError, StructureError
 from csgnn_dgl.physics import EnergyGrid, find_levels
-from csgnn_dgl.tasks.dos.domain import AtomScores, Uncertainty, score_atoms, uncertainties
+from csgnn_dgl.tasks.dos.domain import (
+    AtomScores,
+    Uncertainty,
+    score_atoms,
+    scores_of,
+    uncertainties,
+)
 from csgnn_dgl.tasks.dos.trained import TrainedDOS
 from csgnn_dgl.tasks.dos.unseen import unknown_elements
 from csgnn_dgl.tasks.use_config import VoteSet
@@ -24,6 +30,7 @@ __all__ = [
     "DOSPrediction",
     "average_curves",
     "average_descriptors",
+    "describe_and_score",
     "predict_structures",
 ]
 
@@ -224,6 +231,25 @@ def average_descriptors(
         return trained.describe(group, centres=None if centres is None else centres[chosen])
 
     return _average(describe, structures, vote_rotations(votes, seed, vote_set=vote_set))
+
+
+def describe_and_score(
+    trained: TrainedDOS,
+    structures: Sequence[Atoms],
+    *,
+    votes: int = 1,
+    seed: int = 0,
+    vote_set: VoteSet = "designed",
+) -> tuple[list[Floats], list[AtomScores | None]]:
+    """:func:`average_descriptors` and the scores of :func:`~.domain.score_atoms`.
+
+    With one vote, neighbours are found once for both.
+    """
+    if votes > 1 or trained.domain is None:
+        found = average_descriptors(trained, structures, votes=votes, seed=seed, vote_set=vote_set)
+        return found, score_atoms(trained, structures)
+    found, fingerprints = trained.describe_and_fingerprint(structures)
+    return found, scores_of(trained.domain, fingerprints)
 
 
 def _average(

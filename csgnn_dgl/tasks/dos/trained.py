@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,10 +36,8 @@ __all__ = ["KIND", "TrainedDOS", "dos_network", "load_dos_model"]
 KIND = "dos"
 
 Floats = npt.NDArray[np.float64]
-# Number of atoms that the network computes at once: some 100 MB at level 3.
-_CHUNK = 64
-# The same for fingerprints, which need less.
-_FINGERPRINTS = 256
+# Number of atoms whose fingerprints are computed at once.
+_FINGERPRINTS = 128
 # Number of atoms whose neighbours are found at once: some 100 MB in a dense solid.
 _TILE = 2048
 
@@ -116,15 +114,15 @@ class TrainedDOS(Trained[DOSModel]):
             raise ValueError(f"{name} has the shape {values.shape}")
         return values
 
-    def predict(self, structures: Sequence[Atoms], *, chunk: int = _CHUNK) -> Floats:
+    def predict(self, structures: Sequence[Atoms], *, chunk: int | None = None) -> Floats:
         """Predict curves of structures, shape ``(n, E)`` [``dos_unit``].
 
         The network computes at most ``chunk`` atoms at a time, so that its memory does not grow
-        with the size of a structure.
+        with the size of a structure. By default the model chooses.
         """
         return np.array([curves.mean(axis=0) for curves in self.per_atom(structures, chunk=chunk)])
 
-    def per_atom(self, structures: Sequence[Atoms], *, chunk: int = _CHUNK) -> list[Floats]:
+    def per_atom(self, structures: Sequence[Atoms], *, chunk: int | None = None) -> list[Floats]:
         """Predict each atom's curve, one array ``(N, E)`` per structure [``dos_unit``]."""
         return list(self._by_structure(structures, chunk, self.model.per_atom))
 
@@ -133,7 +131,7 @@ class TrainedDOS(Trained[DOSModel]):
         structures: Sequence[Atoms],
         *,
         centres: Sequence[npt.NDArray[np.int64] | None] | None = None,
-        chunk: int = _CHUNK,
+        chunk: int | None = None,
     ) -> list[Floats]:
         """Compute descriptors of atoms, one array ``(N, features)`` per structure.
 
@@ -144,7 +142,7 @@ class TrainedDOS(Trained[DOSModel]):
         centres
             For each structure the atoms to describe; None for all.
         chunk
-            Number of atoms that the network computes at once.
+            Number of atoms that the network computes at once; by default the model chooses.
         """
         return list(self._by_structure(structures, chunk, self.model.describe, centres))
 
@@ -160,16 +158,25 @@ class TrainedDOS(Trained[DOSModel]):
         :func:`~csgnn_dgl.models.atoms.surroundings.surroundings_fingerprint`.
         """
         reach = min(self.cutoff, LARGEST_REACH)
-
-        def call(part: Neighbors) -> Tensor:
-            return surroundings_fingerprint(part, reach)
-
+        call = self._fingerprint_of
         return list(self._by_structure(structures, _FINGERPRINTS, call, centres, reach=reach))
+
+    def describe_and_fingerprint(
+        self, structures: Sequence[Atoms], *, chunk: int | None = None
+    ) -> tuple[list[Floats], list[Floats]]:
+        """:meth:`describe` and :meth:`fingerprints` of all atoms; neighbours are found once."""
+        found = list(
+            self._both(structures, chunk, self.model.describe, beside=self._fingerprint_of)
+        )
+        return [rows for rows, _ in found], [own for _, own in found]
+
+    def _fingerprint_of(self, part: Neighbors) -> Tensor:
+        return surroundings_fingerprint(part, min(self.cutoff, LARGEST_REACH))
 
     def _by_structure(
         self,
         structures: Sequence[Atoms],
-        chunk: int,
+        chunk: int | None,
         call: Callable[[Neighbors], Tensor],
         centres: Sequence[npt.NDArray[np.int64] | None] | None = None,
         *,
@@ -180,6 +187,24 @@ class TrainedDOS(Trained[DOSModel]):
         With ``reach``, the function is the network's no more: neighbours up to this distance are
         enough, and stay in double precision.
         """
+        for rows, _ in self._both(structures, chunk, call, centres, reach=reach):
+            yield rows
+
+    def _both(
+        self,
+        structures: Sequence[Atoms],
+        chunk: int | None,
+        call: Callable[[Neighbors], Tensor],
+        centres: Sequence[npt.NDArray[np.int64] | None] | None = None,
+        *,
+        reach: float | None = None,
+        beside: Callable[[Neighbors], Tensor] | None = None,
+    ) -> Iterator[tuple[Floats, Floats]]:
+        """As :meth:`_by_structure`, with the rows of a second function of the same neighbours.
+
+        The second function gets them in double precision. Without one, its rows are empty.
+        """
+        chunk = self.model.model.atoms_at_once if chunk is None else chunk
         if chunk < 1:
             raise ConfigError(f"chunk is {chunk}, but it must be at least 1")
         weight = next(self.model.parameters())
@@ -188,31 +213,39 @@ class TrainedDOS(Trained[DOSModel]):
         dtype = weight.dtype if reach is None else None
         device = weight.device if reach is None else torch.device("cpu")
 
-        def rows(parts: Iterable[Neighbors]) -> Floats:
+        def rows(found: Neighbors, whole: bool = False) -> tuple[Floats, Floats]:
+            parts = [found] if whole else found.chunks(chunk)
             with torch.no_grad():
-                found = [call(part.to(device, dtype)).cpu() for part in parts]
-            return torch.cat(found).double().numpy()
+                mine = torch.cat([call(part.to(device, dtype)).cpu() for part in parts])
+                own = [] if beside is None else list(map(beside, found.chunks(_FINGERPRINTS)))
+            other = torch.cat(own).numpy() if own else np.zeros((len(mine), 0))
+            return mine.double().numpy(), other
 
-        for group in _batches(structures, chunk):
+        local = reach is not None or self.model.model.local
+        # The neighbours of a few hundred atoms are small, and found together.
+        for group in _batches(structures, max(chunk, _FINGERPRINTS) if local else chunk):
             first, own = structures[group[0]], [wanted[i] for i in group]
-            if reach is None and not self.model.model.local:
+            if not local:
                 # Atoms see each other, so all atoms of a structure are needed at once.
                 found = find_neighbors([structures[i] for i in group], cutoff)
-                pieces = _by_structures(rows([found]), found, len(group))
-                for values, atoms in zip(pieces, own, strict=True):
-                    yield values if atoms is None else values[atoms]
+                pieces = (_by_structures(part, found, len(group)) for part in rows(found, True))
+                for values, others, atoms in zip(*pieces, own, strict=True):
+                    yield (values, others) if atoms is None else (values[atoms], others[atoms])
             elif len(first) > _TILE and own[0] is None:
                 parts, origins = [], []
                 with working("atoms", len(first), unit="atom") as done:
                     for tile in tiles(first, cutoff, _TILE):
                         found = find_neighbors([tile.atoms], cutoff, centres=[tile.centres])
-                        parts.append(rows(found.chunks(chunk)))
+                        parts.append(rows(found))
                         origins.append(tile.origin)
                         done(len(tile.centres))
-                yield np.concatenate(parts)[np.argsort(np.concatenate(origins))]
+                order = np.argsort(np.concatenate(origins))
+                mine, other = (np.concatenate(part)[order] for part in zip(*parts, strict=True))
+                yield mine, other
             else:
                 found = find_neighbors([structures[i] for i in group], cutoff, centres=own)
-                yield from _by_structures(rows(found.chunks(chunk)), found, len(group))
+                pieces = (_by_structures(part, found, len(group)) for part in rows(found))
+                yield from zip(*pieces, strict=True)
 
 
 def _by_structures(rows: Floats, found: Neighbors, count: int) -> list[Floats]:

@@ -69,7 +69,7 @@ def test_sums_over_pairs_are_those_of_the_definition() -> None:
     found = find_neighbors([atoms], REACH)
     distances = found.displacements.norm(dim=1)
     units = found.displacements / distances[:, None]
-    shells = _merged(_shells(distances, REACH)[None], 2)[0]
+    shells = _merged(_shells(distances[None], REACH), 2)[0].t()
     own = fingerprint(atoms)
     polynomials = (
         lambda x: x,

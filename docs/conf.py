@@ -7,30 +7,46 @@ from __future__ import annotations
 
 import pydoc
 import sys
+from pathlib import Path
 from typing import Any
 
-from docutils.nodes import Element, Node
+from docutils.nodes import Element, Node, document
+from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.nodes import make_refnode
 
 import csgnn_dgl
 
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS))
+
+import reference  # noqa: E402
+
 project = "csgnn-dgl"
 author = "The csgnn-dgl developers"
 release = csgnn_dgl.__version__
 extensions = [
     "sphinx.ext.autodoc",
-    "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "myst_parser",
 ]
+myst_enable_extensions = ["deflist"]
+# Docstrings are NumPy's. A second pass would find types where there are none.
+napoleon_google_docstring = False
 napoleon_custom_sections = ["Shapes"]
+# Overridden methods of Lightning and PyTorch are explained there.
+autodoc_inherit_docstrings = False
 autodoc_typehints = "description"
+# Options of commands have no documentation in their class; they stand on the pages of the commands.
+autodoc_typehints_description_target = "documented_params"
 html_theme = "furo"
 exclude_patterns = ["_build"]
 nitpicky = True
+
+
+_DOCUMENTED = reference.documented_names()
 
 
 def _resolve(
@@ -40,6 +56,8 @@ def _resolve(
     if node.get("refdomain") != "py":
         return None
     name: str = node["reftarget"]
+    # Docstrings name the module that defines an object. It is documented where it is public.
+    name = _DOCUMENTED.get(name, name).lstrip("~")
     # Find the one documented object with a short name, such as csgnn_dgl.errors.DataError.
     found: list[Any] = env.get_domain("py").find_obj(env, None, None, name, None, 1)  # type: ignore[attr-defined]
     if len({entry.node_id for _, entry in found}) == 1:
@@ -59,10 +77,40 @@ def _is_ours(name: str) -> bool:
             found: Any = vars(module)[first]
             for part in rest:
                 found = getattr(found, part, None)
-            return found is not None
+            if found is not None:
+                return True
     return False
 
 
+def _name_what_is_meant(app: Sphinx, doctree: document) -> None:
+    """Give references the name under which the object is documented.
+
+    Annotations name an object as its module does, and two rooms may have objects of one name.
+    """
+    for node in doctree.findall(pending_xref):
+        module = sys.modules.get(node.get("py:module") or "")
+        name = node["reftarget"]
+        found = vars(module).get(name) if module is not None else None
+        if node.get("refdomain") == "py" and hasattr(found, "__qualname__"):
+            full = f"{found.__module__}.{found.__qualname__}"
+            node["reftarget"] = _DOCUMENTED.get(full, name)
+
+
+def _of_data(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Mend the documentation of constants before napoleon reads it."""
+    if what not in ("data", "attribute", "property") or not lines:
+        return
+    if lines[0] == str(type(obj).__doc__).partition("\n")[0]:
+        # The constant has no comment, and this is the documentation of its type.
+        lines.clear()
+    else:
+        # Otherwise napoleon takes the words before a colon for a type.
+        lines[0] = f": {lines[0]}"
+
+
 def setup(app: Sphinx) -> None:
-    """Connect the resolver; Sphinx calls this."""
+    """Write the generated pages, and connect the resolver; Sphinx calls this."""
+    reference.write_pages(DOCS)
+    app.connect("doctree-read", _name_what_is_meant)
     app.connect("missing-reference", _resolve)
+    app.connect("autodoc-process-docstring", _of_data, priority=100)

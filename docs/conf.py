@@ -5,6 +5,7 @@ Warnings are errors, and so are references to what does not exist.
 
 from __future__ import annotations
 
+import os
 import pydoc
 import sys
 from pathlib import Path
@@ -31,7 +32,21 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "myst_parser",
+    "sphinx_gallery.gen_gallery",
 ]
+# `make docs` runs the tutorials. With TUTORIALS=0 they are shown, but not run.
+sphinx_gallery_conf = {
+    "examples_dirs": "tutorials",
+    "gallery_dirs": "tutorials/built",
+    "filename_pattern": r"\.py$",
+    # Modules that the tutorials import.
+    "ignore_pattern": r"(my_models|vasp_stand_in)\.py$",
+    "plot_gallery": os.environ.get("TUTORIALS", "1") != "0",
+    "within_subsection_order": "ExampleTitleSortKey",
+    "download_all_examples": False,
+    "remove_config_comments": True,
+    "show_memory": False,
+}
 myst_enable_extensions = ["deflist"]
 # Docstrings are NumPy's. A second pass would find types where there are none.
 napoleon_google_docstring = False
@@ -42,7 +57,10 @@ autodoc_typehints = "description"
 # Options of commands have no documentation in their class; they stand on the pages of the commands.
 autodoc_typehints_description_target = "documented_params"
 html_theme = "furo"
-exclude_patterns = ["_build"]
+# The gallery makes notebooks and lists of times beside its pages.
+exclude_patterns = ["_build", "tutorials/*.rst", "tutorials/built/*.ipynb"]
+exclude_patterns += ["sg_execution_times.rst", "tutorials/built/sg_execution_times.rst"]
+suppress_warnings = ["config.cache"]
 nitpicky = True
 
 

@@ -1,7 +1,7 @@
 """Pages of the reference that are made from the code, so that they cannot differ from it.
 
-``commands/`` gets a page for each command, from its click options. ``api/`` gets a page for each room
-of the package, with the public names of its modules. Both folders are made anew by every build.
+``commands/`` gets a page for each command, from its click options. ``api/`` gets a page for each
+package, with the public names of its modules. Both folders are made anew by every build.
 """
 
 from __future__ import annotations
@@ -92,10 +92,10 @@ def command_pages() -> dict[str, str]:
     table = "\n".join(["| command | |", "|---|---|", *rows])
     tree = "\n".join(["```{toctree}", ":hidden:", "", *(page[:-3] for page in pages), "```"])
     shared = (
-        "`csgnn-dgl --version` prints the version. `--debug`, anywhere, shows the traceback of an error. "
-        "Commands with `--config` read options from YAML, and `--print-config` prints all of them. The exit "
-        "status is 0 for success, 1 if some of many files could not be used, 2 for an error, and 130 for a "
-        "command that was stopped."
+        "`csgnn-dgl --version` prints the version. `--debug`, anywhere, shows the traceback of an "
+        "error. Commands with `--config` read options from YAML, and `--print-config` prints all "
+        "of them. The exit status is 0 for success, 1 if some of many files could not be used, 2 "
+        "for an error, and 130 for a command that was stopped."
     )
     pages["index.md"] = f"# Commands\n\n{table}\n\n{shared}\n\n{tree}\n"
     return pages
@@ -192,7 +192,7 @@ def api_pages() -> dict[str, str]:
     table = "\n".join(["| room | |", "|---|---|", *rows])
     tree = "\n".join(["```{toctree}", ":hidden:", "", *(page[:-3] for page in pages), "```"])
     pages["index.md"] = (
-        "# API\n\nOne page for each room of the package, from what most users call down to the kernels. "
+        "# API\n\nOne page for each package. Calls that do the work of the commands come first. "
         "[Architecture](../architecture.md) says how the rooms fit together.\n\n"
         f"{table}\n\n{tree}\n"
     )

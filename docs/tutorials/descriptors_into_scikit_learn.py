@@ -2,17 +2,17 @@
 Descriptors of atoms into scikit-learn
 ======================================
 
-``AtomDescriptor`` turns the surroundings of every atom into a vector of numbers, for any element, without
-training. This page learns the energies of single atoms in alloys from them, with models of scikit-learn and cross
-validation.
+``AtomDescriptor`` turns the surroundings of every atom into a vector of numbers, for any element,
+without training. This page learns the energies of single atoms in alloys from them, with models of
+scikit-learn and cross validation.
 """
 
 # %%
 # Structures with a property to learn
 # -----------------------------------
-# Here these are cells of copper and gold with displaced atoms. The energies are those of effective medium theory, which
-# comes with ASE and gives every atom an energy. Take your own structures and values instead, such as charges or chemical
-# shifts.
+# Here these are cells of copper and gold with displaced atoms. The energies are those of
+# effective medium theory, which comes with ASE and gives every atom an energy. Take your own
+# structures and values instead, such as charges or chemical shifts.
 
 import ase.build
 import numpy as np
@@ -34,8 +34,8 @@ print(f"{len(target)} atoms in {len(structures)} structures; energies {target.st
 # %%
 # Descriptors
 # -----------
-# ``phonon-dos`` is a model that comes with the package. ``votes`` averages over orientations. On a terminal:
-# ``csgnn-dgl describe-atoms *.cif --votes 4 -o atoms.npz``.
+# ``phonon-dos`` is a model that comes with the package. ``votes`` averages over orientations. On
+# a terminal: ``csgnn-dgl describe-atoms *.cif --votes 4 -o atoms.npz``.
 
 from csgnn_dgl.descriptor import AtomDescriptor
 
@@ -46,8 +46,8 @@ print(features.shape)
 # %%
 # Cross validation
 # ----------------
-# Atoms of one structure resemble each other. So whole structures are held out (``GroupKFold``): otherwise the test would be too easy.
-# The baseline knows only the element of the atom.
+# Atoms of one structure resemble each other. So whole structures are held out (``GroupKFold``):
+# otherwise the test would be too easy. The baseline knows only the element of the atom.
 
 import pandas as pd
 from sklearn.ensemble import RandomForestRegressor
@@ -84,5 +84,6 @@ plt.show()
 # %%
 # For real work
 # -------------
-# Descriptors of a model that was trained on data like yours say more (``AtomDescriptor("runs/dos-001")``). Leave ``check_domain`` on:
-# it warns about structures unlike those in training. See :doc:`/atoms`.
+# Descriptors of a model that was trained on data like yours say more
+# (``AtomDescriptor("runs/dos-001")``). Leave ``check_domain`` on: it warns about structures
+# unlike those in training. See :doc:`/atoms`.

@@ -1,5 +1,7 @@
 """A model of shapes: DGL's GraphConv within spheres, RadialConv between them, VertexPool."""
 
+from itertools import pairwise
+
 import csgnn_dgl  # noqa: F401  Before DGL, which then loads with any version of torch.
 
 # isort: split
@@ -35,7 +37,7 @@ class RelationNet(ShapeModel):
         self.mapping = PointMapping(hypers.level, hypers.n_spheres, channels=4, validate=False)
         widths = [4, hypers.width, 2 * hypers.width]
         self.convs, self.norms = nn.ModuleList(), nn.ModuleList(map(nn.LayerNorm, widths[1:]))
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             relations = {"intra": GraphConv(before, after), "radial": Radial(before, after)}
             self.convs.append(HeteroGraphConv(relations, aggregate="sum"))
         self.pool, self.features = VertexPool("max"), widths[-1]

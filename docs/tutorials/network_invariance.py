@@ -2,16 +2,16 @@
 Is my network invariant?
 ========================
 
-Networks for shapes of any orientation claim that rotations do not matter: exactly, for some rotations, or nearly.
-:mod:`csgnn_dgl.testing` measures what is true. The checks work on any function of clouds, also without the models of
-this package.
+Networks for shapes of any orientation claim that rotations do not matter: exactly, for some
+rotations, or nearly. :mod:`csgnn_dgl.testing` measures what is true. The checks work on any
+function of clouds, also without the models of this package.
 """
 
 # %%
 # Four ways to describe a cloud
 # -----------------------------
-# ``distances`` is invariant, ``coordinates`` is not. The two others are networks with random weights:
-# PointNet sees coordinates, and CSGNN sees sites on concentric icosahedral spheres.
+# ``distances`` is invariant, ``coordinates`` is not. The two others are networks with random
+# weights: PointNet sees coordinates, and CSGNN sees sites on concentric icosahedral spheres.
 
 import torch
 
@@ -55,8 +55,8 @@ for name, function in functions.items():
 # %%
 # Nearly, for all rotations
 # -------------------------
-# For other rotations the grid only comes close, the closer the finer it is. The curve shows how far features move,
-# by the angle of rotations about random axes.
+# For other rotations the grid only comes close, the closer the finer it is. The curve shows how
+# far features move, by the angle of rotations about random axes.
 
 import matplotlib.pyplot as plt
 
@@ -75,8 +75,8 @@ plt.show()
 # %%
 # A layer by itself
 # -----------------
-# Site features should move with the sites. If a layer of yours breaks this, nothing built on it is invariant.
-# The second layer looks at the number of a node, which no rotation keeps.
+# Site features should move with the sites. If a layer of yours breaks this, nothing built on it
+# is invariant. The second layer looks at the number of a node, which no rotation keeps.
 
 from csgnn_dgl.grid import ConcentricGrid
 from csgnn_dgl.nn import IntraConv
@@ -101,8 +101,9 @@ except AssertionError as error:
 # %%
 # In your own tests
 # -----------------
-# A model that keeps the contract of this package inherits all checks: batches, order, rotations, gradients, training,
-# resuming, export. Say what the model claims, and pytest tells whether it is true. See :doc:`/models`.
+# A model that keeps the contract of this package inherits all checks: batches, order, rotations,
+# gradients, training, resuming, export. Say what the model claims, and pytest tells whether it is
+# true. See :doc:`/models`.
 #
 # .. code-block:: python
 #

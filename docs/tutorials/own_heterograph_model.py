@@ -2,16 +2,18 @@
 Your own heterograph model in 50 lines
 ======================================
 
-The concentric grid is a plain DGL heterograph: one node type, ``vertex``, and the edge types ``intra`` (within a
-sphere) and ``radial`` (between spheres). So networks on it are written as for any other graph. This page combines
-DGL's own ``HeteroGraphConv`` and ``GraphConv`` with ``PointMapping``, ``RadialConv`` and ``VertexPool`` of this package,
-trains the model by the command and by plain Lightning, and compiles it.
+The concentric grid is a plain DGL heterograph: one node type, ``vertex``, and the edge types
+``intra`` (within a sphere) and ``radial`` (between spheres). So networks on it are written as for
+any other graph. This page combines DGL's own ``HeteroGraphConv`` and ``GraphConv`` with
+``PointMapping``, ``RadialConv`` and ``VertexPool`` of this package, trains the model by the
+command and by plain Lightning, and compiles it.
 """
 
 # %%
 # The graph
 # ---------
-# Node ``v * n_spheres + r`` is vertex ``v`` on sphere ``r``. Coarsening graphs pool a level to the next coarser one.
+# Node ``v * n_spheres + r`` is vertex ``v`` on sphere ``r``. Coarsening graphs pool a level to
+# the next coarser one.
 
 from csgnn_dgl.grid import ConcentricGrid
 
@@ -22,14 +24,15 @@ print(grid.coarsening(2))
 # %%
 # The model
 # ---------
-# This is the whole of ``my_models.py``. Deriving it from ``ShapeModel`` is what lets the commands train, evaluate, predict
-# and export it. Every edge type has a convolution of its own; their results are added up.
+# This is the whole of ``my_models.py``. Deriving it from ``ShapeModel`` is what lets the commands
+# train, evaluate, predict and export it. Every edge type has a convolution of its own; their
+# results are added up.
 #
 # .. literalinclude:: /tutorials/my_models.py
 #    :lines: 3-
 #
-# Graphs are made in the constructor. A graph that is made in ``forward`` is made again for every batch, and no compiler can
-# follow that.
+# Graphs are made in the constructor. A graph that is made in ``forward`` is made again for every
+# batch, and no compiler can follow that.
 
 import torch
 from my_models import RelationNet
@@ -40,47 +43,63 @@ print(model(torch.rand(8, 256, 3) / 2).shape)
 # %%
 # Trained by the command
 # ----------------------
-# On a terminal, in the folder of ``my_models.py``:
-#
-# .. code-block:: text
-#
-#     PYTHONPATH=. csgnn-dgl train modelnet --model my_models:RelationNet --set width=32 --epochs 4
-#
-# Without ``--data`` it learns the built-in solids, under random rotations (``--train-rotation so3``). ``csgnn-dgl evaluate RUN --model
-# my_models:RelationNet`` tests it.
+# The data are clouds of four built-in solids, one folder for each class.
 
 from pathlib import Path
 from tempfile import mkdtemp
 
-from csgnn_dgl.cli.main import cli
-
-run = Path(mkdtemp()) / "run"
-options = ["--epochs", "4", "--learning-rate", "3e-3", "--points", "512", "--train-rotation", "so3"]
-options += ["--model", "my_models:RelationNet", "--set", "width=32", "--no-progress"]
-cli(["train", "modelnet", *options, "--output", str(run)], standalone_mode=False)
-
-# %%
-# Four epochs are not enough to learn much, but more than naming one class of 16, which gives 6 %.
-#
-# Trained by plain Lightning
-# --------------------------
-# Nothing of the command is needed. The data here are clouds of four built-in solids, in all orientations.
-
-import lightning
 import numpy as np
-from torch.utils.data import DataLoader, TensorDataset
 
 from csgnn_dgl.datasets.shapes.solids import solid_points
+
+FAMILIES = ("trefoil", "stairs", "cross", "torus")
+work = Path(mkdtemp())
+for name in FAMILIES:
+    for number in range(40):
+        folder = work / "solids" / name / ("test" if number >= 32 else "train")
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / f"{number}.npy", solid_points(name, 256, seed=number))
+
+# %%
+# On a terminal, in the folder of ``my_models.py``:
+#
+# .. code-block:: text
+#
+#     export PYTHONPATH=.
+#     csgnn-dgl train modelnet --model my_models:RelationNet --set width=32 --data solids
+#     csgnn-dgl evaluate RUN --model my_models:RelationNet --rotation so3
+
+from csgnn_dgl.cli.main import cli
+
+options = ["--epochs", "8", "--batch-size", "16", "--learning-rate", "3e-3", "--points", "256"]
+options += ["--hidden", "64", "--train-rotation", "so3", "--no-progress"]
+named = ["--model", "my_models:RelationNet"]
+where = ["--data", str(work / "solids"), "--output", str(work / "run")]
+cli(["train", "modelnet", *named, "--set", "width=32", *where, *options], standalone_mode=False)
+cli(["evaluate", str(work / "run"), *named, "--rotation", "so3"], standalone_mode=False)
+
+# %%
+# Trained by plain Lightning
+# --------------------------
+# Nothing of the command is needed.
+
+import lightning
+from torch.utils.data import DataLoader, TensorDataset
+
 from csgnn_dgl.mapping import normalize_clouds, random_rotations, rotate_clouds
 from csgnn_dgl.models import Classifier
 
-FAMILIES = ("trefoil", "stairs", "cross", "torus")
+
+def clouds_of(split):
+    files = [sorted((work / "solids" / name / split).glob("*.npy")) for name in FAMILIES]
+    clouds = torch.from_numpy(np.stack([np.load(file) for group in files for file in group]))
+    labels = torch.arange(len(FAMILIES)).repeat_interleave(len(files[0]))
+    return TensorDataset(normalize_clouds(clouds.float()), labels)
 
 
-def clouds_of(first, last):
-    clouds = [solid_points(name, 256, seed=seed) for name in FAMILIES for seed in range(first, last)]
-    labels = torch.arange(len(FAMILIES)).repeat_interleave(last - first)
-    return TensorDataset(normalize_clouds(torch.from_numpy(np.stack(clouds)).float()), labels)
+def turned(points):
+    rotations = random_rotations(len(points), "so3", "z", torch.default_generator)
+    return rotate_clouds(points, rotations.to(points))
 
 
 class Task(lightning.LightningModule):
@@ -90,7 +109,7 @@ class Task(lightning.LightningModule):
 
     def training_step(self, batch):
         points, labels = batch
-        points = rotate_clouds(points, random_rotations(len(points)).to(points))
+        points = turned(points)
         return torch.nn.functional.cross_entropy(self.network(points), labels)
 
     def configure_optimizers(self):
@@ -101,29 +120,31 @@ lightning.seed_everything(0, verbose=False)
 task = Task()
 quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
 trainer = lightning.Trainer(max_epochs=8, accelerator="cpu", enable_model_summary=False, **quiet)
-trainer.fit(task, DataLoader(clouds_of(0, 32), batch_size=16, shuffle=True))
+trainer.fit(task, DataLoader(clouds_of("train"), batch_size=16, shuffle=True))
 
-test, labels = clouds_of(100, 116).tensors
+test, labels = clouds_of("test").tensors
 network = task.network.eval()
 with torch.no_grad():
-    turned = rotate_clouds(test, random_rotations(len(test)).to(test))
-    found = network(turned).argmax(dim=1)
+    test = turned(test)
+    found = network(test).argmax(dim=1)
 print(f"{(found == labels).float().mean():.0%} of the test shapes are recognised")
 
 # %%
 # Compiled
 # --------
-# ``torch.compile`` follows the mapping, the pooling and the head. It cannot look into DGL's kernels, so ``convolve`` is left out
-# (``torch.compiler.disable``) and runs as it is. The first call before that fills the tables of the mapping. ``backend``
-# is named because the machine that builds this page has no C++ compiler; otherwise leave it out.
+# ``torch.compile`` follows the mapping, the pooling and the head. It cannot look into DGL's
+# kernels, so ``convolve`` is left out (``torch.compiler.disable``) and runs as it is. The first
+# call before that fills the tables of the mapping. ``backend`` is named because the machine that
+# builds this page has no C++ compiler; otherwise leave it out.
 
 compiled = torch.compile(network, backend="aot_eager")
 with torch.no_grad():
-    print(f"largest difference: {(compiled(turned) - network(turned)).abs().max():.0e}")
+    print(f"largest difference: {(compiled(test) - network(test)).abs().max():.0e}")
 
 # %%
-# With this package's layers alone, the whole network becomes one compiled graph (``fullgraph=True`` fails otherwise).
-# ``prepare`` replaces a DGL graph by index tensors, which compilers can follow.
+# With this package's layers alone, the whole network becomes one compiled graph
+# (``fullgraph=True`` fails otherwise). ``prepare`` replaces a DGL graph by index tensors, which
+# compilers can follow.
 
 from torch import nn
 
@@ -160,5 +181,6 @@ print(f"largest difference: {difference.abs().max():.0e}")
 # %%
 # For real work
 # -------------
-# Test what your model claims with the suite that it can inherit (:doc:`/models`, :ref:`sphx_glr_tutorials_built_network_invariance.py`).
-# All layers of the package take any graph with these edge types: see :doc:`/api/nn`.
+# Test what your model claims with the suite that it can inherit (:doc:`/models`,
+# :ref:`sphx_glr_tutorials_built_network_invariance.py`). All layers of the package take any graph
+# with these edge types: see :doc:`/api/nn`.

@@ -2,16 +2,16 @@
 Your own meshes, in any orientation
 ===================================
 
-Scanned and modelled parts rarely come with an agreed "up". This page trains a classifier on a folder of
-meshes that lie in all orientations, tests it under random rotations, predicts a file, and looks at what the
-answer rests on.
+Scanned and modelled parts rarely come with an agreed "up". This page trains a classifier on a
+folder of meshes that lie in all orientations, tests it under random rotations, predicts a file,
+and looks at what the answer rests on.
 """
 
 # %%
 # A folder of meshes
 # ------------------
-# One subfolder for each class is enough. Here it is filled with four kinds of turned parts, as ``.off`` files
-# in random orientations and sizes. With meshes of your own, skip this step.
+# One subfolder for each class is enough. Here it is filled with four kinds of turned parts, as
+# ``.off`` files in random orientations and sizes. With meshes of your own, skip this step.
 
 from pathlib import Path
 from tempfile import mkdtemp
@@ -57,8 +57,8 @@ for name, outline in PROFILES.items():
 # %%
 # How the folder is understood
 # ----------------------------
-# On a terminal this is ``csgnn-dgl data info parts``. Look at the classes, the splits, and what was rejected. Without folders
-# ``train`` and ``test``, a part of each class is held out.
+# On a terminal this is ``csgnn-dgl data info parts``. Look at the classes, the splits, and what
+# was rejected. Without folders ``train`` and ``test``, a part of each class is held out.
 
 from csgnn_dgl.cli.main import cli
 
@@ -67,8 +67,9 @@ cli(["data", "info", str(folder)], standalone_mode=False)
 # %%
 # Training
 # --------
-# On a terminal: ``csgnn-dgl train modelnet --data parts --preset quick --epochs 12``. Each epoch turns every shape anew
-# (``train_rotation="so3"`` in this preset). A validation split is held out of the training shapes.
+# On a terminal: ``csgnn-dgl train modelnet --data parts --preset quick --epochs 12``. Each epoch
+# turns every shape anew (``train_rotation="so3"`` in this preset). A validation split is held out
+# of the training shapes.
 
 from csgnn_dgl.shapes import train_classifier
 
@@ -85,8 +86,8 @@ classifier = train_classifier(
 # %%
 # The test under all rotations
 # ----------------------------
-# The test shapes are turned at random. ``votes`` averages over several orientations, and the baseline is what naming
-# the most frequent class would give.
+# The test shapes are turned at random. ``votes`` averages over several orientations, and the
+# baseline is what naming the most frequent class would give.
 
 evaluation = classifier.evaluate(rotation="so3", votes=4)
 print(f"{evaluation.result.accuracy:.0%} of the test shapes are recognised")
@@ -129,8 +130,8 @@ plt.show()
 # %%
 # What the answer rests on
 # ------------------------
-# On a terminal: ``csgnn-dgl view goblet.off --model run``. Red points speak for the class. The page is one file,
-# which works without a network. Try the sliders.
+# On a terminal: ``csgnn-dgl view goblet.off --model run``. Red points speak for the class. The
+# page is one file, which works without a network. Try the sliders.
 
 from csgnn_dgl.viewing.config import ViewConfig
 from csgnn_dgl.viewing.view import view_file
@@ -156,5 +157,6 @@ Frame()
 # %%
 # For real work
 # -------------
-# Take ``preset="compact"`` (0.61 M parameters) and more epochs, and compare with other networks by ``model="riconv"`` and so on
-# (:doc:`/models`). :doc:`/protocols` says what the rotations and votes mean, and :doc:`/data` what may be in the folder.
+# Take ``preset="compact"`` (0.61 M parameters) and more epochs, and compare with other networks
+# by ``model="riconv"`` and so on (:doc:`/models`). :doc:`/protocols` says what the rotations and
+# votes mean, and :doc:`/data` what may be in the folder.

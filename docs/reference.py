@@ -36,6 +36,8 @@ def commands() -> dict[str, click.Command]:
     def walk(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[str, click.Command]]:
         if not isinstance(command, click.Group):
             yield " ".join(words), command
+            for name, other in getattr(command, "others", {}).items():
+                yield " ".join((*words, name)), other
             return
         context = click.Context(command)
         for name in command.list_commands(context):
@@ -130,19 +132,26 @@ def _below(package: ModuleType) -> Iterator[ModuleType]:
                 raise
 
 
-def public_objects(room: str, modules: list[ModuleType]) -> dict[str, Any]:
-    """Objects of a room by the shortest name under which they are public; each object once."""
-    prefix = "csgnn_dgl" if room == _TOP else f"csgnn_dgl.{room}"
-    found: dict[tuple[str, int], tuple[str, Any]] = {}
-    # Packages come before their modules, so the shortest name is the first one.
-    for module in sorted(modules, key=lambda one: one.__name__.count(".")):
-        for name in getattr(module, "__all__", ()):
-            thing = getattr(module, name)
-            home = getattr(thing, "__module__", None) or module.__name__
-            # What another room defines stands on its page.
-            if f"{home}.".startswith(f"{prefix}.") or not home.startswith("csgnn_dgl"):
-                found.setdefault((name, id(thing)), (f"{module.__name__}.{name}", thing))
-    return dict(found.values())
+def public_objects(every: dict[str, list[ModuleType]]) -> dict[str, dict[str, Any]]:
+    """Objects of each room by the shortest name under which they are public; each object once."""
+    placed: set[int] = set()
+    found: dict[str, dict[str, Any]] = {}
+    for room, modules in every.items():
+        prefix = "csgnn_dgl" if room == _TOP else f"csgnn_dgl.{room}"
+        taken: dict[tuple[str, int], tuple[str, Any]] = {}
+        # Packages come before their modules, so the shortest name is the first one.
+        for module in sorted(modules, key=lambda one: one.__name__.count(".")):
+            for name in getattr(module, "__all__", ()):
+                thing = getattr(module, name)
+                home = getattr(thing, "__module__", None) or module.__name__
+                # What another room defines stands on its page, but calls show their results.
+                own = f"{home}.".startswith(f"{prefix}.") or not home.startswith("csgnn_dgl")
+                if own and id(thing) not in placed:
+                    taken.setdefault((name, id(thing)), (f"{module.__name__}.{name}", thing))
+        # Constants may be one object by chance, such as equal numbers.
+        placed |= {id(thing) for _, thing in taken.values() if hasattr(thing, "__qualname__")}
+        found[room] = dict(taken.values())
+    return found
 
 
 def _directive(name: str, thing: Any) -> list[str]:
@@ -160,10 +169,10 @@ def _page_of(room: str, module: ModuleType) -> str:
     return name.removeprefix("csgnn_dgl.")
 
 
-def room_pages(room: str, modules: list[ModuleType]) -> dict[str, str]:
+def room_pages(room: str, modules: list[ModuleType], public: dict[str, Any]) -> dict[str, str]:
     """The pages of a room, in Markdown: one for each package in it, with its public objects."""
     objects: dict[str, list[str]] = {}
-    for name, thing in public_objects(room, modules).items():
+    for name, thing in public.items():
         objects.setdefault(name.rpartition(".")[0], []).extend(_directive(name, thing))
     pages: dict[str, list[str]] = {}
     for module in modules:
@@ -181,8 +190,10 @@ def room_pages(room: str, modules: list[ModuleType]) -> dict[str, str]:
 def api_pages() -> dict[str, str]:
     """File name and content of the pages of all rooms, and of their index."""
     pages, rows = {}, []
-    for room, modules in rooms().items():
-        made = room_pages(room, modules)
+    every = rooms()
+    for room, public in public_objects(every).items():
+        modules = every[room]
+        made = room_pages(room, modules, public)
         pages |= {f"{page}.md": text for page, text in made.items()}
         about = inspect.cleandoc(modules[0].__doc__ or "").partition("\n")[0]
         if room == _TOP:
@@ -203,8 +214,8 @@ def documented_names() -> dict[str, str]:
     """Under which name an object is documented, by the name of its definition."""
     return {
         f"{thing.__module__}.{thing.__qualname__}": name
-        for room, modules in rooms().items()
-        for name, thing in public_objects(room, modules).items()
+        for public in public_objects(rooms()).values()
+        for name, thing in public.items()
         if inspect.isclass(thing) or inspect.isroutine(thing)
     }
 

@@ -71,7 +71,7 @@ for name in FAMILIES:
 
 from csgnn_dgl.cli.main import cli
 
-options = ["--epochs", "8", "--batch-size", "16", "--learning-rate", "3e-3", "--points", "256"]
+options = ["--epochs", "6", "--batch-size", "16", "--learning-rate", "3e-3", "--points", "256"]
 options += ["--hidden", "64", "--train-rotation", "so3", "--no-progress"]
 named = ["--model", "my_models:RelationNet"]
 where = ["--data", str(work / "solids"), "--output", str(work / "run")]
@@ -119,7 +119,7 @@ class Task(lightning.LightningModule):
 lightning.seed_everything(0, verbose=False)
 task = Task()
 quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-trainer = lightning.Trainer(max_epochs=8, accelerator="cpu", enable_model_summary=False, **quiet)
+trainer = lightning.Trainer(max_epochs=6, accelerator="cpu", enable_model_summary=False, **quiet)
 trainer.fit(task, DataLoader(clouds_of("train"), batch_size=16, shuffle=True))
 
 test, labels = clouds_of("test").tensors

@@ -10,8 +10,8 @@ moment, with Fermi level, band energy, and a warning where it does not know.
 # Results of VASP
 # ---------------
 # The import reads ``vasprun.xml`` (also packed), or ``POSCAR`` with ``DOSCAR``. Here a
-# tight-binding model stands in for VASP, and writes such files for strained diamond with
-# displaced atoms. With calculations of your own, skip this step.
+# tight-binding model stands in for VASP, and writes such files for compressed and stretched
+# diamond with displaced atoms. With calculations of your own, skip this step.
 
 from pathlib import Path
 from tempfile import mkdtemp
@@ -22,11 +22,9 @@ from vasp_stand_in import write_vasprun
 
 rng = np.random.default_rng(0)
 work = Path(mkdtemp())
-for number in range(60):
-    atoms = ase.build.bulk("C", "diamond", 3.567)
-    strain = np.eye(3) + rng.uniform(-0.04, 0.04, (3, 3))
-    atoms.set_cell(atoms.cell.array @ strain, scale_atoms=True)
-    atoms.rattle(rng.uniform(0.01, 0.12), rng=rng)
+for number in range(80):
+    atoms = ase.build.bulk("C", "diamond", 3.567 * rng.uniform(0.94, 1.08))
+    atoms.rattle(rng.uniform(0.01, 0.08), rng=rng)
     write_vasprun(atoms, work / "calculations" / f"diamond-{number:02}")
 
 # %%
@@ -51,11 +49,12 @@ cli(["data", "info", str(work / "data")], standalone_mode=False)
 # %%
 # Training
 # --------
-# On a terminal: ``csgnn-dgl train dos --data data --preset quick --epochs 30 --cutoff 4``. A
-# tenth of the structures is held out for the test, another one for validation.
+# On a terminal: ``csgnn-dgl train dos --data data --preset quick --epochs 25 --cutoff 4``. A
+# tenth of the structures is held out for the test, three tenths of the others for validation.
 
 run = work / "run"
-options = ["--preset", "quick", "--epochs", "30", "--cutoff", "4"]
+options = ["--preset", "quick", "--epochs", "25", "--cutoff", "4", "--n-spheres", "8"]
+options += ["--ema-decay", "0.9", "--validation-fraction", "0.3"]
 options += ["--no-progress", "--output", str(run)]
 cli(["train", "dos", "--data", str(work / "data"), *options], standalone_mode=False)
 
@@ -82,7 +81,7 @@ new = ase.build.bulk("C", "diamond", 3.6)
 new.rattle(0.08, rng=rng)
 write_vasprun(new, work / "new")
 found = predict_dos(new, run, votes=4)
-reference = read_run(work / "new")
+reference = read_run(work / "new" / "vasprun.xml")
 print(f"band energy {found.band_energy:.2f} eV/atom, score {found.score:.2f}")
 
 figure, axes = plt.subplots(figsize=(7, 3), layout="constrained")

@@ -45,8 +45,8 @@ def turned_part(outline, rng, sides=20):
 rng = np.random.default_rng(0)
 folder = Path(mkdtemp()) / "parts"
 for name, outline in PROFILES.items():
-    for number in range(40):
-        place = folder / name / ("test" if number >= 30 else "train")
+    for number in range(36):
+        place = folder / name / ("test" if number >= 28 else "train")
         place.mkdir(parents=True, exist_ok=True)
         vertices, faces = turned_part(outline, rng)
         with (place / f"{name}-{number}.off").open("w") as file:
@@ -67,7 +67,7 @@ cli(["data", "info", str(folder)], standalone_mode=False)
 # %%
 # Training
 # --------
-# On a terminal: ``csgnn-dgl train modelnet --data parts --preset quick --epochs 12``. Each epoch
+# On a terminal: ``csgnn-dgl train modelnet --data parts --preset quick --epochs 10``. Each epoch
 # turns every shape anew (``train_rotation="so3"`` in this preset). A validation split is held out
 # of the training shapes.
 
@@ -76,7 +76,7 @@ from csgnn_dgl.shapes import train_classifier
 classifier = train_classifier(
     folder,
     preset="quick",
-    epochs=12,
+    epochs=10,
     batch_size=16,
     validation_fraction=0.2,
     output=folder.parent / "run",
@@ -120,11 +120,11 @@ import matplotlib.pyplot as plt
 from csgnn_dgl.datasets.shapes.shape_files import read_shape, shape_points
 
 points = shape_points(goblet, read_shape(goblet), classifier.points, seed=0)
-turns = Rotation.random(64, rng=rng).as_matrix()
+turns = Rotation.random(32, rng=rng).as_matrix()
 probabilities = classifier.probabilities(np.stack([points @ turn.T for turn in turns]))
 figure, axes = plt.subplots(figsize=(6, 2.6), layout="constrained")
 axes.boxplot(probabilities, tick_labels=list(classifier.class_names))
-axes.set(ylabel="probability", title="64 orientations of one goblet", ylim=(0, 1))
+axes.set(ylabel="probability", title="32 orientations of one goblet", ylim=(0, 1))
 plt.show()
 
 # %%

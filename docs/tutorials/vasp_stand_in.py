@@ -9,7 +9,7 @@ from scipy.special import erf
 from csgnn_dgl.physics.carbon_bands import solve_bands
 
 ENERGIES = np.arange(-30.0, 20.0, 0.05)
-BROADENING = 0.2
+BROADENING = 0.5
 
 
 def write_vasprun(atoms: Atoms, folder: Path) -> None:

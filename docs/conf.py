@@ -37,7 +37,7 @@ extensions = [
 # `make docs` runs the tutorials. With TUTORIALS=0 they are shown, but not run.
 sphinx_gallery_conf = {
     "examples_dirs": "tutorials",
-    "gallery_dirs": "tutorials/built",
+    "gallery_dirs": "learn",
     "filename_pattern": r"\.py$",
     # Modules that the tutorials import.
     "ignore_pattern": r"(my_models|vasp_stand_in)\.py$",
@@ -59,8 +59,8 @@ autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
 html_theme = "furo"
 # The gallery makes notebooks and lists of times beside its pages.
-exclude_patterns = ["_build", "tutorials/*.rst", "tutorials/built/*.ipynb"]
-exclude_patterns += ["sg_execution_times.rst", "tutorials/built/sg_execution_times.rst"]
+exclude_patterns = ["_build", "tutorials", "learn/*.ipynb"]
+exclude_patterns += ["sg_execution_times.rst", "learn/sg_execution_times.rst"]
 suppress_warnings = ["config.cache"]
 nitpicky = True
 

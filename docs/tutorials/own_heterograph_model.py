@@ -182,5 +182,5 @@ print(f"largest difference: {difference.abs().max():.0e}")
 # For real work
 # -------------
 # Test what your model claims with the suite that it can inherit (:doc:`/models`,
-# :ref:`sphx_glr_tutorials_built_network_invariance.py`). All layers of the package take any graph
+# :ref:`sphx_glr_learn_network_invariance.py`). All layers of the package take any graph
 # with these edge types: see :doc:`/api/nn`.

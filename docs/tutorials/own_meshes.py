@@ -38,7 +38,7 @@ def turned_part(outline, rng, sides=20):
     a, b = i * sides + j, (i + 1) * sides + j
     c, d = (i + 1) * sides + (j + 1) % sides, i * sides + (j + 1) % sides
     faces = np.concatenate([np.stack(t, -1).reshape(-1, 3) for t in ((a, b, c), (a, c, d))])
-    turned = Rotation.random(rng=rng).apply(points.reshape(-1, 3))
+    turned = Rotation.random(None, rng).apply(points.reshape(-1, 3))
     return turned * rng.uniform(10, 300), faces
 
 
@@ -120,7 +120,7 @@ import matplotlib.pyplot as plt
 from csgnn_dgl.datasets.shapes.shape_files import read_shape, shape_points
 
 points = shape_points(goblet, read_shape(goblet), classifier.points, seed=0)
-turns = Rotation.random(32, rng=rng).as_matrix()
+turns = Rotation.random(32, rng).as_matrix()
 probabilities = classifier.probabilities(np.stack([points @ turn.T for turn in turns]))
 figure, axes = plt.subplots(figsize=(6, 2.6), layout="constrained")
 axes.boxplot(probabilities, tick_labels=list(classifier.class_names))

@@ -3,7 +3,7 @@ The paper's tables
 ==================
 
 ``csgnn-dgl compare`` trains many systems side by side under one protocol: the same data,
-augmentation, rotations and validation split. This page trains three systems of Table 1 for a few
+augmentation, rotations and validation split. This page trains two systems of Table 1 for a few
 seconds each, to show what comes out.
 """
 

@@ -94,10 +94,11 @@ def curve_command(
     a picture, CSV and JSON. All systems are given the same shapes and rotations.
     """
     from csgnn_dgl.compare.store import Store
-    from csgnn_dgl.tasks.plots import check_picture
+    from csgnn_dgl.tasks.output_files import check_output
+    from csgnn_dgl.tasks.plots import ENDINGS
 
     if output is not None:
-        check_picture(output)
+        check_output(output, ENDINGS)
     store = Store.open(folder)
     from csgnn_dgl.compare.curve import CurveOptions, measure, write
     from csgnn_dgl.compare.pictures import draw_curve

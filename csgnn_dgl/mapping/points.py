@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import ModuleType
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from csgnn_dgl.errors import ConfigError, suggest
-from csgnn_dgl.grid import Icosphere
+from csgnn_dgl.grid import Icosphere, fitting_levels
 from csgnn_dgl.mapping.bandwidth import Bandwidth, BandwidthFace, shell_bandwidths
 from csgnn_dgl.mapping.faces import FaceSearch
+from csgnn_dgl.mapping.levels import SphereLevels, own_bandwidths
 from csgnn_dgl.mapping.nearest import NearestVertices
 from csgnn_dgl.mapping.point_checks import (
     as_flat,
@@ -99,11 +101,16 @@ class PointMapping(nn.Module):
         Check for NaN, infinity, numbers too large to be squared, empty clouds and wrong cloud
         indices. On CUDA, the check waits for the device at each call, so it is left out in training
         mode. Without it, a NaN silently spreads to its cloud's features.
+    levels
+        Level of every spatial sphere, innermost first, if they differ; ``level`` is the largest.
+        The vertices near a point, and the bandwidths, are then those of each sphere's own level.
 
     Shapes
     ------
     points ``(B, N, 3)``, or ``(M, 3)`` with ``batch`` ``(M,)`` → ``(V·R, B, C)``, row ``v·R + r``;
-    with features ``(B, N, F)`` or ``(M, F)`` → ``(V·R, B, (1 + F)·C)``, the density first.
+    with features ``(B, N, F)`` or ``(M, F)`` → ``(V·R, B, (1 + F)·C)``, the density first. With
+    ``levels`` there are as many rows as the grid has sites, and the row is
+    ``ConcentricGrid(levels=levels).site(v, r)``.
 
     Raises
     ------
@@ -132,6 +139,7 @@ class PointMapping(nn.Module):
         feature_mean: FeatureMean = "mean",
         bandwidth_face: BandwidthFace | None = None,
         validate: bool = True,
+        levels: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if feature_mean not in get_args(FeatureMean):
@@ -156,18 +164,25 @@ class PointMapping(nn.Module):
         self.validate = validate
         self.num_vertices = Icosphere.get(level).num_vertices
         self.faces = FaceSearch(level)
-        self._nearest = NearestVertices(self.faces) if neighbourhood == "nearest" else None
         n_fine = n_spheres * channels
         n_shells = n_spheres if radial == "shell" else n_fine
-        gamma = shell_bandwidths(
-            level, n_shells, bandwidth=bandwidth, threshold=threshold, face=bandwidth_face
+        uniform = (level,) * n_spheres
+        self.levels = uniform if levels is None else fitting_levels(levels, level, n_spheres)
+        nearest, differ = neighbourhood == "nearest", len(set(self.levels)) > 1
+        self._nearest = NearestVertices(self.faces) if nearest and not differ else None
+        self._spheres = SphereLevels(self.levels, nearest=nearest) if differ else None
+        formula: dict[str, Any] = {"bandwidth": bandwidth, "threshold": threshold}
+        formula["face"] = bandwidth_face
+        gamma = own_bandwidths(
+            self.levels, n_shells, lambda own: shell_bandwidths(own, n_shells, **formula)
         )
         # Weight of a point at the origin at each vertex: that of three vertices, spread over all.
         radii = np.arange(1, channels + 1) / n_fine
-        centre = 3 / self.num_vertices * np.exp(-gamma[0] * radii**2)
+        innermost = Icosphere.get(self.levels[0]).num_vertices
+        centre = 3 / innermost * np.exp(-gamma[0, 0] * radii**2)
         if radial == "bracket":
             centre[1:] = 0
-        self._tables = Tables(gamma=gamma, centre=centre)
+        self._tables = Tables(gamma=gamma[0], inner_gamma=gamma[1], centre=centre)
 
     def find_faces(self, directions: Tensor) -> Tensor:
         """Face ``(M,)`` of the grid's level for each of the directions ``(M, 3)``."""
@@ -244,27 +259,32 @@ class PointMapping(nn.Module):
         at_centre = squared <= tiny * tiny
         distance = torch.where(at_centre, 1, squared).sqrt()
         direction = columns / distance
-        vertices, ends = self._angular_neighborhood(direction.detach())
-        chord = (direction[:, None] - ends).square().sum(dim=0)
+        gamma, sphere, weightless = self._radial_neighborhood(distance.detach(), at_centre)
+        shell = sphere // self.channels
+        vertices, ends = self._angular_neighborhood(direction.detach(), shell)
+        chord = (direction[:, None, :, None] - ends).square().sum(dim=0)
         out = self._centre_share(at_centre.to(wide), cloud, n_clouds)
 
-        gamma, sphere, weightless = self._radial_neighborhood(distance.detach(), at_centre)
         # Cast before the division: a quotient of integers would have only the default precision.
         radius = (sphere + 1).to(wide) / (self.n_spheres * self.channels)
         # |p - r v|² = (|p| - r)² + r |p| |u - v|² with unit vectors u, v. Unlike an expansion in
         # dot products, this loses no digits where a point is close to a site.
-        decay = -gamma[:, None]
+        decay = -gamma
         falloff = decay * (distance[:, None] - radius).square()
         falloff = falloff.masked_fill(weightless, -torch.inf)
         slope = (decay * distance[:, None]) * radius
-        weight = torch.exp(torch.addcmul(falloff, slope, chord[:, :, None]))
+        weight = torch.exp(torch.addcmul(falloff, slope, chord))
 
         # One flat index per weight is faster on a CPU than adding rows of a few channels.
-        shell = sphere // self.channels
         channel = sphere - shell * self.channels
-        row = vertices * (self.n_spheres * n_clouds) + cloud
-        offset = shell * (n_clouds * self.channels) + channel
-        site = row[:, :, None] * self.channels + offset
+        if self._spheres is None:
+            row = vertices * (self.n_spheres * n_clouds) + cloud[:, None]
+            offset = shell * (n_clouds * self.channels) + channel
+        else:
+            own = shell[:, : vertices.shape[2]]
+            row = self._spheres.nodes(vertices, own) * n_clouds + cloud[:, None]
+            offset = channel
+        site = row * self.channels + offset
         out = out.view(-1).index_add_(0, site.view(-1), weight.view(-1))
         if carried is None:
             return out.view(-1, n_clouds, self.channels).to(points.dtype)
@@ -283,9 +303,9 @@ class PointMapping(nn.Module):
 
     def _triton(self, points: Tensor) -> ModuleType | None:
         """The module with a Triton kernel for these points; None if it cannot be used."""
-        fixed_order = torch.are_deterministic_algorithms_enabled()
-        as_in_kernel = self.neighbourhood == "face" and self.radial == "shell"
-        if not as_in_kernel or points.dtype != torch.float32 or fixed_order:
+        if self.neighbourhood != "face" or self.radial != "shell" or self._spheres is not None:
+            return None
+        if points.dtype != torch.float32 or torch.are_deterministic_algorithms_enabled():
             return None
         if torch.is_grad_enabled() and points.requires_grad:
             return None
@@ -295,47 +315,68 @@ class PointMapping(nn.Module):
         """Features without points; (V, R, B, C)."""
         return like.new_zeros(self.num_vertices, self.n_spheres, n_clouds, self.channels)
 
-    def _angular_neighborhood(self, direction: Tensor) -> tuple[Tensor, Tensor]:
-        """Vertices ``(3, M)`` of unit vectors ``(3, M)``, and their positions ``(3, 3, M)``."""
+    def _angular_neighborhood(self, direction: Tensor, shell: Tensor) -> tuple[Tensor, Tensor]:
+        """Vertices of unit vectors ``(3, M)`` on the spatial spheres ``(M, Q)`` of their points.
+
+        Vertices are ``(3, M, Q)`` and their positions ``(3, 3, M, Q)``. There is only one instead
+        of ``Q`` if they are the same for all.
+        """
+        if self._spheres is not None:
+            # The spheres of one shell form the channels of one spatial sphere.
+            own = shell[:, :1] if self.radial == "shell" else shell
+            return self._spheres.find(self.faces, direction, own)
         face = self.faces.find_columns(direction)
         if self._nearest is None:
-            return self.faces.corner_ids(face), self.faces.corner_positions(face, direction.dtype)
-        vertices = self._nearest.find_columns(direction, face)
-        return vertices, self._nearest.positions(vertices, direction.dtype)
+            vertices = self.faces.corner_ids(face)
+            ends = self.faces.corner_positions(face, direction.dtype)
+        else:
+            vertices = self._nearest.find_columns(direction, face)
+            ends = self._nearest.positions(vertices, direction.dtype)
+        return vertices[..., None], ends[..., None]
 
     def _radial_neighborhood(
         self, distance: Tensor, at_centre: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Bandwidth ``(M,)``, the ``Q`` spheres of each point ``(M, Q)``, and which to ignore.
+        """Bandwidths, the ``Q`` spheres of each point ``(M, Q)``, and which to ignore.
 
-        Spheres are numbered from 0 over all ``R'``. The last result is ``(M, Q)`` or ``(M, 1)``.
+        Spheres are numbered from 0 over all ``R'``. The other results are ``(M, Q)`` or ``(M, 1)``.
         """
         gamma = self._tables.get("gamma", distance.device, distance.dtype)
         shell = (distance * len(gamma)).floor().long().clamp_(0, len(gamma) - 1)
         if self.radial == "shell":
             grouped = torch.arange(self.channels, device=distance.device)
-            return gamma[shell], shell[:, None] * self.channels + grouped, at_centre[:, None]
+            spheres = shell[:, None] * self.channels + grouped
+            return gamma[shell, None], spheres, at_centre[:, None]
         # The farthest point of a normalised cloud is on the last sphere, up to rounding. Rounding
         # must not decide whether the sphere before the last is in its neighbourhood.
         beyond = distance > 1 + 16 * torch.finfo(distance.dtype).eps
         no_inner = at_centre | (shell == 0) | beyond
         spheres = torch.stack([shell, (shell - 1).clamp_(min=0)], dim=1)
-        return gamma[shell], spheres, torch.stack([at_centre, no_inner], dim=1)
+        weightless = torch.stack([at_centre, no_inner], dim=1)
+        if self._spheres is None:
+            return gamma[shell, None], spheres, weightless
+        inner = self._tables.get("inner_gamma", distance.device, distance.dtype)
+        return torch.stack([gamma[shell], inner[shell]], dim=1), spheres, weightless
 
     def _centre_share(self, values: Tensor, cloud: Tensor, n_clouds: int) -> Tensor:
-        """Contribution of points at the origin to the innermost shell; (V, R, B, C).
+        """Contribution of points at the origin to the innermost shell, for every site.
 
         ``values`` ``(M,)`` are 0 for all other points.
         """
         share = self._tables.get("centre", cloud.device, values.dtype)
+        count = share.new_zeros(n_clouds).index_add_(0, cloud, values)
+        if self._spheres is not None:
+            out = share.new_zeros(self._spheres.num_nodes, n_clouds, self.channels)
+            out[self._spheres.innermost(cloud.device)] = count[:, None] * share
+            return out
         out = self._empty(n_clouds, share)
-        count = out.new_zeros(n_clouds).index_add_(0, cloud, values)
         out[:, 0] = count[:, None] * share
         return out
 
     def extra_repr(self) -> str:
+        sizes = f"level={self.level}, n_spheres={self.n_spheres}, channels={self.channels}"
         return (
-            f"level={self.level}, n_spheres={self.n_spheres}, channels={self.channels}, "
+            f"{sizes}{'' if self._spheres is None else f', levels={self.levels}'}, "
             f"neighbourhood={self.neighbourhood!r}, radial={self.radial!r}, "
             f"bandwidth={self.bandwidth!r}, threshold={self.threshold}, "
             f"bandwidth_face={self.bandwidth_face!r}"

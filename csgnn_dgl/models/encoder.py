@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from csgnn_dgl.errors import ConfigError, DataError
-from csgnn_dgl.grid import ConcentricGrid
+from csgnn_dgl.grid import Coarsening, ConcentricGrid
 from csgnn_dgl.models.encoder_config import EncoderConfig
 from csgnn_dgl.nn import IntraBlock, RadialBlock, VertexPool
 from csgnn_dgl.nn.blocks import radial_stack
 from csgnn_dgl.nn.bypass import bypassable, untouched
-from csgnn_dgl.nn.power_spectrum import power_spectrum, spectral_basis
+from csgnn_dgl.nn.power_spectrum import SphereGroup, power_spectrum, sphere_groups
 from csgnn_dgl.nn.structure import Prepared, prepare, relation
 from csgnn_dgl.ops import global_max, global_max_beside, neighborhood_and_global_max
 from csgnn_dgl.ops.lasting import lasting
@@ -34,18 +34,24 @@ _GLOBAL: dict[str, Callable[[Tensor], Tensor]] = {
 @cache
 @lasting
 def _prepared(
-    level: int, n_spheres: int, coarsest: int, self_loops: bool, gradients: bool
+    levels: tuple[int, ...],
+    coarsest: int,
+    coarsening: Coarsening,
+    self_loops: bool,
+    reach: int,
+    gradients: bool,
 ) -> tuple[Prepared, ...]:
     """Prepared graphs of all levels, finest first, each after the coarsening that leads to it.
 
     They come from a grid of their own, so that user code cannot change its graphs.
     """
-    grid, found = ConcentricGrid(level, n_spheres, coarsest=coarsest), []
-    for at in range(level, coarsest - 1, -1):
-        if at < level:
+    grid, found = ConcentricGrid(levels=levels, coarsest=coarsest, coarsening=coarsening), []
+    for at in range(grid.level, coarsest - 1, -1):
+        if at < grid.level:
             found.append(prepare(grid.coarsening(at + 1)))
+        graph = grid.graph(at)
         found.append(
-            prepare(grid.graph(at), radial="radial", self_loops=self_loops, gradients=gradients)
+            prepare(graph, radial="radial", self_loops=self_loops, reach=reach, gradients=gradients)
         )
     return tuple(found)
 
@@ -112,7 +118,7 @@ class CSGNN(nn.Module):
 
     Shapes
     ------
-    feat ``(V·R, B, C)``, row ``v·R + r`` →
+    feat ``(V·R, B, C)``, row ``v·R + r`` (``grid.site(v, r)`` if spheres have different levels) →
 
     - ``output="global"``: ``(B, config.global_features)``, the pooled sites of every level;
     - ``output="coarsest"``: ``(V_coarsest·R, B, F)``;
@@ -128,8 +134,7 @@ class CSGNN(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        coarsest = config.level + 1 - len(config.intra_widths)
-        self.grid = ConcentricGrid(config.level, config.n_spheres, coarsest=coarsest)
+        self.grid = config.grid()
         feats = (config.in_channels, *config.level_features)
         self.levels = nn.ModuleList(
             _Level(config, index, feats[index]) for index in range(len(config.intra_widths))
@@ -145,8 +150,14 @@ class CSGNN(nn.Module):
                 graphs.append(partial(grid.coarsening, level + 1))
             graphs.append(partial(grid.graph, level))
         config = self.config
-        self_loops = config.self_loop and config.filter_order == 0
-        found = _prepared(grid.level, grid.n_spheres, grid.coarsest, self_loops, config.gradients)
+        found = _prepared(
+            grid.levels,
+            grid.coarsest,
+            config.sphere_coarsening,
+            config.self_loop and config.filter_order == 0,
+            config.kernel_size // 2,
+            config.gradients,
+        )
         return tuple(p.on(device, graph) for p, graph in zip(found, graphs, strict=True))
 
     def forward(self, feat: Tensor, output: Output = "global") -> Tensor:
@@ -179,9 +190,8 @@ class CSGNN(nn.Module):
         return max(1, _PART_BYTES // sample)
 
     @_constant_to_compilers
-    def _basis(self, level: int, device: torch.device) -> tuple[Tensor]:
-        # Compilers take constants in a container as they are; a tensor alone they would trace.
-        return (spectral_basis(level, device),)
+    def _sphere_groups(self, index: int, device: torch.device) -> tuple[SphereGroup, ...]:
+        return sphere_groups(self.grid.sphere_levels(self.grid.level - index), device)
 
     def _encode(self, feat: Tensor, output: Output) -> Tensor:
         structure = self._structure(feat.device)
@@ -209,9 +219,7 @@ class CSGNN(nn.Module):
         """A vector of a level, other than the maximum."""
         if part != "power":
             return _GLOBAL[part](feat)
-        level = self.grid.level - index
-        (basis,) = self._basis(level, feat.device)
-        return power_spectrum(feat, level, self.grid.n_spheres, basis)
+        return power_spectrum(feat, self._sphere_groups(index, feat.device))
 
     def _pool_both(self, coarsening: Prepared, feat: Tensor) -> tuple[Tensor, Tensor]:
         """Pool neighbourhoods to the next level, and take the maximum over all sites."""

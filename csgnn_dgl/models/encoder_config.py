@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
 from csgnn_dgl.errors import ConfigError
+from csgnn_dgl.grid import Coarsening, ConcentricGrid, coarser_levels, fitting_levels
 from csgnn_dgl.models.hypers import GlobalPooling, Readout
 from csgnn_dgl.models.readouts import check_readouts, read_length, readout_parts, reads_level
 from csgnn_dgl.nn.site_norm import Norm
@@ -72,6 +73,11 @@ class EncoderConfig:
         two coarsest levels, see :func:`~csgnn_dgl.nn.power_spectrum.power_spectrum`).
     norm
         Norm of every block: see :func:`~csgnn_dgl.nn.site_norm.channel_norm`.
+    sphere_levels
+        Level of every sphere, innermost first, if they differ; the largest is ``level``. The
+        network has the same parameters.
+    sphere_coarsening
+        How spheres of lower levels are coarsened, see :class:`~csgnn_dgl.grid.ConcentricGrid`.
 
     Raises
     ------
@@ -99,6 +105,8 @@ class EncoderConfig:
     gradients: bool = False
     readout: tuple[Readout, ...] = ("pool",)
     norm: Norm = "batch"
+    sphere_levels: tuple[int, ...] | None = None
+    sphere_coarsening: Coarsening = "together"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "readout", tuple(self.readout))
@@ -126,12 +134,19 @@ class EncoderConfig:
         for name in ("n_spheres", "in_channels"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, but it must be at least 1")
-        for name, known in (("pooling", PoolMode), ("global_pooling", GlobalPooling)):
+        for name, known in (
+            ("pooling", PoolMode),
+            ("global_pooling", GlobalPooling),
+            ("sphere_coarsening", Coarsening),
+        ):
             if getattr(self, name) not in get_args(known):
                 raise ConfigError(
                     f"{name} is {getattr(self, name)!r}, but it must be one of {get_args(known)}"
                 )
         check_readouts(self.readout, self.level, len(self.intra_widths))
+        if self.sphere_levels is not None:
+            levels = fitting_levels(self.sphere_levels, self.level, self.n_spheres)
+            object.__setattr__(self, "sphere_levels", levels)
 
     @classmethod
     def with_base_width(
@@ -191,6 +206,33 @@ class EncoderConfig:
                 readout, _GLOBAL_MODES[self.global_pooling][index == levels - 1]
             )
         ]
+
+    @property
+    def coarsest(self) -> int:
+        """The coarsest level, which is the last that has widths."""
+        return self.level + 1 - len(self.intra_widths)
+
+    def grid(self) -> ConcentricGrid:
+        """Make the grid, down to the coarsest level."""
+        if self.sphere_levels is None:
+            return ConcentricGrid(self.level, self.n_spheres, coarsest=self.coarsest)
+        return ConcentricGrid(
+            levels=self.sphere_levels, coarsest=self.coarsest, coarsening=self.sphere_coarsening
+        )
+
+    def sites(self, level: int) -> int:
+        """Number of sites when the finest spheres have been coarsened to ``level``.
+
+        Examples
+        --------
+        >>> config = EncoderConfig.with_base_width(2, 2, 1, sphere_levels=(1, 2))
+        >>> config.sites(2), config.sites(1)
+        (204, 54)
+        """
+        if self.sphere_levels is None:
+            return (10 * 4**level + 2) * self.n_spheres
+        chosen = self.coarsest, self.sphere_coarsening
+        return sum(10 * 4**own + 2 for own in coarser_levels(self.sphere_levels, level, *chosen))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for headers; ``EncoderConfig(**d)`` makes the configuration again."""

@@ -209,6 +209,42 @@ class ShapeCSGNNHypers(_CSGNNHypers):
     radial_widths: Widths | None = option(
         None, "Output channels of the radial convolutions at each level.", "Network"
     )
+    sphere_levels: list[int] | None = option(
+        None,
+        "Level of every sphere, innermost first, such as 1,1,2,2,3,3,3,3: inner spheres need fewer "
+        "vertices. The largest is the level, and their number that of the spheres. Default: all "
+        "spheres have the same level.",
+        "Network",
+    )
+    sphere_coarsening: Literal["together", "in_turn"] = option(
+        "together",
+        "How spheres of lower levels are coarsened: all together, or each when the finest spheres "
+        "have come down to its level.",
+        "Network",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sizes_from_levels(cls, values: Any) -> Any:
+        """Take the level and the number of spheres from the levels of the spheres."""
+        levels = values.get("sphere_levels") if isinstance(values, Mapping) else None
+        if not isinstance(levels, (list, tuple)) or not all(type(each) is int for each in levels):
+            return values
+        return {"level": max(levels), "n_spheres": len(levels), **values} if levels else values
+
+    @model_validator(mode="after")
+    def _fitting_levels(self) -> Self:
+        if self.sphere_levels is not None:
+            from csgnn_dgl.grid import fitting_levels  # imports torch, and is not always needed
+
+            fitting_levels(self.sphere_levels, self.level, self.n_spheres)
+        differ = self.sphere_levels is not None and len(set(self.sphere_levels)) > 1
+        if self.sphere_coarsening != self._default("sphere_coarsening") and not differ:
+            raise ConfigError(
+                f"sphere_coarsening is {self.sphere_coarsening}, but all spheres have the same "
+                f"level, so it has no effect. Leave it out, or set sphere_levels"
+            )
+        return self
 
     @model_validator(mode="after")
     def _used(self) -> Self:

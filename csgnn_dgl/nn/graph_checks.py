@@ -15,7 +15,7 @@ from torch import Tensor
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.ops import CSR
 
-__all__ = ["check_block", "check_offsets", "check_one_relation", "check_sites"]
+__all__ = ["check_block", "check_offsets", "check_one_relation", "check_sites", "check_weights"]
 
 Canonical = tuple[str, str, str]
 
@@ -177,3 +177,25 @@ def check_offsets(
             f"dgl.add_reverse_edges only doubles them. Use the graph as it was, or dgl.to_simple"
         )
     return found
+
+
+def check_weights(etype: Canonical, weight: Tensor) -> Tensor | None:
+    """Weights of radial edges, one floating-point number for each edge; None if all are 1.
+
+    Raises
+    ------
+    DataError
+        They have another shape or type, or are not finite.
+    """
+    if weight.dim() == 2 and weight.shape[1] == 1:
+        weight = weight[:, 0]  # the form that DGL's own functions broadcast
+    if weight.dim() != 1 or not weight.is_floating_point():
+        raise DataError(
+            f"the edge data 'weight' of {etype} have shape {tuple(weight.shape)} and type "
+            f"{weight.dtype}, but one floating-point number for each edge is needed; remove them, "
+            f"or give them another name, if they are not weights of sources"
+        )
+    bad = _first(~weight.isfinite())
+    if bad is not None:
+        raise DataError(f"the weight of radial edge {bad} of {etype} is {float(weight[bad])}")
+    return None if bool((weight == 1).all()) else weight.detach()

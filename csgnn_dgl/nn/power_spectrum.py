@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,18 +12,16 @@ from numpy.polynomial.legendre import legval
 from torch import Tensor
 
 from csgnn_dgl.errors import ConfigError
-from csgnn_dgl.grid import Icosphere
+from csgnn_dgl.grid import Icosphere, Sites
 from csgnn_dgl.ops.lasting import lasting
 
-__all__ = ["FINEST_LEVEL", "num_degrees", "power_spectrum", "spectral_basis"]
+__all__ = ["FINEST_LEVEL", "SphereGroup", "num_degrees", "power_spectrum", "sphere_groups"]
 
 #: Spectra of finer spheres are not computed: they need a matrix of all pairs of vertices.
 FINEST_LEVEL = 3
 
 # Keeps the slope of the square root finite.
 _EPSILON = 1e-12
-
-_moved: dict[tuple[int, torch.device], Tensor] = {}
 
 
 def _sizes(level: int) -> tuple[int, ...]:
@@ -60,53 +60,101 @@ def _basis(level: int) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(np.concatenate(found)))
 
 
-def spectral_basis(level: int, device: torch.device) -> Tensor:
-    """The rows of all degrees, one after the other, float64, shape ``(n, V)``.
+class SphereGroup(NamedTuple):
+    """The spheres of one level in a grid, and what their spectra need.
+
+    Attributes
+    ----------
+    level
+        Their level.
+    spheres
+        Their number.
+    basis
+        Rows of all degrees, one after the other, float64, shape ``(n, V)``.
+    nodes
+        Their sites, vertex by vertex, int64, shape ``(V · spheres,)``; None if these are all sites.
+    """
+
+    level: int
+    spheres: int
+    basis: Tensor
+    nodes: Tensor | None
+
+
+_moved: dict[tuple[tuple[int, ...], torch.device], tuple[SphereGroup, ...]] = {}
+
+
+def sphere_groups(levels: tuple[int, ...], device: torch.device) -> tuple[SphereGroup, ...]:
+    """Sort spheres with these levels, innermost first, by level; the coarsest group comes first.
 
     Tracers cannot follow this function, but its result is constant.
     """
-    if (level, device) in _moved:
-        return _moved[level, device]
+    if (levels, device) in _moved:
+        return _moved[levels, device]
     with torch.inference_mode(False):
-        basis = _basis(level).to(device)
-    if type(basis) is Tensor:  # tensors of a tracer cannot be used outside of it
-        _moved[level, device] = basis
-    return basis
+        groups = tuple(_group(levels, level, device) for level in sorted(set(levels)))
+    # Tensors of a tracer cannot be used outside of it.
+    if all(type(group.basis) is Tensor for group in groups):
+        _moved[levels, device] = groups
+    return groups
 
 
-def power_spectrum(feat: Tensor, level: int, n_spheres: int, basis: Tensor) -> Tensor:
+def _group(levels: tuple[int, ...], level: int, device: torch.device) -> SphereGroup:
+    basis, nodes = _basis(level), None
+    sites = Sites.of(levels)
+    spheres = sites.on(level)
+    if len(spheres) < len(levels):
+        found = sites.nodes(np.arange(basis.shape[1]), spheres)
+        nodes = torch.from_numpy(found).to(device)
+    return SphereGroup(level, len(spheres), basis.to(device), nodes)
+
+
+def power_spectrum(feat: Tensor, groups: Sequence[SphereGroup]) -> Tensor:
     r"""Strength of each channel at each degree, which no rotation of the grid changes.
 
-    .. math:: a_l^2 = \frac{2l + 1}{R V^2} \sum_{rij} f_{ir}\, P_l(u_i \cdot u_j)\, f_{jr}
+    .. math:: a_l^2 = \frac{2l + 1}{R} \sum_r \frac{1}{V_r^2}
+              \sum_{ij} f_{ir}\, P_l(u_i \cdot u_j)\, f_{jr}
 
     ``P_l`` are Legendre polynomials, and ``u`` the vertices. By the addition theorem this is the
     power of spherical harmonics of degree ``l``. The squares of all degrees add up to about the
-    mean square of the features, so ``a`` is of their size; ``a_0`` is the mean on a sphere.
+    mean square of the features, so ``a`` is of their size; ``a_0`` is the mean on a sphere. Where
+    spheres have different levels, the mean over spheres leaves out those that are too coarse for a
+    degree.
 
     Parameters
     ----------
     feat
-        Shape ``(V·R, B, C)``, node ``v·R + r``.
-    level, n_spheres
-        Size of the grid.
-    basis
-        From :func:`spectral_basis`.
+        Features of all sites of a grid, shape ``(N, B, C)``.
+    groups
+        From :func:`sphere_groups`.
 
     Returns
     -------
     Tensor
-        Shape ``(B, degrees·C)``.
+        Shape ``(B, degrees·C)``, for the degrees of the finest spheres.
 
     Examples
     --------
-    >>> basis = spectral_basis(0, torch.device("cpu"))
-    >>> power_spectrum(torch.full((24, 1, 1), 3.0), 0, 2, basis).round(decimals=3).tolist()
+    >>> groups = sphere_groups((0, 0), torch.device("cpu"))
+    >>> power_spectrum(torch.full((24, 1, 1), 3.0), groups).round(decimals=3).tolist()
     [[3.0, 0.0, 0.0, 0.0]]
     """
     wide = feat.to(torch.promote_types(feat.dtype, torch.float32))
-    rows = wide.reshape(feat.shape[0] // n_spheres, -1)
-    squares = (basis.to(wide.dtype) @ rows).square()
-    # (n, R, B, C), of which n are grouped by degree.
-    squares = squares.view(-1, n_spheres, *feat.shape[1:]).mean(dim=1)
-    power = torch.stack([part.sum(dim=0) for part in squares.split(_sizes(level))])
-    return (power + _EPSILON).sqrt().to(feat.dtype).transpose(0, 1).flatten(1)
+    degrees = num_degrees(groups[-1].level)
+    totals: list[Tensor | None] = [None] * degrees
+    spheres = [0] * degrees
+    for group in groups:
+        own = wide if group.nodes is None else wide.index_select(0, group.nodes)
+        basis = group.basis.to(wide.dtype)
+        squares = (basis @ own.reshape(basis.shape[1], -1)).square()
+        # (n, R, B, C), of which n are grouped by degree.
+        squares = squares.view(-1, group.spheres, *feat.shape[1:]).sum(dim=1)
+        for degree, part in enumerate(squares.split(_sizes(group.level))):
+            total, power = totals[degree], part.sum(dim=0)
+            totals[degree] = power if total is None else total + power
+            spheres[degree] += group.spheres
+    means = [
+        total / count for total, count in zip(totals, spheres, strict=True) if total is not None
+    ]
+    out = (torch.stack(means) + _EPSILON).sqrt()
+    return out.to(feat.dtype).transpose(0, 1).flatten(1)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from csgnn_dgl.nn.radial_chain import RadialChain
-from csgnn_dgl.ops import CSR, Tangents
+from csgnn_dgl.ops import CSR
 
 __all__ = ["Prepared", "finish", "finish_tangents"]
 
@@ -32,15 +32,18 @@ class Prepared:
         Whether the relations are prepared for layers with self loops.
     graph
         Returns the graph.
+    reach
+        Largest number of steps along the chain that is prepared.
     tangents
-        Directions of neighbours, by relation; others are looked up in the graph.
+        Weights of gradients, by relation; others are looked up in the graph.
     """
 
     relations: dict[str, CSR]
     radial: RadialChain | None
     self_loops: bool
     graph: Callable[[], Any]
-    tangents: dict[str, Tangents] = field(default_factory=dict)
+    reach: int = 1
+    tangents: dict[str, CSR] = field(default_factory=dict)
 
     def on(self, device: torch.device, graph: Callable[[], Any]) -> Prepared:
         """Copy to another device, for another graph of the same structure."""
@@ -50,7 +53,8 @@ class Prepared:
         directions = {name: found.to(device) for name, found in self.tangents.items()}
         for found in directions.values():
             finish_tangents(found)
-        return Prepared(relations, self.radial, self.self_loops, graph, directions)
+        radial = None if self.radial is None else self.radial.on(device, self.reach)
+        return Prepared(relations, radial, self.self_loops, graph, self.reach, directions)
 
     def __getitem__(self, etype: str | tuple[str, str, str]) -> Any:
         return self.graph()[etype]
@@ -73,7 +77,7 @@ def finish(csr: CSR, self_loops: bool) -> None:
         _ = each.num_sources, each.num_destinations
 
 
-def finish_tangents(found: Tangents) -> None:
-    """Do the same for tangential directions."""
-    for each in (found.csr, found.csr.transposed):
+def finish_tangents(found: CSR) -> None:
+    """Do the same for the weights of gradients."""
+    for each in (found, found.transposed):
         _ = each.num_sources, each.num_destinations

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.nn.bypass import bypassable
 from csgnn_dgl.nn.structure import EdgeType, chain, destination_features, source_features
-from csgnn_dgl.ops import radial_conv_by_offset, radial_conv_regular
+from csgnn_dgl.ops import radial_conv_by_offset, radial_conv_in_blocks, radial_conv_regular
 
 __all__ = ["RadialConv"]
 
@@ -24,7 +24,10 @@ class RadialConv(nn.Module):
 
     This is Equation 3 of "Concentric Spherical GNN for 3D Representation Learning". On a regular
     grid it is one dense convolution. On any other graph it follows the edges by their ``offset``; a
-    missing sphere counts as padding and ends the chain.
+    missing sphere counts as padding and ends the chain. If several edges with the same offset lead
+    to a node, their sources are added, each times the edge data ``weight`` if there are any. So on
+    spheres of different levels, a vertex without a co-radial partner gets the mean of its two
+    parents.
 
     Parameters
     ----------
@@ -37,7 +40,8 @@ class RadialConv(nn.Module):
     etype
         Edge type of the chain, by name or as a triple ``(source type, name, destination type)``.
         Edge data ``offset`` (sphere of the source minus sphere of the destination) or node data
-        ``sphere`` determines the direction.
+        ``sphere`` determines the direction. Edge data ``weight``, if there are any, multiply the
+        features of the source.
 
     Shapes
     ------
@@ -113,6 +117,13 @@ class RadialConv(nn.Module):
             out = radial_conv_regular(flat, weight, bias, radial.n_spheres)
             return out.view(*sources.shape[:-1], self.out_feats)
         own = destination_features(graph, self.etype, feat)
+        if radial.blocks is not None and own is sources:
+            flat = sources.reshape(num_nodes, -1, self.in_feats)
+            crossings = radial.known_crossings.get(self.kernel_size // 2)
+            if crossings is None:
+                crossings = radial.crossings(self.kernel_size // 2)
+            out = radial_conv_in_blocks(flat, weight, bias, radial.blocks, crossings)
+            return out.view(*sources.shape[:-1], self.out_feats)
         by_offset = radial.within(self.kernel_size // 2)
         return radial_conv_by_offset(sources, weight, bias, by_offset, own=own)
 

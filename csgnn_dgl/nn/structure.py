@@ -19,11 +19,12 @@ from csgnn_dgl.nn.graph_checks import (
     check_offsets,
     check_one_relation,
     check_sites,
+    check_weights,
 )
 from csgnn_dgl.nn.normals import node_normals
 from csgnn_dgl.nn.prepared import Prepared, finish, finish_tangents
-from csgnn_dgl.nn.radial_chain import RadialChain
-from csgnn_dgl.ops import CSR, Tangents
+from csgnn_dgl.nn.radial_chain import RadialChain, find_blocks
+from csgnn_dgl.ops import CSR, tangential_relation
 from csgnn_dgl.ops.lasting import lasting
 
 __all__ = [
@@ -57,7 +58,7 @@ class _KnownChain:
 
 @dataclass
 class _KnownTangents:
-    tangents: Tangents
+    tangents: CSR
     data: Versions
 
 
@@ -230,14 +231,15 @@ def chain(graph: Any, etype: EdgeType) -> RadialChain:
         raise DataError(f"{canonical} joins two node types, but radial edges join nodes of one")
     data = _versions(
         graph.edges[canonical].data.get("offset"),
+        graph.edges[canonical].data.get("weight"),
         graph.srcnodes[source_type].data.get("sphere"),
         graph.dstnodes[source_type].data.get("sphere"),
     )
     chains = _memory(graph).chains
     known = chains.get(canonical)
     if known is None or _changed(known.data, data):
-        offset, outer, inner = (tensor for tensor, _ in data)
-        radial = _chain(graph, canonical, offset, outer, inner)
+        offset, weight, outer, inner = (tensor for tensor, _ in data)
+        radial = _chain(graph, canonical, offset, weight, outer, inner)
         known = chains[canonical] = _KnownChain(radial, data)
     return known.chain
 
@@ -247,6 +249,7 @@ def _chain(
     graph: Any,
     etype: Canonical,
     offset: Tensor | None,
+    weight: Tensor | None,
     source_sphere: Tensor | None,
     sphere: Tensor | None,
 ) -> RadialChain:
@@ -257,18 +260,21 @@ def _chain(
     if source_sphere is not None and sphere is not None:
         between = source_sphere[src].to(torch.int64) - sphere[dst].to(torch.int64)
     offset = check_offsets(etype, src, dst, offset, between)
+    weight = None if weight is None else check_weights(etype, weight)
     sources, destinations = _num_nodes(graph, etype)
-    steps = {
-        o: CSR.from_edges(src[offset == o], dst[offset == o], destinations, sources)
-        for o in (1, -1)
-    }
+    steps = {}
+    for o in (1, -1):
+        some = offset == o
+        own = None if weight is None else weight[some]
+        steps[o] = CSR.from_edges(src[some], dst[some], destinations, sources, weights=own)
     if graph.is_block:
         return RadialChain(None, steps, is_block=True)
-    return RadialChain(_regular_spheres(sources, src, dst, offset), steps)
+    spheres = None if weight is not None else _regular_spheres(sources, src, dst, offset)
+    return RadialChain(spheres, steps, blocks=find_blocks(steps) if spheres is None else None)
 
 
-def tangents(graph: Any, etype: EdgeType) -> Tangents:
-    """Get the tangential directions from each node to its neighbours along ``etype``.
+def tangents(graph: Any, etype: EdgeType) -> CSR:
+    """Get the weights of gradients: :func:`~csgnn_dgl.ops.tangential_relation` of ``etype``.
 
     The node data ``position`` are the nodes' positions relative to the common centre of the
     spheres.
@@ -299,17 +305,22 @@ def tangents(graph: Any, etype: EdgeType) -> Tangents:
 
 
 @lasting
-def _tangents(csr: CSR, position: Tensor | None, vertex: Tensor | None) -> Tangents:
+def _tangents(csr: CSR, position: Tensor | None, vertex: Tensor | None) -> CSR:
     normals = node_normals(position, vertex)
     in_blocks = normals.view(-1, csr.block, 3)
     first = in_blocks[:, 0]
     if bool((in_blocks == first[:, None]).all()):
-        return Tangents.of(csr, first)
-    return Tangents.of(csr.by_node, normals)
+        return tangential_relation(csr, first)
+    return tangential_relation(csr.by_node, normals)
 
 
 def prepare(
-    graph: Any, *, radial: str | None = None, self_loops: bool = True, gradients: bool = False
+    graph: Any,
+    *,
+    radial: str | None = None,
+    self_loops: bool = True,
+    reach: int = 1,
+    gradients: bool = False,
 ) -> Prepared:
     """Compute all index tensors that kernels need of a graph.
 
@@ -318,27 +329,35 @@ def prepare(
     graph
         A DGL graph. Later changes to it have no effect.
     radial
-        Edge type of the chain, if there is one; it must be regular.
+        Edge type of the chain, if there is one; its nodes must form blocks of equal chains.
     self_loops
         Whether layers will treat each node as one of its own sources.
+    reach
+        Largest number of steps along the chain that kernels will walk, ``K // 2``.
     gradients
         Whether layers will compute gradients along the spheres.
 
     Raises
     ------
     DataError
-        As in :func:`chain` and :func:`tangents`; also if the chain is not regular.
+        As in :func:`chain` and :func:`tangents`; also if the chain's nodes do not form blocks of
+        equal chains.
     """
     found = None if radial is None else chain(graph, radial)
-    if found is not None and found.n_spheres is None:
-        raise DataError("the chain is not regular, but only a regular grid can be prepared")
+    if found is not None and found.n_spheres is None and found.blocks is None:
+        raise DataError(
+            "the chains are of many lengths or not in order, but only a concentric grid can be "
+            "prepared"
+        )
     relations = {etype: relation(graph, etype) for etype in graph.etypes if etype != radial}
     for csr in relations.values():
         finish(csr, self_loops)
+    if found is not None and found.blocks is not None:
+        found.crossings(reach)
     directions = {etype: tangents(graph, etype) for etype in relations} if gradients else {}
     for each in directions.values():
         finish_tangents(each)
-    return Prepared(relations, found, self_loops, lambda: graph, directions)
+    return Prepared(relations, found, self_loops, lambda: graph, reach, directions)
 
 
 def source_features(feat: Tensor | tuple[Tensor, Tensor]) -> Tensor:

@@ -12,11 +12,13 @@ from csgnn_dgl.ops.neighborhood_max import neighborhood_and_global_max, neighbor
 from csgnn_dgl.ops.node_linear import node_linear
 from csgnn_dgl.ops.norm_relu import can_norm_relu, norm_relu
 from csgnn_dgl.ops.radial import radial_conv_by_offset, radial_conv_regular
-from csgnn_dgl.ops.tangents import Tangents, slope_lengths, tangential_gradient
+from csgnn_dgl.ops.radial_blocks import ChainBlock, Crossing, radial_conv_in_blocks
+from csgnn_dgl.ops.tangents import slope_lengths, tangential_gradient, tangential_relation
 
 __all__ = [
     "CSR",
-    "Tangents",
+    "ChainBlock",
+    "Crossing",
     "can_norm_relu",
     "global_max",
     "global_max_beside",
@@ -28,7 +30,9 @@ __all__ = [
     "node_linear",
     "norm_relu",
     "radial_conv_by_offset",
+    "radial_conv_in_blocks",
     "radial_conv_regular",
     "slope_lengths",
     "tangential_gradient",
+    "tangential_relation",
 ]

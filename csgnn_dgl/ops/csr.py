@@ -53,6 +53,8 @@ class CSR:
         Number of consecutive nodes in each row and each column. Blocks are joined one to one: node
         ``block·i + k`` has the sources ``block·j + k``. All concentric spheres have the same edges,
         so the edges of one sphere are sufficient (:meth:`in_blocks`).
+    weights
+        Weight of every edge in sums, shape ``(num_edges,)``; None if all are 1.
 
     Examples
     --------
@@ -67,19 +69,27 @@ class CSR:
     indices: Tensor
     num_columns: int
     block: int = 1
+    weights: Tensor | None = None
     _on_device: dict[torch.device, CSR] = field(default_factory=dict, repr=False)
     _original: CSR | None = field(default=None, repr=False)  # if this is a copy on another device
 
     @classmethod
     @lasting
     def from_edges(
-        cls, src: Tensor, dst: Tensor, num_rows: int, num_columns: int, block: int = 1
+        cls,
+        src: Tensor,
+        dst: Tensor,
+        num_rows: int,
+        num_columns: int,
+        block: int = 1,
+        weights: Tensor | None = None,
     ) -> CSR:
         """Sort edges ``src[e] → dst[e]``, int64 of shape ``(num_edges,)``, into rows."""
         order = torch.argsort(dst, stable=True)
         indptr = torch.zeros(num_rows + 1, dtype=torch.int64, device=dst.device)
         indptr[1:] = torch.cumsum(torch.bincount(dst, minlength=num_rows), 0)
-        return cls(indptr, src[order].contiguous(), num_columns, block)
+        weights = None if weights is None else weights[order].contiguous()
+        return cls(indptr, src[order].contiguous(), num_columns, block, weights)
 
     @property
     def num_rows(self) -> int:
@@ -116,7 +126,9 @@ class CSR:
     @_derived
     def transposed(self) -> CSR:
         """The reversed relation, with a row for each source."""
-        other = CSR.from_edges(self.rows, self.indices, self.num_columns, self.num_rows, self.block)
+        other = CSR.from_edges(
+            self.rows, self.indices, self.num_columns, self.num_rows, self.block, self.weights
+        )
         other.__dict__["transposed"] = self
         return other
 
@@ -166,12 +178,14 @@ class CSR:
         Destinations must be the first sources, as in a block of ``dgl.to_block``.
         """
         own = torch.arange(self.num_rows, device=self.device)
+        weights = self.weights
         return CSR.from_edges(
             torch.cat([own, self.indices]),
             torch.cat([own, self.rows]),
             self.num_rows,
             self.num_columns,
             self.block,
+            None if weights is None else torch.cat([weights.new_ones(self.num_rows), weights]),
         )
 
     def _edges_of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -190,7 +204,9 @@ class CSR:
         row = torch.div(node, self.block, rounding_mode="floor")
         indptr, edge = self._edges_of(row)
         place = torch.repeat_interleave(node - row * self.block, torch.diff(indptr))
-        return CSR(indptr, self.indices[edge] * self.block + place, self.num_sources)
+        weights = None if self.weights is None else self.weights[edge]
+        indices = self.indices[edge] * self.block + place
+        return CSR(indptr, indices, self.num_sources, weights=weights)
 
     @lasting
     def in_blocks(self) -> CSR:
@@ -203,7 +219,7 @@ class CSR:
         2
         """
         first = int(self.indptr[1]) if self.num_rows else 0
-        if self.block > 1 or first == 0:
+        if self.block > 1 or first == 0 or self.weights is not None:
             return self
         # Count the rows at the start that equal the first row, shifted by one node for each row.
         alike = int(torch.cumprod(self.degrees == first, 0).sum())
@@ -220,13 +236,21 @@ class CSR:
         return found if fits else self
 
     def compose(self, first: CSR) -> CSR:
-        """Compose two steps, ``first`` and then this relation; equal paths are all kept."""
+        """Compose two steps, ``first`` and then this relation; equal paths are all kept.
+
+        The weight of a path is the product of the weights of its edges.
+        """
         if self.block != first.block:
             raise ValueError(f"blocks of {first.block} nodes do not fit blocks of {self.block}")
         indptr, edge = first._edges_of(self.indices)
-        rows = torch.repeat_interleave(self.rows, torch.diff(indptr))
+        counts = torch.diff(indptr)
+        rows = torch.repeat_interleave(self.rows, counts)
+        weights = None if first.weights is None else first.weights[edge]
+        if self.weights is not None:
+            own = torch.repeat_interleave(self.weights, counts)
+            weights = own if weights is None else own * weights
         return CSR.from_edges(
-            first.indices[edge], rows, self.num_rows, first.num_columns, self.block
+            first.indices[edge], rows, self.num_rows, first.num_columns, self.block, weights
         )
 
     def to(self, device: torch.device) -> CSR:
@@ -237,7 +261,8 @@ class CSR:
             return self._on_device[device]
         with torch.inference_mode(False):
             indptr, indices = self.indptr.to(device), self.indices.to(device)
-        copied = CSR(indptr, indices, self.num_columns, self.block, _original=self)
+            weights = None if self.weights is None else self.weights.to(device)
+        copied = CSR(indptr, indices, self.num_columns, self.block, weights, _original=self)
         # Tensors of a tracer cannot be used outside of it, so they are not kept.
         if type(indices) is Tensor:
             self._on_device[device] = copied

@@ -15,37 +15,50 @@ from csgnn_dgl.ops.rows import from_rows, source_rows
 __all__ = ["neighbor_mean", "neighbor_sum"]
 
 
-def _sum(rows: Tensor, indptr: Tensor, indices: Tensor) -> Tensor:
+def _sum(rows: Tensor, indptr: Tensor, indices: Tensor, weights: Tensor | None) -> Tensor:
     # With one bag of rows per destination, this is one pass over contiguous rows. No tensor of the
     # size of the edges is written.
     if triton := triton_for(rows):
-        out: Tensor = triton.neighbor_sum(rows, indptr, indices)
+        out: Tensor = triton.neighbor_sum(rows, indptr, indices, weights)
         return out
-    return F.embedding_bag(indices, rows, indptr, mode="sum", include_last_offset=True)
+    if weights is not None:
+        weights = weights.to(rows.dtype)
+    return F.embedding_bag(
+        indices, rows, indptr, mode="sum", include_last_offset=True, per_sample_weights=weights
+    )
 
 
 class _NeighborSum(torch.autograd.Function):
     """Takes tensors rather than a CSR, so that compilers can trace it."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, *relation: Tensor) -> Tensor:
-        ctx.save_for_backward(*relation)
-        return _sum(rows, relation[0], relation[1])
+    def forward(
+        ctx: Any,
+        rows: Tensor,
+        indptr: Tensor,
+        indices: Tensor,
+        weights: Tensor | None,
+        *back: Tensor | None,
+    ) -> Tensor:
+        ctx.save_for_backward(indptr, indices, weights, *back)
+        return _sum(rows, indptr, indices, weights)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
-        indptr, indices, back_indptr, back_indices = ctx.saved_tensors
-        back: Tensor = _NeighborSum.apply(grads[0], back_indptr, back_indices, indptr, indices)
-        return back, None, None, None, None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        relation = ctx.saved_tensors
+        back: Tensor = _NeighborSum.apply(grads[0], *relation[3:], *relation[:3])
+        return back, *(None,) * 6
 
 
 def neighbor_sum(csr: CSR, feat: Tensor) -> Tensor:
     r"""Sum of the source features of every destination.
 
-    .. math:: y_i = \sum_{j \in N(i)} x_j
+    .. math:: y_i = \sum_{j \in N(i)} w_{ij} x_j
 
-    The result equals DGL's ``update_all(copy_u, sum)``. A destination without sources gets zero.
-    The gradient is the same sum over the transposed relation, so no scatter is needed.
+    Edges have the weight 1 unless the relation has others. The result equals DGL's
+    ``update_all(copy_u, sum)``, or ``update_all(u_mul_e, sum)`` with weights. A destination without
+    sources gets zero. The gradient is the same sum over the transposed relation, so no scatter is
+    needed.
 
     Parameters
     ----------
@@ -70,9 +83,11 @@ def neighbor_sum(csr: CSR, feat: Tensor) -> Tensor:
         csr = csr.to(feat.device)
     if torch.is_grad_enabled() and feat.requires_grad:
         back = csr.transposed
-        out = _NeighborSum.apply(rows, csr.indptr, csr.indices, back.indptr, back.indices)
+        out = _NeighborSum.apply(
+            rows, csr.indptr, csr.indices, csr.weights, back.indptr, back.indices, back.weights
+        )
     else:
-        out = _sum(rows, csr.indptr, csr.indices)
+        out = _sum(rows, csr.indptr, csr.indices, csr.weights)
     return from_rows(csr, out, feat)
 
 

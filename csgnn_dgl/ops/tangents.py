@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from csgnn_dgl.ops.backend import triton_for
 from csgnn_dgl.ops.csr import CSR
 from csgnn_dgl.ops.lasting import lasting
-from csgnn_dgl.ops.rows import source_rows
+from csgnn_dgl.ops.neighbor_sum import neighbor_sum
 
-__all__ = ["Tangents", "slope_lengths", "tangential_gradient"]
+__all__ = ["slope_lengths", "tangential_gradient", "tangential_relation"]
 
 # Shorter projections (of unit vectors) are rounding errors: such neighbours have no direction.
 _SHORTEST = 1e-9
@@ -32,108 +30,54 @@ def _frames(normals: Tensor) -> Tensor:
     return torch.stack([first, torch.linalg.cross(normals, first)], dim=1)
 
 
-@dataclass(frozen=True, eq=False)
-class Tangents:
-    """The weights of a gradient along a surface, as a sparse matrix and its transposed.
+@lasting
+def tangential_relation(csr: CSR, normals: Tensor) -> CSR:
+    """Weights of a gradient along a surface, as a sparse matrix.
 
     Parameters
     ----------
     csr
-        From sources to twice the destinations: rows ``i`` and ``num_destinations + i`` hold the
-        weights of the gradient's two components at destination ``i``.
-    weights
-        Weight of each edge, float64, shape ``(num_edges,)``.
-    back_weights
-        The same in the order of ``csr.transposed``.
+        From each node's neighbours to the node. Destinations are the first sources.
+    normals
+        Unit normal of the surface at every source, float64, shape ``(num_columns, 3)``. With blocks
+        of nodes, one normal per block. The tangential direction to a neighbour is the difference of
+        the normals without its part along the node's own normal, normalised.
+
+    Returns
+    -------
+    CSR
+        From sources to twice the destinations: rows ``i`` and ``num_rows + i`` hold the weights of
+        the gradient's two components at destination ``i``, in double precision.
+
+    Examples
+    --------
+    >>> ring = CSR.from_edges(torch.tensor([1, 0]), torch.tensor([0, 1]), 2, 2)
+    >>> found = tangential_relation(ring, torch.eye(3, dtype=torch.float64)[:2])
+    >>> tangential_gradient(found, torch.tensor([[1.0], [5.0]])).norm(dim=0).tolist()
+    [[4.0], [4.0]]
     """
-
-    csr: CSR
-    weights: Tensor
-    back_weights: Tensor
-    _on_device: dict[torch.device, Tangents] = field(default_factory=dict, repr=False)
-
-    @classmethod
-    @lasting
-    def of(cls, csr: CSR, normals: Tensor) -> Tangents:
-        """Make the weights of a relation within one set of nodes.
-
-        Parameters
-        ----------
-        csr
-            From each node's neighbours to the node. Destinations are the first sources.
-        normals
-            Unit normal of the surface at every source, float64, shape ``(num_columns, 3)``. With
-            blocks of nodes, one normal per block. The tangential direction to a neighbour is the
-            difference of the normals without its part along the node's own normal, normalised.
-
-        Examples
-        --------
-        >>> ring = CSR.from_edges(torch.tensor([1, 0]), torch.tensor([0, 1]), 2, 2)
-        >>> tangents = Tangents.of(ring, torch.eye(3, dtype=torch.float64)[:2])
-        >>> tangential_gradient(tangents, torch.tensor([[1.0], [5.0]])).norm(dim=0).tolist()
-        [[4.0], [4.0]]
-        """
-        rows, columns = csr.rows, csr.indices
-        own = normals[rows]
-        towards = normals[columns] - own
-        towards = towards - (towards * own).sum(dim=1, keepdim=True) * own
-        length = towards.norm(dim=1, keepdim=True)
-        towards = torch.where(length > _SHORTEST, towards / length.clamp(min=_SHORTEST), 0)
-        # Components in the destination's frame, (2, E).
-        along = torch.einsum("eki,ei->ke", _frames(normals[: csr.num_rows])[rows], towards)
-        total = torch.zeros(2, csr.num_rows, dtype=along.dtype).index_add(1, rows, along)
-        nodes = torch.arange(csr.num_rows)
-        source = torch.cat([nodes, columns]).repeat(2)
-        half = torch.cat([nodes, rows])
-        destination = torch.cat([half, half + csr.num_rows])
-        values = torch.cat([-total, along], dim=1).flatten()
-        whole = CSR.from_edges(source, destination, 2 * csr.num_rows, csr.num_columns, csr.block)
-        weights = values[torch.argsort(destination, stable=True)]
-        return cls(whole, weights, weights[torch.argsort(whole.indices, stable=True)])
-
-    def to(self, device: torch.device) -> Tangents:
-        """Copy to ``device``; the copy is made once and kept."""
-        if device == self.weights.device:
-            return self
-        if device in self._on_device:
-            return self._on_device[device]
-        with torch.inference_mode(False):
-            weights = self.weights.to(device), self.back_weights.to(device)
-        copied = Tangents(self.csr.to(device), *weights)
-        # Tensors of a tracer cannot be used outside of it, so they are not kept.
-        if type(weights[0]) is Tensor:
-            self._on_device[device] = copied
-        return copied
-
-
-def _sum(rows: Tensor, indptr: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
-    if triton := triton_for(rows):
-        out: Tensor = triton.weighted_sum(rows, indptr, indices, weights)
-        return out
-    return F.embedding_bag(
-        indices,
-        rows,
-        indptr,
-        mode="sum",
-        include_last_offset=True,
-        per_sample_weights=weights.to(rows.dtype),
+    rows, columns = csr.rows, csr.indices
+    own = normals[rows]
+    towards = normals[columns] - own
+    towards = towards - (towards * own).sum(dim=1, keepdim=True) * own
+    length = towards.norm(dim=1, keepdim=True)
+    towards = torch.where(length > _SHORTEST, towards / length.clamp(min=_SHORTEST), 0)
+    # Components in the destination's frame, (2, E).
+    along = torch.einsum("eki,ei->ke", _frames(normals[: csr.num_rows])[rows], towards)
+    total = torch.zeros(2, csr.num_rows, dtype=along.dtype).index_add(1, rows, along)
+    nodes = torch.arange(csr.num_rows)
+    half = torch.cat([nodes, rows])
+    return CSR.from_edges(
+        torch.cat([nodes, columns]).repeat(2),
+        torch.cat([half, half + csr.num_rows]),
+        2 * csr.num_rows,
+        csr.num_columns,
+        csr.block,
+        weights=torch.cat([-total, along], dim=1).flatten(),
     )
 
 
-class _WeightedSum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, *relation: Tensor) -> Tensor:
-        ctx.save_for_backward(*relation)
-        return _sum(rows, *relation[:3])
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        relation = ctx.saved_tensors
-        back: Tensor = _WeightedSum.apply(grads[0], *relation[3:], *relation[:3])
-        return back, None, None, None, None, None, None
-
-
-def tangential_gradient(tangents: Tangents, feat: Tensor) -> Tensor:
+def tangential_gradient(relation: CSR, feat: Tensor) -> Tensor:
     r"""Differences to the neighbours of every node, along the directions to them.
 
     .. math:: g_i = \sum_{j \in N(i)} (x_j - x_i)\, t_{ij}
@@ -143,8 +87,8 @@ def tangential_gradient(tangents: Tangents, feat: Tensor) -> Tensor:
 
     Parameters
     ----------
-    tangents
-        The directions.
+    relation
+        From :func:`tangential_relation`.
     feat
         Shape ``(num_sources, ...)``. Half precision is computed in float32, because the terms
         nearly cancel.
@@ -155,26 +99,8 @@ def tangential_gradient(tangents: Tangents, feat: Tensor) -> Tensor:
         The two components in some frame of the tangential plane, shape
         ``(2, num_destinations, ...)``.
     """
-    feat = feat.to(torch.promote_types(feat.dtype, torch.float32))
-    # Compilers cannot follow the call; prepared graphs are on the device already.
-    if tangents.weights.device != feat.device:
-        tangents = tangents.to(feat.device)
-    csr = tangents.csr
-    rows = source_rows(csr, feat)
-    if torch.is_grad_enabled() and feat.requires_grad:
-        back = csr.transposed
-        out: Tensor = _WeightedSum.apply(
-            rows,
-            csr.indptr,
-            csr.indices,
-            tangents.weights,
-            back.indptr,
-            back.indices,
-            tangents.back_weights,
-        )
-    else:
-        out = _sum(rows, csr.indptr, csr.indices, tangents.weights)
-    return out.view(2, csr.num_destinations // 2, *feat.shape[1:])
+    out = neighbor_sum(relation, feat.to(torch.promote_types(feat.dtype, torch.float32)))
+    return out.view(2, relation.num_destinations // 2, *feat.shape[1:])
 
 
 class _Lengths(torch.autograd.Function):

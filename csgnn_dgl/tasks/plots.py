@@ -16,7 +16,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from csgnn_dgl._files import atomic_write
-from csgnn_dgl.errors import ConfigError
 
 __all__ = [
     "COLORS",
@@ -26,7 +25,6 @@ __all__ = [
     "REFERENCE",
     "STYLE",
     "PictureFormat",
-    "check_picture",
     "figure_bytes",
     "plot_curves",
     "pretty_unit",
@@ -191,24 +189,6 @@ def figure_bytes(figure: Figure, format: PictureFormat = "png", *, dpi: int = 13
             metadata=_METADATA.get(format),
         )
     return content.getvalue()
-
-
-def check_picture(path: Path) -> None:
-    """Refuse a name for a picture whose format cannot be written, before any work.
-
-    Raises
-    ------
-    ConfigError
-        Its ending is none of :data:`ENDINGS`.
-
-    Examples
-    --------
-    >>> check_picture(Path("curves.gif"))
-    Traceback (most recent call last):
-    csgnn_dgl.errors.ConfigError: curves.gif is no .png, .pdf, .svg; choose one of these suffixes
-    """
-    if path.suffix.lower() not in ENDINGS:
-        raise ConfigError(f"{path} is no {', '.join(ENDINGS)}; choose one of these suffixes")
 
 
 def save_figure(figure: Figure, path: Path, *, dpi: int = 130, colors: int | None = None) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from csgnn_dgl.models import CSGNN, EncoderConfig, encoder
 from csgnn_dgl.models.encoder import Output
-from csgnn_dgl.nn.power_spectrum import power_spectrum, spectral_basis
+from csgnn_dgl.nn.power_spectrum import power_spectrum, sphere_groups
 from csgnn_dgl.nn.vertex_pool import PoolMode
 from csgnn_dgl.testing import assert_no_mutation
 
@@ -211,7 +211,7 @@ def test_readouts(randomise: Randomise, concatenate: bool) -> None:
     found = model(feat).split(config.readout_features, dim=1)
     read = kept if concatenate else kept[-1:]
     spectra = [
-        power_spectrum(sites, level, 3, spectral_basis(level, torch.device("cpu")))
+        power_spectrum(sites, sphere_groups((level,) * 3, torch.device("cpu")))
         for level, sites in ((1, kept[1]), (0, kept[2]))
     ]
     expected = (

@@ -50,6 +50,7 @@ _GRAPHS = {
     "with holes": _with_holes,
     "shuffled": _shuffled,
     "two different": _two_different,
+    "spheres of different levels": lambda: ConcentricGrid(levels=(1, 0, 2)).graph().clone(),
     "one sphere": lambda: ConcentricGrid(1, 1).graph().clone(),
 }
 

@@ -91,10 +91,11 @@ def test_written_out(
 
 @widths
 @filters
+@pytest.mark.parametrize("levels", [(2, 2), (1, 0, 2)], ids=str)
 def test_commutes_with_the_rotations(
-    in_feats: int, out_feats: int, order: int, gradients: bool
+    in_feats: int, out_feats: int, order: int, gradients: bool, levels: tuple[int, ...]
 ) -> None:
-    grid = ConcentricGrid(2, 2)
+    grid = ConcentricGrid(levels=levels)
     feat = features(grid.graph(), 2, in_feats)
     layer = make(in_feats, out_feats, order, gradients)
     assert_layer_equivariant(layer, feat, grid, tolerance=1e-10)
@@ -107,8 +108,11 @@ def test_commutes_with_the_rotations(
 
 
 @filters
-def test_prepared_graphs_give_the_same(order: int, gradients: bool) -> None:
-    graph = ConcentricGrid(1, 3).graph()
+@pytest.mark.parametrize("levels", [(1, 1, 1), (1, 0, 1)], ids=str)
+def test_prepared_graphs_give_the_same(
+    order: int, gradients: bool, levels: tuple[int, ...]
+) -> None:
+    graph = ConcentricGrid(levels=levels).graph()
     layer, feat = make(3, 4, order, gradients), features(graph, 2, 3)
     prepared = prepare(graph, radial="radial", self_loops=order == 0, gradients=gradients)
     torch.testing.assert_close(layer(prepared, feat), layer(graph, feat), rtol=0, atol=0)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.grid import ConcentricGrid, Icosphere
-from csgnn_dgl.nn.power_spectrum import num_degrees, power_spectrum, spectral_basis
+from csgnn_dgl.nn.power_spectrum import num_degrees, power_spectrum, sphere_groups
 
 CPU = torch.device("cpu")
 
@@ -22,7 +22,7 @@ def features(level: int, spheres: int, *shape: int) -> Tensor:
 
 
 def spectrum(feat: Tensor, level: int, spheres: int) -> Tensor:
-    return power_spectrum(feat, level, spheres, spectral_basis(level, CPU))
+    return power_spectrum(feat, sphere_groups((level,) * spheres, CPU))
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])
@@ -56,6 +56,33 @@ def test_invariant_under_the_rotations(level: int) -> None:
     torch.testing.assert_close(spectrum(moved, level, 2)[:, :3], expected[:, :3])
 
 
+@pytest.mark.parametrize("levels", [(0, 1), (1, 0, 1), (2, 0, 1)], ids=str)
+def test_spheres_of_different_levels(levels: tuple[int, ...]) -> None:
+    grid, groups = ConcentricGrid(levels=levels), sphere_groups(levels, CPU)
+    assert [(each.level, each.spheres) for each in groups] == [
+        (level, levels.count(level)) for level in sorted(set(levels))
+    ]
+    generator = torch.Generator().manual_seed(0)
+    feat = torch.randn(grid.num_nodes(), 2, 3, dtype=torch.float64, generator=generator)
+    found = power_spectrum(feat, groups)
+    # Degrees that all spheres can tell apart, and those that only the finer ones can.
+    own = {}
+    for sphere, level in enumerate(levels):
+        nodes = [grid.site(v, sphere) for v in range(10 * 4**level + 2)]
+        own[sphere] = spectrum(feat[nodes], level, 1).view(2, num_degrees(level), 3).square()
+    for degree in range(6):
+        there = [power[:, degree] for power in own.values() if degree < power.shape[1]]
+        expected = torch.stack(there).mean(dim=0).sqrt()
+        torch.testing.assert_close(found.view(2, 6, 3)[:, degree], expected, rtol=1e-9, atol=1e-9)
+    for permutation in torch.from_numpy(grid.node_permutations()):
+        torch.testing.assert_close(
+            power_spectrum(feat[permutation], groups), found, rtol=1e-10, atol=0
+        )
+    # Control: another order of the vertices.
+    other = power_spectrum(feat.flip(0), groups)
+    assert not torch.allclose(other, found, rtol=1e-2)
+
+
 def test_squares_add_up_to_the_mean_square() -> None:
     # A function of low degrees, of which the spectrum loses nothing.
     x, y, z = torch.from_numpy(Icosphere.get(2).vertices.T.copy())
@@ -75,9 +102,11 @@ def test_slope_at_zero_and_types() -> None:
     assert bool(zero.grad.isfinite().all())
     feat = features(1, 2, 1, 3).requires_grad_()
     assert torch.autograd.gradcheck(lambda f: spectrum(f, 1, 2), feat)
+    mixed, groups = features(0, 5, 1, 1)[:54].requires_grad_(), sphere_groups((0, 1), CPU)
+    assert torch.autograd.gradcheck(lambda f: power_spectrum(f, groups), mixed)
     assert spectrum(feat.bfloat16(), 1, 2).dtype == torch.bfloat16
 
 
 def test_spheres_that_are_too_fine() -> None:
     with pytest.raises(ConfigError, match="level 3 at most, not 4"):
-        spectral_basis(4, CPU)
+        sphere_groups((1, 4), CPU)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,6 +32,29 @@ def test_equals_dgl(relation: Any, reducer: str, shape: tuple[int, ...]) -> None
     (grad,) = torch.autograd.grad(out, feat, upstream)
     (expected_grad,) = torch.autograd.grad(expected, feat, upstream)
     torch.testing.assert_close(grad, expected_grad, **EXACT)
+
+
+def test_weights_of_edges(relation: Any) -> None:
+    csr, generator = relation.csr, torch.Generator().manual_seed(2)
+    count = csr.indices.numel()
+    weights = torch.randn(count, generator=generator, dtype=torch.float64)
+    weighted = replace(csr, weights=weights)
+    dense = torch.zeros(csr.num_rows, csr.num_columns, dtype=torch.float64)
+    dense.index_put_((csr.rows, csr.indices), weights, accumulate=True)
+    dense = torch.kron(dense, torch.eye(csr.block, dtype=torch.float64))
+    feat = relation.features(2, 3).requires_grad_()
+    out, expected = neighbor_sum(weighted, feat), torch.einsum("ij,jbc->ibc", dense, feat)
+    torch.testing.assert_close(out, expected, **EXACT)
+    torch.testing.assert_close(neighbor_sum(weighted.by_node, feat), expected, **EXACT)
+    upstream = torch.randn(out.shape, dtype=out.dtype, generator=generator)
+    (grad,) = torch.autograd.grad(out, feat, upstream)
+    (expected_grad,) = torch.autograd.grad(expected, feat, upstream)
+    torch.testing.assert_close(grad, expected_grad, **EXACT)
+    for dtype, tolerance in ((torch.float32, 1e-5), (torch.bfloat16, 5e-2)):
+        narrow = neighbor_sum(weighted, feat.detach().to(dtype))
+        assert narrow.dtype == dtype
+        limit = tolerance * max(float(expected.detach().norm(float("inf"))), 1)
+        assert float((narrow - expected).detach().norm(float("inf"))) <= limit
 
 
 def test_wrong_direction_differs(irregular: Any) -> None:

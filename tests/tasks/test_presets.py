@@ -43,6 +43,8 @@ LATER_HYPERS = {
     "point_features": [],
     "feature_neighbors": 16,
     "feature_mean": "mean",
+    "sphere_coarsening": "together",
+    "sphere_levels": None,
     "invariants": "none",
     "passes": 0,
     "pass_cutoff": 4.0,

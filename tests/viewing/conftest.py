@@ -20,9 +20,12 @@ from ase.build import bulk
 
 from csgnn_dgl.cli.main import main
 from csgnn_dgl.datasets.shapes.solids import solid_points
+from csgnn_dgl.models import Classifier
+from csgnn_dgl.models.contract import ShapeModel
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
 from csgnn_dgl.tasks.dos.train import train
 from csgnn_dgl.tasks.run_directory import RunDirectory
+from csgnn_dgl.tasks.weights import Header, load_weights, save_weights
 
 #: 4,672 parameters, 6 epochs on the built-in solids with 256 points: 60 % of validation shapes.
 SOLIDS = Path(__file__).parent / "files" / "solids.safetensors"
@@ -98,6 +101,26 @@ def page(run: Callable[..., Result], tmp_path: Path) -> Callable[..., Page]:
 def solids() -> Path:
     """Weights of a small classifier of the built-in solids."""
     return SOLIDS
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Callable[[ShapeModel, str], Path]:
+    """Write weights of a classifier of the built-in solids that uses an untrained model."""
+
+    def write(model: ShapeModel, name: str) -> Path:
+        path, network = tmp_path / f"{name}.safetensors", Classifier(model, 16, hidden=[8])
+        known, _ = load_weights(SOLIDS, "classifier")
+        described = Header(
+            "classifier",
+            {"name": name, "hypers": model.hypers.model_dump(mode="json")},
+            {"hidden": [8], "dropout": 0.0},
+            known.class_names,
+            known.data,
+        )
+        save_weights(path, network.state_dict(), described)
+        return path
+
+    return write
 
 
 @pytest.fixture(scope="session")

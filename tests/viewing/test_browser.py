@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from csgnn_dgl.models import ShapeCSGNN, ShapeCSGNNHypers
 from csgnn_dgl.tasks.run_directory import RunDirectory
 
 Pages = Callable[..., Any]
@@ -78,6 +80,24 @@ def test_a_shape(browser: Any, page: Pages, solids: Path, trefoil: Path) -> None
     browser.script(turn)
     browser.wait(f"{eye} === 0.3")
     assert browser.script("return performance.getEntriesByType('resource').length") == 0
+    assert not browser.errors()
+
+
+def test_spheres_of_different_levels(
+    browser: Any, page: Pages, save: Callable[..., Path], trefoil: Path
+) -> None:
+    hypers = ShapeCSGNNHypers(sphere_levels=[1, 0, 2], channels=2, base_width=2)
+    browser.open(page("view", trefoil, "--model", save(ShapeCSGNN(hypers), "csgnn")).path)
+    browser.set("zeros", True)
+    for level, vertices in ((2, (42, 12, 162)), (1, (12, 12, 42)), (0, (12, 12, 12))):
+        browser.set("level", level)
+        for sphere, count in enumerate(vertices, start=1):
+            browser.set("sphere", sphere)
+            assert browser.script(_COUNT, "sites", 0) == count
+            place = (
+                "return ['x', 'y', 'z'].map((k) => document.getElementById('sites').data[0][k][5])"
+            )
+            assert np.linalg.norm(browser.script(place)) == pytest.approx(sphere / 3)
     assert not browser.errors()
 
 

@@ -14,16 +14,16 @@ from torch import nn
 from csgnn_dgl.datasets.shapes import load_dataset
 from csgnn_dgl.datasets.shapes.shape_files import load_cloud
 from csgnn_dgl.mapping import PointMapping, normalize_clouds
-from csgnn_dgl.models import Classifier
+from csgnn_dgl.models import ShapeCSGNN, ShapeCSGNNHypers
 from csgnn_dgl.models.registry import find_class
 from csgnn_dgl.tasks.classes.predict import predict
 from csgnn_dgl.tasks.classes.trained import TrainedClassifier, load_classifier
 from csgnn_dgl.tasks.use_config import PredictConfig
-from csgnn_dgl.tasks.weights import Header, save_weights
 from csgnn_dgl.viewing.page import drawing_bytes
 from csgnn_dgl.viewing.shapes.attribution import attribute
 
 Pages = Callable[..., Any]
+Save = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
@@ -180,25 +180,39 @@ def _scores(trained: TrainedClassifier, points: torch.Tensor) -> torch.Tensor:
     return found
 
 
-def test_a_model_without_spheres(
-    page: Pages, trained: TrainedClassifier, trefoil: Path, tmp_path: Path
+@pytest.mark.parametrize("coarsening", ["together", "in_turn"])
+def test_spheres_of_different_levels(
+    page: Pages, save: Save, trefoil: Path, coarsening: Any
 ) -> None:
+    own = ShapeCSGNNHypers(
+        sphere_levels=[1, 0, 2], sphere_coarsening=coarsening, channels=2, base_width=2
+    )
+    model = ShapeCSGNN(own)
+    found = page("view", trefoil, "--model", save(model, "csgnn"))
+    assert "3 of the levels 1, 0, 2, from the innermost" in found.text
+    blocks = sum(len(level.intra) + len(level.radial) for level in model.encoder.levels)
+    assert len(found.data["layers"]) == 1 + blocks
+    for layer in found.data["layers"]:
+        grid = model.encoder.grid
+        assert layer["spheres"] == list(grid.sphere_levels(layer["level"]))
+        # The page numbers the sites in the same way.
+        places = [
+            (vertex, sphere)
+            for vertex in range(10 * 4 ** layer["level"] + 2)
+            for sphere, own in enumerate(layer["spheres"])
+            if vertex < 10 * 4**own + 2
+        ]
+        data = grid.graph(layer["level"]).ndata
+        assert layer["values"].shape[1] == len(places)
+        assert places == list(zip(data["vertex"].tolist(), data["sphere"].tolist(), strict=True))
+
+
+def test_a_model_without_spheres(page: Pages, save: Save, trefoil: Path) -> None:
     torch.manual_seed(0)
     model = find_class("shapes", "pointnet")
-    hypers = model.Hypers()
-    network = Classifier(model(hypers), 16, hidden=[8])
-    assert not any(isinstance(module, PointMapping) for module in network.modules())
-    header = trained.header
-    path = tmp_path / "pointnet.safetensors"
-    described = Header(
-        "classifier",
-        {"name": "pointnet", "hypers": hypers.model_dump(mode="json")},
-        {"hidden": [8], "dropout": 0.0},
-        header.class_names,
-        header.data,
-    )
-    save_weights(path, network.state_dict(), described)
-    found = page("view", trefoil, "--model", path, "--level", 1)
+    made = model(model.Hypers())
+    assert not any(isinstance(module, PointMapping) for module in made.modules())
+    found = page("view", trefoil, "--model", save(made, "pointnet"), "--level", 1)
     assert "pointnet does not work on concentric spheres" in found.out
     assert "gradient × input of the coordinates" in found.data["method"]
     assert [layer["level"] for layer in found.data["layers"]] == [1]

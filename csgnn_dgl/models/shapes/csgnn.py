@@ -39,6 +39,9 @@ def encoder_config(hypers: ShapeCSGNNHypers) -> EncoderConfig:
     in_channels = hypers.channels * (1 + len(hypers.point_features))
     sizes = (hypers.level, hypers.n_spheres, in_channels)
     others = {name: getattr(hypers, name) for name in _SHARED}
+    if hypers.sphere_levels is not None:
+        others["sphere_levels"] = tuple(hypers.sphere_levels)
+        others["sphere_coarsening"] = hypers.sphere_coarsening
     if hypers.intra_widths is None or hypers.radial_widths is None:
         return EncoderConfig.with_base_width(*sizes, base_width=hypers.base_width, **others)
     return EncoderConfig(*sizes, hypers.intra_widths, hypers.radial_widths, **others)
@@ -83,6 +86,7 @@ class ShapeCSGNN(ShapeModel):
             threshold=hypers.threshold,
             bandwidth_face=hypers.bandwidth_face,
             feature_mean=hypers.feature_mean,
+            levels=hypers.sphere_levels,
         )
         near = [name for name in hypers.point_features if name in NEIGHBOR_FEATURES]
         self.near = NeighborFeatures(near, hypers.feature_neighbors) if near else None
@@ -154,7 +158,7 @@ class ShapeCSGNN(ShapeModel):
         values = 0
         widths = zip(encoder.intra_widths, encoder.radial_widths, strict=True)
         for step, (intra, radial) in enumerate(widths):
-            sites = (10 * 4 ** (encoder.level - step) + 2) * encoder.n_spheres
+            sites = encoder.sites(encoder.level - step)
             values += sites * batch_size * sum((*intra, *radial))
         return 2 * values
 

@@ -11,7 +11,6 @@ from csgnn_dgl.ops.triton_kernels.rows import (
     neighbor_sum,
     neighborhood_max,
     neighborhood_max_backward,
-    weighted_sum,
 )
 
 __all__ = [
@@ -23,5 +22,4 @@ __all__ = [
     "norm_relu_backward",
     "point_features",
     "require_working",
-    "weighted_sum",
 ]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from csgnn_dgl.ops.triton_kernels.launch import on_device_of
 
-__all__ = ["neighbor_sum", "neighborhood_max", "neighborhood_max_backward", "weighted_sum"]
+__all__ = ["neighbor_sum", "neighborhood_max", "neighborhood_max_backward"]
 
 _MOST = 1024  # largest count of numbers of a row per program
 
@@ -55,7 +55,13 @@ def _sum_kernel(
     tl.store(y + row * width + column, total.to(y.dtype.element_ty), mask=inside)
 
 
-def _sum(rows: Tensor, indptr: Tensor, indices: Tensor, weights: Tensor | None) -> Tensor:
+def neighbor_sum(
+    rows: Tensor, indptr: Tensor, indices: Tensor, weights: Tensor | None = None
+) -> Tensor:
+    """Sum over the sources of every row: ``(num_columns, width)`` → ``(num_rows, width)``.
+
+    Each edge may have a weight, shape ``(num_edges,)``.
+    """
     rows = rows.contiguous()
     out = rows.new_empty(indptr.shape[0] - 1, rows.shape[1])
     grid, block = _grid(*out.shape)
@@ -73,16 +79,6 @@ def _sum(rows: Tensor, indptr: Tensor, indices: Tensor, weights: Tensor | None) 
                 BLOCK=block,
             )
     return out
-
-
-def neighbor_sum(rows: Tensor, indptr: Tensor, indices: Tensor) -> Tensor:
-    """Sum over the sources of every row: ``(num_columns, width)`` → ``(num_rows, width)``."""
-    return _sum(rows, indptr, indices, None)
-
-
-def weighted_sum(rows: Tensor, indptr: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
-    """The same sum, with a weight for every edge, shape ``(num_edges,)``."""
-    return _sum(rows, indptr, indices, weights)
 
 
 @triton.jit

@@ -1,4 +1,4 @@
-// The page of a shape. Site v·R + r is vertex v on sphere r, at the radius (r + 1) / R.
+// The page of a shape. Sphere r has the radius (r + 1) / R.
 
 function draw(data) {
   const points = [0, 1, 2].map((k) => column(data.points, k));
@@ -43,6 +43,17 @@ function draw(data) {
       (step) => layer.low[row] + span * step);
   }
 
+  // Vertex and sphere of every site: vertex by vertex, and within a vertex the spheres that have it.
+  function placesOf(layer) {
+    const counts = layer.spheres.map((level) => 10 * 4 ** level + 2), places = [];
+    for (let vertex = 0; vertex < Math.max(...counts); vertex += 1) {
+      counts.forEach((count, shell) => {
+        if (vertex < count) places.push([vertex, shell]);
+      });
+    }
+    return places;
+  }
+
   function layersOfLevel() {
     const level = Number(element("level").value);
     element("level-now").textContent = `${level}`;
@@ -65,11 +76,11 @@ function draw(data) {
     const layer = data.layers[element("layer").value];
     const row = Number(element("channel").value), sphere = Number(element("sphere").value);
     element("sphere-now").textContent = sphere ? `${sphere} of ${data.spheres}` : "all";
-    const values = rowOf(layer, row);
+    const values = rowOf(layer, row), places = placesOf(layer);
     const shown = { x: [], y: [], z: [], color: [], text: [] };
     let hidden = 0;
     values.forEach((value, site) => {
-      const vertex = Math.floor(site / data.spheres), shell = site % data.spheres;
+      const [vertex, shell] = places[site];
       if (sphere && shell + 1 !== sphere) return;
       if (value === 0 && !element("zeros").checked) {
         hidden += 1;

@@ -12,8 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from csgnn_dgl.grid import Icosphere
+from csgnn_dgl.grid import ConcentricGrid
 from csgnn_dgl.mapping import PointMapping, normalize_clouds
+from csgnn_dgl.models import CSGNN
 from csgnn_dgl.nn import IntraBlock, RadialBlock
 from csgnn_dgl.viewing.page import pack, payload_bytes
 
@@ -33,22 +34,27 @@ class Layer:
     ----------
     name
         Name for readers.
-    level
-        Icosahedral level.
+    spheres
+        Icosahedral level of every sphere, innermost first.
     values
-        Shape ``(V·R, C)``, row ``v·R + r``.
+        Shape ``(V·R, C)``, row ``v·R + r``, or with a row for each site that there is.
     """
 
     name: str
-    level: int
+    spheres: tuple[int, ...]
     values: npt.NDArray[np.float32]
+
+    @property
+    def level(self) -> int:
+        """Level of the finest spheres."""
+        return max(self.spheres)
 
 
 def mapped_layer(mapping: PointMapping, points: Tensor) -> Layer:
     """Features of a cloud ``(N, 3)`` at the sites of a mapping."""
     with torch.no_grad():
         values = mapping(normalize_clouds(points[None]))[:, 0]
-    return Layer("the points on the sites", mapping.level, values.float().cpu().numpy())
+    return Layer("the points on the sites", mapping.levels, values.float().cpu().numpy())
 
 
 def find_layers(network: nn.Module, mapping: PointMapping, points: Tensor) -> list[Layer]:
@@ -66,22 +72,19 @@ def find_layers(network: nn.Module, mapping: PointMapping, points: Tensor) -> li
     """
     found: list[Layer] = []
     seen: Counter[tuple[int, str]] = Counter()
-    levels = {
-        Icosphere.get(level).num_vertices * mapping.n_spheres: level
-        for level in range(mapping.level + 1)
-    }
+    spheres = _spheres_by_sites(network, mapping)
 
     def keep(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        level = levels.get(len(output)) if isinstance(output, Tensor) else None
-        if level is None or output.dim() != 3 or output.shape[1] != 1:
+        levels = spheres.get(len(output)) if isinstance(output, Tensor) else None
+        if levels is None or output.dim() != 3 or output.shape[1] != 1:
             return  # a block of the user's own, on another graph
         if module is mapping:
             name = "the points on the sites"
         else:
             word = next(word for kind, word in _WORDS.items() if isinstance(module, kind))
-            seen[level, word] += 1
-            name = f"convolution {seen[level, word]} {word}"
-        found.append(Layer(name, level, output[:, 0].detach().float().cpu().numpy()))
+            seen[max(levels), word] += 1
+            name = f"convolution {seen[max(levels), word]} {word}"
+        found.append(Layer(name, levels, output[:, 0].detach().float().cpu().numpy()))
 
     kinds: tuple[type[nn.Module], ...] = (PointMapping, *_WORDS)
     handles = [m.register_forward_hook(keep) for m in network.modules() if isinstance(m, kinds)]
@@ -93,6 +96,19 @@ def find_layers(network: nn.Module, mapping: PointMapping, points: Tensor) -> li
         for handle in handles:
             handle.remove()
     return found
+
+
+def _spheres_by_sites(network: nn.Module, mapping: PointMapping) -> dict[int, tuple[int, ...]]:
+    """Levels of all spheres, by the number of sites that they have together."""
+    grids = [ConcentricGrid(levels=mapping.levels)]
+    # An encoder may coarsen spheres of different levels in another way.
+    grids += [m.grid for m in network.modules() if isinstance(m, CSGNN)]
+    return {
+        grid.num_nodes(level): grid.sphere_levels(level)
+        for grid in grids
+        if grid.levels == mapping.levels
+        for level in range(grid.coarsest, grid.level + 1)
+    }
 
 
 def pack_layers(layers: Sequence[Layer], room: float) -> list[dict[str, Any]]:
@@ -130,6 +146,7 @@ def _packed(layer: Layer, most: int) -> dict[str, Any]:
     return {
         "name": layer.name,
         "level": layer.level,
+        "spheres": list(layer.spheres),
         "channels": values.shape[1],
         "kept": kept.tolist(),
         "low": low.tolist(),

@@ -69,10 +69,11 @@ def _own_mapping(config: ViewConfig) -> PointMapping:
 
 
 def _describe(mapping: PointMapping) -> str:
-    return (
-        f"{mapping.n_spheres} of level {mapping.level} ({mapping.num_vertices} vertices each), "
-        f"{mapping.channels} shells per sphere"
-    )
+    spheres = f"{mapping.n_spheres} of level {mapping.level} ({mapping.num_vertices} vertices each)"
+    if len(set(mapping.levels)) > 1:
+        levels = ", ".join(map(str, mapping.levels))
+        spheres = f"{mapping.n_spheres} of the levels {levels}, from the innermost"
+    return f"{spheres}; {mapping.channels} shells per sphere"
 
 
 def _with_model(

@@ -26,7 +26,7 @@ help:
 	@echo "make lint    check with ruff, and with mypy for Linux, Windows and macOS"
 	@echo "make pyright check that pyright finds every import"
 	@echo "make format  rewrite the code with ruff"
-	@echo "make docs    build the pages and the API reference as HTML"
+	@echo "make docs    run the tutorials, and build all pages as HTML (TUTORIALS=0: without running)"
 	@echo "make setup   make only the environment, in $(VENV)"
 
 # Made again whenever the list of packages changes.
@@ -114,9 +114,9 @@ format: setup
 
 docs: setup
 	$(PIP) -e ".[docs]"
-	rm -rf docs/_build
+	rm -rf docs/_build docs/learn
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 clean:
-	rm -rf $(VENV) build docs/_build *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) build docs/_build docs/api docs/commands docs/learn *.egg-info .pytest_cache .ruff_cache .mypy_cache

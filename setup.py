@@ -74,6 +74,25 @@ DEV = [
     "types-tqdm",
 ]
 
+# What is known. CITATION.cff names the repository, once there is a public one.
+URLS = {"Paper": "https://arxiv.org/abs/2103.10484"}
+REPOSITORY_KEY = "repository-code:"
+
+
+def urls() -> dict[str, str]:
+    citation = HERE / "CITATION.cff"
+    lines = citation.read_text(encoding="utf-8").splitlines() if citation.exists() else []
+    for line in lines:
+        if line.startswith(REPOSITORY_KEY):
+            source = line.removeprefix(REPOSITORY_KEY).strip(' "')
+            tree, issues = f"{source}/blob/main", f"{source}/issues"
+            documents = {
+                "Documentation": f"{tree}/docs/index.md",
+                "Changes": f"{tree}/CHANGELOG.md",
+            }
+            return {**URLS, "Source": source, "Issues": issues, **documents}
+    return URLS
+
 
 def version() -> str:
     text = (HERE / "csgnn_dgl" / "__init__.py").read_text(encoding="utf-8")
@@ -88,6 +107,7 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    project_urls=urls(),
     # csgnn_dgl/cli and csgnn_dgl/datasets are links to the folders beside it.
     packages=find_packages(include=["csgnn_dgl", "csgnn_dgl.*"]),
     package_data={
@@ -100,7 +120,7 @@ setup(
     install_requires=REQUIRES,
     extras_require={
         "dev": DEV,
-        "docs": ["sphinx>=7.3", "furo", "myst-parser"],
+        "docs": ["sphinx>=7.3", "furo", "myst-parser", "scikit-learn>=1.6", "sphinx-gallery>=0.17"],
         "cluster": CLUSTER,
         "parquet": ["pyarrow>=14"],
         # Atoms in and for other packages.

@@ -38,6 +38,11 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
 class _Compare(click.Command):
     """The command, which has others beside its tables: ``compare figures``, ``compare curve``."""
 
+    @property
+    def others(self) -> dict[str, click.Command]:
+        """The other commands by name; the reference has pages for them, too."""
+        return _OTHERS
+
     def make_context(
         self,
         info_name: str | None,

@@ -29,7 +29,8 @@ class ConfigCommand(click.Command):
 
     groups: dict[str, str]
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def option_groups(self, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
+        """Flags and help of all options, by group, in the order in which they are shown."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
@@ -39,7 +40,10 @@ class ConfigCommand(click.Command):
         # Groups of the command's own options come before the groups that all commands share.
         shared = ["Optimisation", "Run", "General"]
         order = sorted(sections, key=lambda name: shared.index(name) if name in shared else -1)
-        for name, records in ((name, sections[name]) for name in order):
+        return {name: sections[name] for name in order}
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for name, records in self.option_groups(ctx).items():
             with formatter.section(name):
                 formatter.write_dl(records)
 

@@ -27,6 +27,7 @@ _NO_RESULTS = (
     "| CPython 3.10",
     "| `quick`",
     "| name | rotation |",
+    "| message | reason |",
 )
 
 

@@ -23,7 +23,7 @@ def learning_curve(store: Store, cell: Cell) -> tuple[pd.Series, pd.Series] | No
 
     Returns
     -------
-    tuple of Series or None
+    tuple of pandas.Series or None
         Seconds, and accuracy [%] or loss; None if the cell is not done or its run is not there.
     """
     result, file = store.result(cell), store.folder(cell) / "run" / "metrics.csv"

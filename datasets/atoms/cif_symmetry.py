@@ -113,7 +113,7 @@ def apply_symmetry(
 
     Returns
     -------
-    list of lists
+    list of list
         For each site of the file all its positions in the cell.
 
     Raises

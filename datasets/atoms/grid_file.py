@@ -58,7 +58,7 @@ class GridFile:
     quantity
         ``"electronic"`` or ``"phonon"``.
     dos_unit
-        Unit of the curves per atom, after division by :attr:`per_cell`.
+        Unit of the curves per atom, after division by ``per_cell``.
     per_cell
         Whether the curves in the files are those of whole cells. If so, they are divided by the
         number of atoms.

@@ -225,7 +225,7 @@ class DescribeConfig(ManyConfig):
     pool: Pool | None = option(
         None,
         "Describe structures instead of atoms: the mean or the sum over the atoms, or the means "
-        "over the atoms of each element, one after another. With --jobs or --scheduler, the elements "
+        "over the atoms of each element, one after another. With --jobs or --scheduler, elements "
         "are those of the model, else those of the structures.",
         "Output",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,11 @@ import click
 from csgnn_dgl._progress import shown, working
 from csgnn_dgl.cli.options import config_options
 from csgnn_dgl.cli.outcome import echo_json, echo_line, finish_files
-from csgnn_dgl.tasks.use_config import DescribeShapesConfig
+from csgnn_dgl.tasks.use_config import NEEDS_MANY, DescribeShapesConfig
 
 if TYPE_CHECKING:
     from csgnn_dgl.tasks.classes.describe import ShapeDescription
+    from csgnn_dgl.tasks.many.run import Summary
 
 __all__ = ["describe_shapes_command"]
 
@@ -41,9 +43,22 @@ def describe_shapes_command(
     With --output, the embeddings are written. With --nearest K, the K most similar files are listed
     beside each file, and written, too. A file that cannot be used does not stop the others. It is
     named at the end, and the exit status is 1, or 2 if no file can be used.
+
+    With --jobs or --scheduler, the files are read one after the other, however many there are, and
+    --output is a folder of Parquet files.
     """
     from csgnn_dgl.datasets.isolation import MANY, start_early
 
+    if config.many:
+        from csgnn_dgl.cli.many import run_many
+
+        def describe(done: Callable[[int], object]) -> Summary:
+            from csgnn_dgl.tasks.classes.many import describe_many
+
+            return describe_many(paths, config, done=done)
+
+        return run_many(describe, config, "shapes described", as_json=as_json)
+    config.refuse_unused(*NEEDS_MANY)
     start_early(MANY if any(path.is_dir() for path in paths) else len(paths))
     with shown(config.progress), working("describing files", unit="file") as done:
         from csgnn_dgl.tasks.classes.describe import describe_shapes

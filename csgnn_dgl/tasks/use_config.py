@@ -238,7 +238,7 @@ class DescribeConfig(ManyConfig):
     )
 
 
-class DescribeShapesConfig(_UseConfig):
+class DescribeShapesConfig(ManyConfig):
     """Options of ``csgnn-dgl describe-shapes``."""
 
     weights: str = _weights_option("shapes")
@@ -254,5 +254,9 @@ class DescribeShapesConfig(_UseConfig):
         None, "List this many of the most similar files beside each file.", "Output", ge=1
     )
     output: Path | None = option(
-        None, "Write embeddings to this .npz, .csv or .parquet.", "Output", short="-o"
+        None,
+        "Write embeddings to this .npz, .csv or .parquet; with --jobs or --scheduler, to this "
+        "folder NAME.parquet.",
+        "Output",
+        short="-o",
     )

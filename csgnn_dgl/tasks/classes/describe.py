@@ -33,6 +33,7 @@ from csgnn_dgl.tasks.use_config import DescribeShapesConfig
 
 __all__ = [
     "ShapeDescription",
+    "describe_clouds",
     "describe_each",
     "describe_shapes",
     "description_metadata",
@@ -142,18 +143,7 @@ def describe_each(
     """
 
     def work(clouds: Sequence[Tensor]) -> list[tuple[Floats, float | None]]:
-        points = torch.stack(list(clouds))
-        features = embed_shapes(
-            trained,
-            points,
-            votes=config.votes,
-            seed=config.seed,
-            vote_set=config.vote_set,
-            batch_size=config.batch_size,
-        )
-        scores = score_shapes(trained, points)
-        known = [None] * len(points) if scores is None else scores.tolist()
-        return list(zip(features.numpy().astype(np.float32), known, strict=True))
+        return _embedded(trained, clouds, config)
 
     with isolation(config.isolate):
         for result in work_on_files(
@@ -167,13 +157,51 @@ def describe_each(
             if result.error is not None:
                 yield ShapeDescription(result.file, error=result.error)
                 continue
-            ((features, score),) = result.values
-            cloud = result.items[0][None, :, :3].numpy()
-            notes = cloud_notes(cloud, (result.file.name,))
-            beyond = outside_note(score, config.weights, "its embedding may say little")
-            yield ShapeDescription(
-                result.file, features, warnings=(*notes, *filter(None, [beyond])), score=score
-            )
+            yield _description(result.file, result.items[0], *result.values[0], config)
+
+
+def describe_clouds(
+    trained: TrainedClassifier,
+    files: Sequence[Path],
+    clouds: Sequence[Tensor],
+    config: DescribeShapesConfig,
+) -> list[ShapeDescription]:
+    """Describe the clouds ``(N, 3 + A)`` that were read from files, in one batch."""
+    found = _embedded(trained, clouds, config)
+    return [
+        _description(file, cloud, features, score, config)
+        for file, cloud, (features, score) in zip(files, clouds, found, strict=True)
+    ]
+
+
+def _embedded(
+    trained: TrainedClassifier, clouds: Sequence[Tensor], config: DescribeShapesConfig
+) -> list[tuple[Floats, float | None]]:
+    points = torch.stack(list(clouds))
+    features = embed_shapes(
+        trained,
+        points,
+        votes=config.votes,
+        seed=config.seed,
+        vote_set=config.vote_set,
+        batch_size=config.batch_size,
+    )
+    scores = score_shapes(trained, points)
+    known = [None] * len(points) if scores is None else scores.tolist()
+    return list(zip(features.numpy().astype(np.float32), known, strict=True))
+
+
+def _description(
+    file: Path,
+    cloud: Tensor,
+    features: Floats,
+    score: float | None,
+    config: DescribeShapesConfig,
+) -> ShapeDescription:
+    notes = cloud_notes(cloud[None, :, :3].numpy(), (file.name,))
+    beyond = outside_note(score, config.weights, "its embedding may say little")
+    warnings = (*notes, *filter(None, [beyond]))
+    return ShapeDescription(file, features, warnings=warnings, score=score)
 
 
 def describe_shapes(

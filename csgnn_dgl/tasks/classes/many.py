@@ -1,10 +1,11 @@
-"""Classify more shapes than fit into memory."""
+"""Classify or describe more shapes than fit into memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,16 +16,22 @@ from csgnn_dgl._foreign import reading
 from csgnn_dgl.datasets.pieces import Frame, Piece, file_marks, walk
 from csgnn_dgl.datasets.shapes.shape_files import is_shape_file, load_cloud
 from csgnn_dgl.errors import ConfigError, DataError
+from csgnn_dgl.tasks.classes.describe import (
+    describe_clouds,
+    description_metadata,
+    description_table,
+    load_describer,
+)
 from csgnn_dgl.tasks.classes.domain import score_shapes
 from csgnn_dgl.tasks.classes.predict import predict_points
 from csgnn_dgl.tasks.classes.trained import TrainedClassifier, load_classifier
 from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.evaluation import chosen_set
-from csgnn_dgl.tasks.many.job import Rows, WeightsUsed, make_job
+from csgnn_dgl.tasks.many.job import Job, Rows, WeightsUsed, make_job
 from csgnn_dgl.tasks.many.run import Summary, run_job, start_many
-from csgnn_dgl.tasks.use_config import PredictConfig
+from csgnn_dgl.tasks.use_config import DescribeShapesConfig, PredictConfig
 
-__all__ = ["predict_many", "read_clouds", "shape_sources"]
+__all__ = ["describe_many", "predict_many", "read_clouds", "shape_sources"]
 
 # Shapes that are worked on together, as in the command for few files.
 _SHAPES = 64
@@ -92,18 +99,64 @@ def predict_many(
     CSGNNError
         As :func:`~csgnn_dgl.tasks.many.run.run_job`, and where weights or inputs are missing.
     """
-    output = start_many(config, inputs, unused=("strict", "isolate", "top"))
+    output = _start(config, inputs, ("strict", "isolate", "top"))
+    used = WeightsUsed.find(weights)
+    trained = _load(used.path, config.device, config.model)
+    attributes = {"model": str(weights), "classes": list(trained.class_names), **_votes(config)}
+    work = partial(_classify, used, config)
+    job = _job("predict", config, used, inputs, output, trained, work, attributes)
+    return run_job(job, jobs=config.jobs, scheduler=config.scheduler, done=done)
+
+
+def describe_many(
+    inputs: Sequence[Path],
+    config: DescribeShapesConfig,
+    *,
+    done: Callable[[int], object] | None = None,
+) -> Summary:
+    """Describe all shapes in files and folders, in many processes; see :func:`predict_many`."""
+    output = _start(config, inputs, ("strict", "isolate"))
+    config.refuse_unused(
+        ("nearest",),
+        "with --jobs or --scheduler, no process knows all files; rank the rows of the results",
+    )
+    used = WeightsUsed.find(config.weights)
+    trained = load_describer(used.path, choose_device(config.device), model=config.model)
+    attributes = description_metadata(trained, config)
+    work = partial(_describe, used, config)
+    job = _job("describe-shapes", config, used, inputs, output, trained, work, attributes)
+    return run_job(job, jobs=config.jobs, scheduler=config.scheduler, done=done)
+
+
+def _start(
+    config: PredictConfig | DescribeShapesConfig, inputs: Sequence[Path], unused: tuple[str, ...]
+) -> Path:
+    output = start_many(config, inputs, unused=unused)
     if config.columns:
         raise ConfigError("files of shapes have no columns; leave out --columns")
     chosen_set(config)
-    used = WeightsUsed.find(weights)
-    trained = _load(used.path, config.device, config.model)
-    options = {"votes": config.votes, "vote_set": config.vote_set, "seed": config.seed}
-    job = make_job(
-        "predict",
+    return output
+
+
+def _votes(config: PredictConfig | DescribeShapesConfig) -> dict[str, Any]:
+    return {"votes": config.votes, "vote_set": config.vote_set, "seed": config.seed}
+
+
+def _job(
+    command: str,
+    config: PredictConfig | DescribeShapesConfig,
+    used: WeightsUsed,
+    inputs: Sequence[Path],
+    output: Path,
+    trained: TrainedClassifier,
+    work: Callable[[Sequence[Frame[Tensor]]], Rows],
+    attributes: dict[str, Any],
+) -> Job[Tensor]:
+    return make_job(
+        command,
         config,
         used,
-        options,
+        _votes(config),
         partial(shape_sources, inputs, skip=output),
         marks=file_marks,
         read=partial(
@@ -113,12 +166,11 @@ def predict_many(
             seed=config.seed,
             attributes=trained.attributes,
         ),
-        work=partial(_classify, used, config),
+        work=work,
         sample=partial(_sample, trained.points, len(trained.attributes)),
         enough=_SHAPES,
-        attributes={"model": str(weights), "classes": list(trained.class_names), **options},
+        attributes=attributes,
     )
-    return run_job(job, jobs=config.jobs, scheduler=config.scheduler, done=done)
 
 
 @lru_cache(maxsize=1)
@@ -159,3 +211,15 @@ def _classify(used: WeightsUsed, config: PredictConfig, frames: Sequence[Frame[T
         }
     )
     return Rows(table, (), int((score > 1).sum()))
+
+
+def _describe(
+    used: WeightsUsed, config: DescribeShapesConfig, frames: Sequence[Frame[Tensor]]
+) -> Rows:
+    trained = _checked(used, config.device, config.model)
+    files = [Path(frame.file) for frame in frames]
+    clouds = [frame.item for frame in frames if frame.item is not None]
+    found = describe_clouds(trained, files, clouds, config)
+    table = description_table(found, config.weights)
+    table.insert(1, "frame", [frame.frame for frame in frames])
+    return Rows(table, (), sum(bool(entry.outside) for entry in found))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -191,6 +192,58 @@ def test_predict_classes(
     )
     assert status == 2
     assert "have no columns" in err
+
+
+def test_describe_shapes(
+    clouds: Path, tmp_path: Path, scheduler: str, command: Any, classifier: Path
+) -> None:
+    output = tmp_path / "out.parquet"
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.off").write_text("OFF\n")
+    for path in sorted(clouds.glob("*/test/*.npy"))[:5]:
+        (tmp_path / "in" / path.name).write_bytes(path.read_bytes())
+    words = ("describe-shapes", tmp_path / "in", "--weights", classifier, "--votes", 2)
+    status, out, err = command(*words, "-o", output, "--scheduler", scheduler, "--partition", 2)
+    assert status == 1
+    assert "5 shapes described" in out
+    assert "a.off" in err
+    assert command(*words, "-o", tmp_path / "one.csv")[0] == 1
+    many, one = pd.read_parquet(output), pd.read_csv(tmp_path / "one.csv")
+    assert many.pop("frame").tolist() == [0] * 5
+    assert many["file"].tolist() == one["file"].tolist()
+    names = [name for name in one if name.startswith("f") and name != "file"]
+    assert len(names) == many.attrs["csgnn_dgl"]["features"]
+    np.testing.assert_allclose(many[names], one[names], **TOLERANCE)
+    np.testing.assert_allclose(many["score"], one["score"], rtol=1e-4)
+    # Other votes, and what needs all files at once.
+    status, _, err = command(
+        *(*words[:-1], 1, "-o", output, "--jobs", 1, "--partition", 2),
+    )
+    assert (status, "votes" in err) == (2, True)
+    status, _, err = command(*words, "-o", output, "--jobs", 1, "--nearest", 1)
+    assert status == 2
+    assert "no process knows all files" in err
+
+
+@pytest.mark.parametrize("pool", ["mean", "per-element"])
+def test_describe_structures(tmp_path: Path, scheduler: str, command: Any, pool: str) -> None:
+    file, output, plain = tmp_path / "a.extxyz", tmp_path / "o.parquet", tmp_path / "o.csv"
+    ase.io.write(file, structures(5))
+    words = ("describe-atoms", file, "--pool", pool)
+    status, out, _ = command(*words, "-o", output, "--scheduler", scheduler, "--partition", 2)
+    assert status == 0
+    assert "5 structures described" in out
+    assert command(*words, "-o", plain)[0] == 0
+    many, one = pd.read_parquet(output), pd.read_csv(plain)
+    assert many["formula"].tolist() == one["formula"].tolist()
+    # In many processes there is a part for each element of the model, whatever the structures are.
+    features = [name for name in one if re.fullmatch(r"([A-Z][a-z]?_)?f\d+", name)]
+    assert len(features) >= 4
+    np.testing.assert_allclose(many[features], one[features], **TOLERANCE)
+    if pool == "per-element":
+        others = [name for name in many if re.match("H_f", name)]
+        assert others
+        assert not many[others].any(axis=None)
 
 
 @pytest.fixture(scope="session")

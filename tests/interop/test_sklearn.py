@@ -141,7 +141,6 @@ def test_forms_of_rows(phonon_weights: Path, tmp_path: Path) -> None:
         ([SALT, 7], r"structure 1 is 7 \(int\), not ASE Atoms"),
         (["gone.cif"], "structure 0 is the path 'gone.cif'"),
     ],
-    ids=str,
 )
 def test_what_are_no_rows(rows: Any, message: str, phonon_weights: Path) -> None:
     with pytest.raises(DataError, match=message):

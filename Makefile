@@ -11,7 +11,7 @@ SEED ?= 1
 FORMATS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help setup demo test fuzz bench results tables weights calibrate lint pyright format docs clean
+.PHONY: help setup demo test fuzz bench results tables weights shape-weights calibrate lint pyright format docs clean
 
 help:
 	@echo "make demo    train on the built-in solids, test under SO(3), draw the pictures"
@@ -21,6 +21,7 @@ help:
 	@echo "make results measure the figures of the documents (ONLY=demo: a part), and write them"
 	@echo "make tables  train all systems of the paper's tables, small, on built-in data"
 	@echo "make weights train the models that the package ships (needs PHONON_DATA)"
+	@echo "make shape-weights train the embedding of shapes that the package ships"
 	@echo "make calibrate learn again what the shipped models know (needs PHONON_DATA)"
 	@echo "make lint    check with ruff, and with mypy for Linux, Windows and macOS"
 	@echo "make pyright check that pyright finds every import"
@@ -77,6 +78,14 @@ weights: setup
 	$(BIN)/csgnn-dgl evaluate runs/weights-phonon-dos
 	$(BIN)/python -m csgnn_dgl.tasks.ship runs/weights-carbon-tb carbon-tb
 	$(BIN)/python -m csgnn_dgl.tasks.ship runs/weights-phonon-dos phonon-dos
+
+# Trains the embedding of shapes that the package ships, on shapes that are made first.
+shape-weights: setup
+	$(BIN)/csgnn-dgl train modelnet --preset embedding --data kinds --shapes-per-class 40 \
+		--output runs/weights-shapes
+	$(BIN)/csgnn-dgl evaluate runs/weights-shapes --votes 4
+	$(BIN)/csgnn-dgl evaluate runs/weights-shapes --votes 4 --retrieval
+	$(BIN)/python -m csgnn_dgl.tasks.ship runs/weights-shapes shapes
 
 # Adds to the shipped models what they know, without training; the weights stay the same. Trainings do
 # it by themselves. The measurement needs a run of make demo, and MESHES, a folder of other shapes.

@@ -49,6 +49,10 @@ REQUIRES = [
     "vesin>=0.4.2",
 ]
 DEV = [
+    # Maps of atoms, structures and densities of states of other packages, in tests.
+    "chemiscope>=1.0",
+    "pymatgen>=2026.7; python_version >= '3.11'",
+    "scikit-learn>=1.6",
     "mypy>=1.10",
     "pandas-stubs",
     "pre-commit>=3.7",
@@ -56,6 +60,7 @@ DEV = [
     "pytest-cov>=5.0",
     "pytest-xdist>=3.6",
     "ruff>=0.6",
+    # Probes of embeddings, and a reference for measures of retrieval.
     # Drives Chromium in the tests of pages, where it is installed.
     "selenium>=4.20",
     "torch-geometric>=2.5",  # only for comparison in benchmarks
@@ -114,7 +119,14 @@ setup(
         "dev": DEV,
         "docs": ["sphinx>=7.3", "furo", "myst-parser", "scikit-learn>=1.4", "sphinx-gallery>=0.17"],
         "parquet": ["pyarrow>=14"],
-        "bench": ["dscribe>=2.1"],
+        # Atoms in and for other packages.
+        "chemiscope": ["chemiscope>=1.0"],
+        "pymatgen": ["pymatgen>=2025.1"],
+        "sklearn": ["scikit-learn>=1.6"],
+        # Loggers of trainings.
+        "mlflow": ["mlflow>=2.8"],
+        "wandb": ["wandb>=0.17"],
+        "bench": ["dscribe>=2.1", "scikit-learn>=1.6"],
         "pyright": ["basedpyright>=1.20"],  # pyright that comes with node
     },
     entry_points={"console_scripts": ["csgnn-dgl = csgnn_dgl.cli.main:main"]},

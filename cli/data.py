@@ -35,7 +35,8 @@ def info(
     path: Path | None, kind: str | None, points: int | None, up_axis: str | None, seed: int
 ) -> None:
     """Read the data at PATH. Print what they hold, and which columns, keys and arrays are used or
-    not used. Without PATH: the built-in solids, or with --kind dos the built-in carbon set.
+    not used. Without PATH: the built-in solids, or with --kind dos the built-in carbon set. PATH
+    may also be solids, families or kinds: shapes that are made.
 
     \b
     Shapes; PATH is a folder of one of these kinds:

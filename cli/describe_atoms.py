@@ -13,6 +13,9 @@ from csgnn_dgl.cli.outcome import echo_json, echo_line, finish_files
 from csgnn_dgl.tasks.use_config import DescribeConfig
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from csgnn_dgl.datasets.atoms.structure import Structure
     from csgnn_dgl.tasks.dos.describe import Description
     from csgnn_dgl.tasks.files import FileResult
@@ -31,9 +34,10 @@ def describe_atoms_command(
 ) -> int:
     """Describe every atom in structure FILES: CIF, POSCAR, extxyz, xyz and others that ASE reads.
 
-    Prints how each file was read. With --output, the descriptors are written with symbols,
-    positions and units; without it, the first few are shown. A file that cannot be used does not
-    stop the others. It is named at the end, and the exit status is 1, or 2 if no file can be used.
+    With --pool, describe each structure instead. Prints how each file was read. With --output, the
+    descriptors are written with symbols, positions and units; without it, the first few are shown.
+    A file that cannot be used does not stop the others. It is named at the end, and the exit status
+    is 1, or 2 if no file can be used.
     """
     from csgnn_dgl.datasets.isolation import start_early
 
@@ -52,7 +56,10 @@ def describe_atoms_command(
         atoms = sum(len(value.features) for result in results for value in result.values)
         structures = sum(len(result.items) for result in results)
         where = f", written to {config.output}" if config.output is not None and atoms else ""
-        echo_line(f"{atoms} atoms of {structures} structures described by {config.weights}{where}")
+        what = f"{atoms} atoms of {structures} structures"
+        if config.pool is not None:
+            what = f"{structures} structures of {atoms} atoms"
+        echo_line(f"{what} described by {config.weights}{where}")
     return finish_files([(r.file, r.error) for r in results])
 
 
@@ -71,12 +78,20 @@ def _show(result: FileResult[Structure, Description], *, with_numbers: bool) -> 
             echo_line(f"  warning: {note}")
         if not with_numbers:
             continue
+        if value.pooled is not None:
+            _show_row(" " * 8, value.pooled)
+            click.echo(f"  1 structure × {len(value.pooled)} numbers; write all with -o FILE")
+            continue
         symbols = structure.atoms.get_chemical_symbols()
         for atom, row in enumerate(value.features[:_ROWS]):
-            numbers = " ".join(f"{number:8.4f}" for number in row[:_COLUMNS])
-            click.echo(f"  {atom:>5} {symbols[atom]:<2} {numbers} …")
+            _show_row(f"{atom:>5} {symbols[atom]:<2}", row)
         shape = f"{len(symbols)} atoms × {value.features.shape[1]} numbers"
         click.echo(f"  {shape}; write all of them with -o FILE")
+
+
+def _show_row(name: str, row: npt.NDArray[np.float32]) -> None:
+    numbers = " ".join(f"{number:8.4f}" for number in row[:_COLUMNS])
+    click.echo(f"  {name} {numbers} …")
 
 
 def _plain(result: FileResult[Structure, Description]) -> dict[str, object]:
@@ -91,6 +106,7 @@ def _plain(result: FileResult[Structure, Description]) -> dict[str, object]:
                 "reader": structure.reader,
                 "warnings": list(_notes(structure, value)),
                 "features": value.features.shape[1],
+                "pooled_features": None if value.pooled is None else len(value.pooled),
                 "out_of_domain_score": value.scores and value.scores.structure,
                 "outside_domain": value.scores and value.scores.outside,
                 "atom_scores": value.scores and value.scores.atoms.round(6).tolist(),

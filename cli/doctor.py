@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import warnings
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +15,7 @@ from packaging.requirements import Requirement
 
 from csgnn_dgl import __version__
 from csgnn_dgl._platform import usable_cores, why_unsupported
+from csgnn_dgl._plugins import PluginWarning
 from csgnn_dgl.errors import CSGNNError, MissingDependencyError
 
 __all__ = ["doctor"]
@@ -55,6 +57,7 @@ def doctor() -> None:
         ("DGL", _dgl),
         ("devices", _devices),
         ("open3d", _open3d),
+        ("plug-ins", _plugins),
         ("places", _places),
     ):
         click.echo(f"{heading}:")
@@ -134,6 +137,33 @@ def _open3d() -> Iterator[Finding]:
     from csgnn_dgl._open3d import import_open3d
 
     yield True, f"open3d {import_open3d().__version__}: meshes can be sampled", ""
+
+
+def _plugins() -> Iterator[Finding]:
+    from csgnn_dgl._plugins import GROUPS, READERS, find_plugins
+    from csgnn_dgl.datasets.readers import plugin_readers
+    from csgnn_dgl.models.registry import MODELS, find_class, model_plugins
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PluginWarning)  # said below
+        usable = {plugin for plugin, _ in plugin_readers()}
+    count = 0
+    for domain in MODELS:
+        for plugin in model_plugins(domain):
+            count += 1
+            text = f"{plugin.name}, a {GROUPS[plugin.group]}: {plugin.value} from {plugin.origin}"
+            try:
+                find_class(domain, plugin.name) if plugin.problem is None else plugin.load()
+            except CSGNNError as error:
+                yield False, text, str(error)
+            else:
+                yield True, text, ""
+    for plugin in find_plugins(READERS):
+        count += 1
+        text = f"{plugin.name}, a reader: {plugin.value} from {plugin.origin}"
+        yield plugin in usable, text, "it cannot be used; csgnn-dgl data info PATH says why"
+    if not count:
+        yield True, "none; models and readers of other packages are found by entry points", ""
 
 
 def _places() -> Iterator[Finding]:

@@ -6,14 +6,17 @@ import importlib
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from csgnn_dgl import __version__
 from csgnn_dgl._files import resource_error
 from csgnn_dgl._foreign import excerpt, message_text, quoted
+from csgnn_dgl._plugins import PluginWarning
 from csgnn_dgl.datasets.isolation import isolation
 from csgnn_dgl.errors import CSGNNError, StoppedError, suggest
 
@@ -39,6 +42,15 @@ class LazyGroup(click.Group):
     def __init__(self, *args: Any, lazy: dict[str, tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.lazy = lazy
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        # Names are known without importing the commands.
+        found = [
+            CompletionItem(name, help=text)
+            for name, (_, text) in self.lazy.items()
+            if name.startswith(incomplete)
+        ]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.lazy)
@@ -93,6 +105,10 @@ cli = _group(
             "csgnn_dgl.cli.describe_atoms:describe_atoms_command",
             "Compute a descriptor of every atom in structure files.",
         ),
+        "describe-shapes": (
+            "csgnn_dgl.cli.describe_shapes:describe_shapes_command",
+            "Compute an embedding of each mesh or cloud, and find similar ones.",
+        ),
         "export": (
             "csgnn_dgl.cli.export:export_command",
             "Write a model as a file that needs only torch.",
@@ -128,7 +144,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Removed before click parses the arguments, so that it may be given anywhere.
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
-    sys.exit(_run(words, debug))
+    format_others = warnings.formatwarning
+    warnings.formatwarning = lambda message, category, *place: (
+        f"warning: {message_text(str(message))}\n"
+        if issubclass(category, PluginWarning)
+        else format_others(message, category, *place)
+    )
+    try:
+        status = _run(words, debug)
+    finally:
+        warnings.formatwarning = format_others
+    sys.exit(status)
 
 
 def _run(words: list[str], debug: bool) -> int:

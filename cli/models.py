@@ -9,9 +9,20 @@ import click
 from pydantic_core import to_jsonable_python
 
 from csgnn_dgl._foreign import quoted
-from csgnn_dgl.errors import suggest
+from csgnn_dgl._plugins import warn_of
+from csgnn_dgl.errors import ConfigError, suggest
 from csgnn_dgl.models.hypers import Hypers
-from csgnn_dgl.models.registry import MODELS, Domain, find_hypers, is_users_own
+from csgnn_dgl.models.registry import (
+    MODELS,
+    Domain,
+    Entry,
+    find_class,
+    find_entry,
+    find_hypers,
+    is_users_own,
+    known_models,
+    model_plugins,
+)
 
 __all__ = ["models_command"]
 
@@ -43,6 +54,8 @@ def models_command(name: str | None, as_json: bool, domain: Domain | None) -> No
         click.echo(("\n" if number else "") + f"{entry['name']}, a model of {entry['for']}")
         if entry["summary"]:
             _row("", entry["summary"])
+        if entry["from"] != "csgnn-dgl":
+            _row("from", entry["from"])
         for option in entry["options"]:
             text = f"{option['name']} = {option['default']}"
             _row("options", f"{text}: {option['description']}" if option["description"] else text)
@@ -70,10 +83,17 @@ def _list(as_json: bool) -> None:
         _row("made by", model.recipe)
         click.echo()
     click.echo("Models to train (csgnn-dgl models NAME shows options and presets):")
-    for domain, entries in MODELS.items():
-        for name, entry in entries.items():
-            click.echo(f"  {name:<10} {domain:<7} {entry.summary}")
+    for domain in MODELS:
+        for name, entry in known_models(domain).items():
+            origin = "" if entry.plugin is None else f" (plug-in, from {entry.plugin.origin})"
+            click.echo(f"  {name:<10} {domain:<7} {entry.summary}{origin}")
     click.echo("  module:Class       your own; see docs/models.md")
+    for domain in MODELS:
+        for plugin in model_plugins(domain):
+            try:
+                find_class(domain, plugin.name) if plugin.problem is None else plugin.load()
+            except ConfigError as error:
+                warn_of(error)
 
 
 def _kind(name: str, domain: Domain | None) -> list[dict[str, Any]]:
@@ -82,22 +102,23 @@ def _kind(name: str, domain: Domain | None) -> list[dict[str, Any]]:
     asked = [d for d in MODELS if domain in (None, d)]
     if is_users_own(name):
         asked = [domain or _domain_of(name)]
-    elif not any(name in MODELS[d] for d in asked):
-        known = {other for d in asked for other in MODELS[d]}
+    elif all(find_entry(d, name) is None for d in asked):
+        known = {other for d in asked for other in known_models(d)}
         raise click.UsageError(
             f"there is no model {quoted(name)} to train: {suggest(name, known)}; or module:Class"
         )
     found = []
     for d in asked:
-        if not is_users_own(name) and name not in MODELS[d]:
+        entry = find_entry(d, name)
+        if not is_users_own(name) and entry is None:
             continue
         hypers = find_hypers(d, name)
-        entry = MODELS[d].get(name)
         found.append(
             {
                 "name": name,
                 "for": d,
                 "summary": "" if entry is None else entry.summary,
+                "from": "your module" if entry is None else _origin(entry),
                 "command": next(t.command for t in TARGETS.values() if t.domain == d),
                 "options": [
                     {"name": key, "default": default, "description": field.description}
@@ -112,6 +133,10 @@ def _kind(name: str, domain: Domain | None) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _origin(entry: Entry) -> str:
+    return "csgnn-dgl" if entry.plugin is None else entry.plugin.origin
 
 
 def _defaults(hypers: type[Hypers]) -> list[Any]:

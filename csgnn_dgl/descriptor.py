@@ -1,9 +1,9 @@
-"""Descriptors and densities of states of atoms as calls: ASE in, NumPy out."""
+"""Descriptors of atoms and of structures as calls: structures in, NumPy out."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, overload
 
@@ -11,18 +11,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from ase import Atoms
+from ase.data import atomic_numbers
 
+from csgnn_dgl._foreign import quoted
+from csgnn_dgl._warn import warn_caller
+from csgnn_dgl.datasets.atoms.given import AtomsLike, as_atoms, each_structure, is_one_structure
+from csgnn_dgl.dos import predict_dos
 from csgnn_dgl.errors import ConfigError, DataError, StructureError, suggest
 from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.dos.domain import AtomScores, score_atoms
-from csgnn_dgl.tasks.dos.outside import outside_note
-from csgnn_dgl.tasks.dos.prediction import (
-    DOSPrediction,
-    average_descriptors,
-    predict_structures,
-)
+from csgnn_dgl.tasks.dos.outside import OutOfDomainWarning, outside_note, warn_outside
+from csgnn_dgl.tasks.dos.pooling import Pool, check_pool, pool_descriptors, pooled_names
+from csgnn_dgl.tasks.dos.prediction import DOSPrediction, average_descriptors
 from csgnn_dgl.tasks.dos.trained import load_dos_model
-from csgnn_dgl.tasks.dos.unseen import UnseenElements, unknown_elements
+from csgnn_dgl.tasks.dos.unseen import UnseenElements, UnseenElementWarning, unknown_elements
 from csgnn_dgl.tasks.use_config import VoteSet
 from csgnn_dgl.tasks.votes import vote_rotations
 
@@ -39,14 +41,6 @@ Array = npt.NDArray[Any]
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # Number of atoms to collect from an iterator before they are described.
 _GATHERED = 512
-
-
-class UnseenElementWarning(UserWarning):
-    """Warns about an element that a model was not trained on."""
-
-
-class OutOfDomainWarning(UserWarning):
-    """Warns about a structure unlike those that a model was trained on."""
 
 
 class AtomDescriptor:
@@ -130,19 +124,24 @@ class AtomDescriptor:
         """Length of the descriptor of an atom."""
         return self._trained.features
 
+    def get_feature_names(self) -> list[str]:
+        """Names of the features of an atom, as in files."""
+        return pooled_names(self.get_number_of_features())
+
     @overload
-    def create(self, system: Atoms, centers: Sequence[int] | None = None) -> Array: ...
+    def create(self, system: Atoms | str, centers: Sequence[int] | None = None) -> Array: ...
     @overload
     def create(
-        self, system: Iterable[Atoms], centers: Sequence[Sequence[int] | None] | None = None
+        self, system: Iterable[AtomsLike], centers: Sequence[Sequence[int] | None] | None = None
     ) -> list[Array]: ...
-    def create(self, system: Atoms | Iterable[Atoms], centers: Any = None) -> Array | list[Array]:
+    def create(self, system: AtomsLike, centers: Any = None) -> Array | list[Array]:
         """Compute descriptors of atoms.
 
         Parameters
         ----------
         system
-            One structure, or a list or iterator of structures.
+            One structure, or a list or iterator of structures: ASE ``Atoms``, pymatgen
+            ``Structure`` or ``Molecule``, or the path of a file that holds one structure.
         centers
             Indices of the atoms to describe, in the order of the rows: for one structure a list,
             for many a list of lists. All atoms by default.
@@ -156,48 +155,84 @@ class AtomDescriptor:
         ------
         DataError
             A structure has two atoms at one place, positions that are not finite, a singular cell,
-            or an element that the model cannot describe; or centers do not exist.
+            or an element that the model cannot describe; or centers do not exist; or a file cannot
+            be read, or holds several structures.
         """
-        outside: list[str] = []
-        if isinstance(system, Atoms):
-            found = self._create([system], [centers], 0, outside)[0]
-            _warn_outside(outside)
-            return found
-        wanted = None if centers is None else list(centers)
-        results: list[Array] = []
-        waiting: list[Atoms] = []
-        atoms = 0
-        for structure in system:
-            if not isinstance(structure, Atoms):
-                raise DataError(
-                    f"structure {len(results) + len(waiting)} is a {type(structure).__name__}, not "
-                    f"ASE Atoms; read files with ase.io.read or read_structures"
-                )
-            waiting.append(structure)
-            atoms += len(structure)
-            if atoms >= _GATHERED:
-                results += self._create(waiting, wanted, len(results), outside)
-                waiting, atoms = [], 0
-        results += self._create(waiting, wanted, len(results), outside)
-        if wanted is not None and len(wanted) != len(results):
-            raise DataError(
-                f"there are {len(wanted)} lists of centers for {len(results)} structures; give one "
-                f"for each"
-            )
-        _warn_outside(outside)
-        return results
+        one = is_one_structure(system)
+        wanted = None if centers is None else [centers] if one else list(centers)
+        results = [found for _, found in self._described(system, wanted)]
+        return results[0] if one else results
 
     @overload
-    def scores(self, system: Atoms) -> AtomScores | None: ...
+    def create_pooled(
+        self, system: Atoms | str, pool: Pool = ..., *, elements: Sequence[int | str] = ...
+    ) -> Array: ...
     @overload
-    def scores(self, system: Iterable[Atoms]) -> list[AtomScores | None]: ...
+    def create_pooled(
+        self, system: Iterable[AtomsLike], pool: Pool = ..., *, elements: Sequence[int | str] = ...
+    ) -> Array: ...
+    def create_pooled(
+        self, system: AtomsLike, pool: Pool = "mean", *, elements: Sequence[int | str] = ()
+    ) -> Array:
+        """Compute descriptors of whole structures from those of their atoms.
+
+        Of many structures, only the pooled rows are kept in memory.
+
+        Parameters
+        ----------
+        system
+            As for :meth:`create`.
+        pool
+            ``"mean"`` or ``"sum"`` over atoms, or ``"per-element"``: the means over the atoms of
+            each element, one after another, and zeros for an element that a structure lacks. See
+            :func:`~csgnn_dgl.tasks.dos.pooling.pool_descriptors`.
+        elements
+            For ``"per-element"``, symbols or atomic numbers in the order of the parts. By default
+            those that the model was trained on.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape ``(features,)``; of many structures ``(n, features)``.
+
+        Raises
+        ------
+        ConfigError
+            ``pool`` or an element is unknown, a structure has an element that is not among
+            ``elements``, or elements are given for another pool.
+        DataError
+            As :meth:`create`.
+
+        Examples
+        --------
+        .. code-block:: python
+
+            rows = AtomDescriptor("phonon-dos").create_pooled(["a.cif", "b.cif"], "mean")
+        """
+        check_pool(pool)
+        if elements and pool != "per-element":
+            raise ConfigError(f"elements are given, which mean nothing for the pool {pool!r}")
+        parts = [_number(element) for element in elements] or self.elements
+        rows = [
+            pool_descriptors(found, atoms.numbers, pool, parts)
+            for atoms, found in self._described(system, None)
+        ]
+        if is_one_structure(system):
+            return rows[0]
+        length = self.get_number_of_features() * (len(parts) if pool == "per-element" else 1)
+        return np.array(rows, dtype=self.dtype).reshape(len(rows), length)
+
+    @overload
+    def scores(self, system: Atoms | str) -> AtomScores | None: ...
+    @overload
+    def scores(self, system: Iterable[AtomsLike]) -> list[AtomScores | None]: ...
     def scores(self, system: Any) -> Any:
         """Score how far structures and their atoms lie from what the model was trained on.
 
         Parameters
         ----------
         system
-            One structure, or a list or iterator of structures.
+            As for :meth:`create`.
 
         Returns
         -------
@@ -217,9 +252,34 @@ class AtomDescriptor:
             found = AtomDescriptor("carbon-tb").scores(ase.build.bulk("C", "diamond", 3.57))
             found.structure, found.atoms, found.outside
         """
-        if isinstance(system, Atoms):
-            return score_atoms(self._trained, [system])[0]
-        return [score_atoms(self._trained, [structure])[0] for structure in system]
+        if is_one_structure(system):
+            return score_atoms(self._trained, [as_atoms(system)])[0]
+        return [score_atoms(self._trained, [atoms])[0] for atoms in each_structure(system)]
+
+    def _described(
+        self, system: AtomsLike, centers: list[Any] | None
+    ) -> Iterator[tuple[Atoms, Array]]:
+        """Yield structures with the descriptors of their atoms; then warn of those outside."""
+        one = is_one_structure(system)
+        outside: list[str] = []
+        waiting: list[Atoms] = []
+        done = atoms = 0
+        last = object()
+        for structure in chain([as_atoms(system)] if one else each_structure(system), [last]):
+            if isinstance(structure, Atoms):
+                waiting.append(structure)
+                atoms += len(structure)
+            if atoms >= _GATHERED or structure is last:
+                found = self._create(waiting, centers, done, outside)
+                yield from zip(waiting, found, strict=True)
+                done += len(waiting)
+                waiting, atoms = [], 0
+        if centers is not None and len(centers) != done:
+            raise DataError(
+                f"there are {len(centers)} lists of centers for {done} structures; give one for "
+                f"each"
+            )
+        warn_outside(outside)
 
     def _create(
         self,
@@ -235,7 +295,7 @@ class AtomDescriptor:
             if problem and len(self.elements) > 1:
                 raise StructureError(first + number, problem, atoms.get_chemical_formula())
             for note in self._unseen.notes(atoms):
-                warnings.warn(note, UnseenElementWarning, stacklevel=3)
+                warn_caller(note, UnseenElementWarning)
         if self._check_domain:
             for number, scores in enumerate(score_atoms(self._trained, structures)):
                 formula = structures[number].get_chemical_formula()
@@ -261,13 +321,6 @@ class AtomDescriptor:
         return average_descriptors(self._trained, structures, **options, **self._votes)
 
 
-def _warn_outside(notes: Sequence[str]) -> None:
-    """Give one warning for all structures outside the domain."""
-    if notes:
-        more = f" ({len(notes) - 1} more structures are outside, too)" if notes[1:] else ""
-        warnings.warn(notes[0] + more, OutOfDomainWarning, stacklevel=3)
-
-
 def _indices(centers: Any, atoms: Atoms, structure: int) -> npt.NDArray[np.int64]:
     if centers is None:
         return np.arange(len(atoms))
@@ -285,94 +338,9 @@ def _indices(centers: Any, atoms: Atoms, structure: int) -> npt.NDArray[np.int64
     return values.astype(np.int64)
 
 
-@overload
-def predict_dos(
-    atoms: Atoms,
-    weights: str | Path = ...,
-    *,
-    electrons: float | None = ...,
-    votes: int = ...,
-    vote_set: VoteSet = ...,
-    seed: int = ...,
-    device: str = ...,
-    model: Any = ...,
-) -> DOSPrediction: ...
-@overload
-def predict_dos(
-    atoms: Iterable[Atoms],
-    weights: str | Path = ...,
-    *,
-    electrons: float | None = ...,
-    votes: int = ...,
-    vote_set: VoteSet = ...,
-    seed: int = ...,
-    device: str = ...,
-    model: Any = ...,
-) -> list[DOSPrediction]: ...
-def predict_dos(
-    atoms: Atoms | Iterable[Atoms],
-    weights: str | Path = "carbon-tb",
-    *,
-    electrons: float | None = None,
-    votes: int = 1,
-    vote_set: VoteSet = "designed",
-    seed: int = 0,
-    device: str = "auto",
-    model: Any = None,
-) -> DOSPrediction | list[DOSPrediction]:
-    """Predict the density of states of one structure or of many.
-
-    Parameters
-    ----------
-    atoms
-        One structure, or a list or iterator of structures.
-    weights
-        As for :class:`AtomDescriptor`.
-    electrons
-        Electrons per atom; by default from the training data, or else from the structure's
-        ``info``.
-    votes, vote_set, seed
-        Orientations to average over, the kind of their set, and its random seed
-        (:func:`~csgnn_dgl.tasks.votes.vote_rotations`). With one vote, structures are taken as
-        given.
-    device, model
-        As for :class:`AtomDescriptor`.
-
-    Returns
-    -------
-    DOSPrediction or list of DOSPrediction
-        Curve, energies, units, Fermi level, band energy, gap, and each atom's own curve; scores
-        and uncertainties.
-
-    Raises
-    ------
-    CheckpointError
-        There are no such weights, or they belong to another kind of model.
-    DataError
-        A structure cannot be used, or the energy window holds fewer states than electrons.
-
-    Examples
-    --------
-    .. code-block:: python
-
-        found = predict_dos(ase.build.bulk("C", "diamond", 3.57))
-        found.dos, found.unit, found.fermi_level, found.band_energy
-    """
-    trained = load_dos_model(weights, choose_device(device), model=model)
-    one = isinstance(atoms, Atoms)
-    structures = [atoms] if isinstance(atoms, Atoms) else list(atoms)
-    unseen = UnseenElements(trained.elements, str(weights))
-    found = predict_structures(
-        trained, structures, electrons=electrons, votes=votes, seed=seed, vote_set=vote_set
-    )
-    for structure in structures:
-        for note in unseen.notes(structure):
-            warnings.warn(note, UnseenElementWarning, stacklevel=2)
-    _warn_outside(
-        [
-            f"structure {index} ({prediction.formula}): {beyond}"
-            for index, prediction in enumerate(found)
-            if (beyond := outside_note(prediction.scores, str(weights), predicts=True))
-        ]
-    )
-    return found[0] if one else found
+def _number(element: int | str) -> int:
+    """The atomic number of a symbol or number."""
+    number = atomic_numbers.get(element) if isinstance(element, str) else element
+    if not isinstance(number, (int, np.integer)) or not 0 < number < len(atomic_numbers):
+        raise ConfigError(f"there is no element {quoted(element)}; give a symbol or a number")
+    return int(number)

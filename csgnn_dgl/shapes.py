@@ -11,16 +11,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from csgnn_dgl._foreign import reading
-from csgnn_dgl.datasets.shapes.attributes import width
-from csgnn_dgl.datasets.shapes.checks import cloud_notes
-from csgnn_dgl.datasets.shapes.shape_files import shape_points
-from csgnn_dgl.errors import ConfigError, DataError, DataWarning
+from csgnn_dgl.errors import ConfigError, DataWarning
 from csgnn_dgl.models.registry import name_of
+from csgnn_dgl.tasks.classes.clouds import clouds_of_arrays, squeezed
 from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
 from csgnn_dgl.tasks.classes.domain import score_shapes
 from csgnn_dgl.tasks.classes.evaluate import ShapeEvaluation, evaluate
 from csgnn_dgl.tasks.classes.predict import Prediction, predict, predict_points
+from csgnn_dgl.tasks.classes.retrieval import ShapeRetrieval
+from csgnn_dgl.tasks.classes.retrieval import evaluate as evaluate_retrieval
 from csgnn_dgl.tasks.classes.train import train
 from csgnn_dgl.tasks.classes.trained import KIND, load_classifier
 from csgnn_dgl.tasks.device import choose_device
@@ -153,7 +152,25 @@ class ShapeClassifier:
             belong to no run and ``data`` is not given.
         """
         config = self._config(EvaluateConfig, options)
+        if config.retrieval:
+            raise ConfigError("evaluate classifies; call the method retrieve for retrieval")
         return evaluate(self.weights, config, trained=self._trained)
+
+    def retrieve(self, **options: Any) -> ShapeRetrieval:
+        """Test the embedding on the test split, as ``csgnn-dgl evaluate --retrieval`` does.
+
+        Parameters
+        ----------
+        options
+            As for :meth:`evaluate`; the data may have any classes.
+
+        Raises
+        ------
+        CSGNNError
+            The data cannot be used, or no class has two shapes in the split.
+        """
+        config = self._config(EvaluateConfig, {**options, "retrieval": True})
+        return evaluate_retrieval(self.weights, config, trained=self._trained)
 
     def predict(self, files: Iterable[str | Path], **options: Any) -> list[Prediction]:
         """Predict the classes of meshes and clouds in files, as ``csgnn-dgl predict`` does.
@@ -241,29 +258,10 @@ class ShapeClassifier:
 
     def _ready(self, points: npt.ArrayLike, seed: int) -> torch.Tensor:
         """Clouds with as many points as in training, ``(n, N, 3 + A)``."""
-        with reading("the array of points"):
-            clouds = np.asarray(points)
-            if clouds.dtype.kind not in "fiu":
-                raise DataError(f"clouds are of type {clouds.dtype}, but numbers are needed")
-        if clouds.ndim == 2:
-            clouds = clouds[None]
-        columns = 3 + width(self.attributes)
-        if clouds.ndim != 3 or clouds.shape[-1] != columns:
-            needed = f": coordinates and {', '.join(self.attributes)}" if self.attributes else ""
-            raise DataError(
-                f"clouds have shape {np.shape(points)}, but (N, {columns}) or (n, N, {columns}) is "
-                f"needed{needed}"
-            )
-        ready = [
-            shape_points(Path(f"cloud {index}"), cloud, self.points, seed, self.attributes)
-            for index, cloud in enumerate(clouds)
-        ]
-        if not ready:
-            return torch.zeros(0, self.points, columns)
-        coordinates = np.stack(ready)[:, :, :3]
-        for note in cloud_notes(coordinates, tuple(f"cloud {i}" for i in range(len(ready)))):
+        ready = clouds_of_arrays(self._trained, points, seed)
+        for note in squeezed(ready):
             warnings.warn(note, DataWarning, stacklevel=3)
-        return torch.from_numpy(np.stack(ready))
+        return ready
 
     def _config(self, config_class: type[Config], options: dict[str, Any]) -> Config:
         for name in ("device", "model"):

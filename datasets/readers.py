@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from csgnn_dgl.errors import ConfigError, suggest
+from csgnn_dgl._foreign import excerpt
+from csgnn_dgl._plugins import READERS, PlugIn, find_plugins, warn_of
+from csgnn_dgl.errors import ConfigError, CSGNNError, DataError, suggest
 
 __all__ = [
     "Kind",
     "Reader",
     "find_reader",
+    "plugin_readers",
     "readers",
     "register",
     "registered",
@@ -125,8 +129,87 @@ def replace_registered(others: Sequence[Reader]) -> None:
 
 
 def readers(kind: Kind, built_in: Sequence[Reader]) -> tuple[Reader, ...]:
-    """All readers of a kind: the registered ones, the latest first, then those of the package."""
-    return (*(reader for reader in _registered if reader.kind == kind), *built_in)
+    """All readers of a kind, in the order in which they are tried.
+
+    First those that were registered, the latest first; then those of plug-ins, by name; then those
+    of the package.
+    """
+    own = (*_registered, *(reader for _, reader in plugin_readers()))
+    return (*(reader for reader in own if reader.kind == kind), *built_in)
+
+
+@functools.cache
+def plugin_readers() -> tuple[tuple[PlugIn, Reader], ...]:
+    """The readers of plug-ins that can be used; a warning names each plug-in that cannot.
+
+    An entry point of the group ``csgnn_dgl.readers`` is a :class:`Reader` or a list of them.
+    """
+    plugins = find_plugins(READERS)
+    taken = _built_in_names() if plugins else set()
+    found: list[tuple[PlugIn, Reader]] = []
+    for plugin in plugins:
+        try:
+            offered = _offered(plugin)
+            for reader in offered:
+                if (reader.kind, reader.name) in taken:
+                    raise ConfigError(
+                        f"{plugin.title} cannot be used: there is another reader {reader.name!r} "
+                        f"of the kind {reader.kind!r}"
+                    )
+        except ConfigError as error:
+            warn_of(error)
+            continue
+        taken |= {(reader.kind, reader.name) for reader in offered}
+        found += [(plugin, _guarded(plugin, reader)) for reader in offered]
+    return tuple(found)
+
+
+def _offered(plugin: PlugIn) -> list[Reader]:
+    loaded = plugin.load()
+    many = not isinstance(loaded, Reader) and isinstance(loaded, Iterable)
+    readers = list(loaded) if many else [loaded]
+    for reader in readers:
+        if not isinstance(reader, Reader):
+            raise ConfigError(
+                f"{plugin.title} cannot be used: {plugin.value} is a {type(reader).__name__}, not "
+                f"a csgnn_dgl.datasets.readers.Reader or a list of them"
+            )
+    return readers
+
+
+def _built_in_names() -> set[tuple[str, str]]:
+    from csgnn_dgl.datasets.atoms.loading import DOS_READERS
+    from csgnn_dgl.datasets.atoms.structures import STRUCTURE_READERS
+    from csgnn_dgl.datasets.shapes.loading import SHAPE_READERS
+    from csgnn_dgl.datasets.shapes.shape_files import SHAPE_FILE_READERS
+
+    tables = (DOS_READERS, STRUCTURE_READERS, SHAPE_READERS, SHAPE_FILE_READERS)
+    return {(reader.kind, reader.name) for table in tables for reader in table}
+
+
+def _guarded(plugin: PlugIn, reader: Reader) -> Reader:
+    """The reader, with failures that name the plug-in and do not stop other readers."""
+
+    def matches(path: Path) -> bool:
+        try:
+            return bool(reader.matches(path))
+        except Exception as error:
+            kind = type(error).__name__
+            warn_of(ConfigError(f"{plugin.title} fails at {path} ({kind}: {excerpt(error)})"))
+            return False
+
+    def load(*arguments: Any) -> Any:
+        try:
+            return reader.load(*arguments)
+        except CSGNNError:
+            raise
+        except Exception as error:
+            kind = type(error).__name__
+            raise DataError(
+                f"{arguments[0]}: {plugin.title} fails ({kind}: {excerpt(error)})"
+            ) from error
+
+    return replace(reader, matches=matches, load=load)
 
 
 def find_reader(path: Path, table: Sequence[Reader]) -> Reader | None:

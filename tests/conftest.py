@@ -10,6 +10,17 @@ import pytest
 
 from csgnn_dgl.errors import MissingDependencyError
 
+ELECTRONIC = {
+    "grid": {"start": -10.0, "step": 0.5, "size": 41, "unit": "eV", "zero": "vacuum level"},
+    "quantity": "electronic",
+    "dos_unit": "states/eV/atom",
+}
+PHONON = {
+    "grid": {"start": 0.0, "step": 20.0, "size": 41, "unit": "cm^-1", "zero": "zero frequency"},
+    "quantity": "phonon",
+    "dos_unit": "1 at the maximum",
+}
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -54,3 +65,44 @@ def make_clouds(folder: Path, per_class: int = 6, points: int = 96, seed: int = 
 def clouds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of small clouds that many tests read and none changes."""
     return make_clouds(tmp_path_factory.mktemp("clouds"))
+
+
+def save_tiny(path: Path, elements: tuple[int, ...], data: dict[str, object]) -> Path:
+    """Write an untrained model whose curves hold some 10 states per atom."""
+    # Imported here, because some tests run without torch.
+    import torch
+
+    from csgnn_dgl.models import AtomCSGNN, AtomCSGNNHypers, DOSModel
+    from csgnn_dgl.tasks.weights import Header, save_weights
+
+    torch.manual_seed(0)
+    hypers = AtomCSGNNHypers(level=1, channels=6, base_width=4, features=16)
+    head = {"bins": 41, "hidden": [16], "dropout": 0.0, "norm": "batch"}
+    network = DOSModel(AtomCSGNN(hypers, elements), **head)  # type: ignore[arg-type]
+    network.head.calibrate(0.5 + 0.1 * torch.randn(64, 41))
+    model = {"name": "csgnn", "elements": list(elements), "hypers": hypers.model_dump()}
+    save_weights(path, network.state_dict(), Header("dos", model, head, data=data))
+    return path
+
+
+@pytest.fixture(scope="session")
+def carbon_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An electronic model of carbon alone."""
+    path = tmp_path_factory.mktemp("weights") / "carbon.safetensors"
+    return save_tiny(path, (6,), {**ELECTRONIC, "electrons_per_element": {"6": 4.0}})
+
+
+@pytest.fixture(scope="session")
+def salt_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An electronic model of two elements, whose electrons nobody counted."""
+    return save_tiny(
+        tmp_path_factory.mktemp("weights") / "salt.safetensors", (11, 17), dict(ELECTRONIC)
+    )
+
+
+@pytest.fixture(scope="session")
+def phonon_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A phonon model of three elements."""
+    return save_tiny(
+        tmp_path_factory.mktemp("weights") / "phonon.safetensors", (6, 11, 17), dict(PHONON)
+    )

@@ -15,7 +15,7 @@ from csgnn_dgl.compare.settings import Cell
 from csgnn_dgl.compare.store import Store
 from csgnn_dgl.compare.tables import Row
 from csgnn_dgl.errors import ConfigError
-from csgnn_dgl.models.registry import MODELS
+from csgnn_dgl.models.registry import find_entry
 
 __all__ = ["collect", "summarise", "write_report"]
 
@@ -110,7 +110,7 @@ def _better(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _label(row: Row, kind: str) -> str:
-    entry = MODELS["atoms" if kind == "atoms" else "shapes"].get(row.model)
+    entry = find_entry("atoms" if kind == "atoms" else "shapes", row.model)
     mark = " (reconstructed)" if entry is not None and "reconstructed" in entry.summary else ""
     return f"{row.name}{mark}"
 

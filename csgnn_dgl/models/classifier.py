@@ -71,18 +71,29 @@ class Classifier(nn.Module):
         """Number of classes."""
         return self.head.num_classes
 
+    @property
+    def embedding_features(self) -> int:
+        """Length of the embedding of a cloud."""
+        return self.model.features
+
+    def embed(self, points: Tensor) -> Tensor:
+        """Describe clouds ``(B, N, 3)`` by what the head sees: ``(B, embedding_features)``.
+
+        This is the output of the model, such as the pooled sites of all levels. If a model has
+        parts of each cloud, it is their mean.
+        """
+        features = self._checked(self.model(points), points)
+        return features.mean(dim=1) if features.dim() == 3 else features
+
+    def _checked(self, found: Any, points: Tensor) -> Tensor:
+        like = next(self.head.parameters()).dtype
+        return check_features(found, points.shape[0], self.model.features, self.model, like)
+
     def forward(self, points: Tensor) -> Any:
         """Class scores of clouds ``(B, N, 3)``; the class describes the results in training."""
         found = self.model(points)
         paired = self.training and isinstance(found, tuple) and len(found) == 2
-        features = check_features(
-            found[0] if paired else found,
-            points.shape[0],
-            self.model.features,
-            self.model,
-            next(self.head.parameters()).dtype,
-        )
-        scores = self.head(features)
+        scores = self.head(self._checked(found[0] if paired else found, points))
         if scores.dim() == 4:  # of each part, by each head
             scores = scores.flatten(1, 2)
         if self.training:

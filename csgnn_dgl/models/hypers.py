@@ -114,6 +114,10 @@ class ShapeCSGNNHypers(_CSGNNHypers):
             "under 1 M parameters at level 3, for training on a CPU",
             {"level": 3, "n_spheres": 8, "channels": 4, "base_width": 16},
         ),
+        "embedding": Preset(
+            "the network and training of the shipped weights shapes, for --data kinds",
+            {"level": 2, "n_spheres": 8, "base_width": 24, "channels": 4, "readout": ["max-mean"]},
+        ),
         "z": Preset(
             "the paper's network and training for rotations about the up axis",
             {

@@ -1,8 +1,8 @@
-"""Find models by name: the package's own, and a user's as ``module:Class``.
+"""Find models by name: the package's own, those of plug-ins, and a user's as ``module:Class``.
 
 This module does not import torch: models are imported when they are asked for. A name in a file of
-weights or a configuration never causes an import from outside this package. A user's module is
-imported only if the user names it.
+weights or a configuration never causes an import from outside this package and the plug-ins that
+are installed. A user's module is imported only if the user names it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from csgnn_dgl._foreign import excerpt, quoted
+from csgnn_dgl._plugins import PlugIn, find_plugins
 from csgnn_dgl.errors import CheckpointError, ConfigError, suggest
 from csgnn_dgl.models.hypers import Hypers
 
@@ -24,9 +25,12 @@ __all__ = [
     "Domain",
     "Entry",
     "find_class",
+    "find_entry",
     "find_hypers",
     "is_users_own",
+    "known_models",
     "load_named",
+    "model_plugins",
     "name_of",
     "permitted_name",
 ]
@@ -36,7 +40,7 @@ Domain = Literal["shapes", "atoms"]
 
 @dataclass(frozen=True)
 class Entry:
-    """A model of this package.
+    """A model that has a name.
 
     Parameters
     ----------
@@ -47,14 +51,22 @@ class Entry:
     hypers
         ``module:Class`` of its options, if these can be imported without torch. Otherwise the
         options are the model's own ``Hypers``.
+    plugin
+        The plug-in that offers it; None for a model of this package.
     """
 
     path: str
     summary: str
     hypers: str | None = None
+    plugin: PlugIn | None = None
+
+    def load(self) -> Any:
+        """Import the class."""
+        return load_named(self.path) if self.plugin is None else self.plugin.load()
 
 
 _HYPERS = "csgnn_dgl.models.hypers"
+#: The package's own models.
 MODELS: Mapping[Domain, Mapping[str, Entry]] = {
     "shapes": {
         "csgnn": Entry(
@@ -113,8 +125,47 @@ MODELS: Mapping[Domain, Mapping[str, Entry]] = {
 }
 
 
+def model_plugins(domain: Domain) -> tuple[PlugIn, ...]:
+    """All plug-ins that offer models, also those that cannot be used."""
+    return find_plugins(f"csgnn_dgl.models.{domain}", tuple(MODELS[domain]))
+
+
+def known_models(domain: Domain) -> dict[str, Entry]:
+    """All models that have a name: the package's own, then those of plug-ins.
+
+    Examples
+    --------
+    >>> list(known_models("shapes"))[:2]
+    ['csgnn', 'pointnet']
+    """
+    others = {
+        plugin.name: Entry(plugin.value, plugin.summary, plugin=plugin)
+        for plugin in model_plugins(domain)
+        if plugin.problem is None
+    }
+    return {**MODELS[domain], **others}
+
+
+def find_entry(domain: Domain, name: str) -> Entry | None:
+    """The model that is called ``name``; None if there is none.
+
+    Raises
+    ------
+    ConfigError
+        It is that of a plug-in that cannot be used.
+    """
+    if name in MODELS[domain]:
+        return MODELS[domain][name]  # without a look at what is installed
+    if is_users_own(name):
+        return None
+    for plugin in model_plugins(domain):
+        if plugin.name == name and plugin.problem is not None:
+            plugin.load()  # raises
+    return known_models(domain).get(name)
+
+
 def is_users_own(name: str) -> bool:
-    """Whether ``name`` is a ``module:Class`` rather than a model of this package.
+    """Whether ``name`` is a ``module:Class`` rather than the name of a model.
 
     Examples
     --------
@@ -137,8 +188,8 @@ def name_of(model: Any) -> str:
     if not inspect.isclass(model):
         raise ConfigError(f"the model is {quoted(model)}, but it must be a name or a class")
     place = f"{model.__module__}:{model.__qualname__}"
-    for entries in MODELS.values():
-        for name, entry in entries.items():
+    for domain in MODELS:
+        for name, entry in known_models(domain).items():
             if entry.path == place:
                 return name
     if "<locals>" in place:
@@ -183,10 +234,11 @@ def permitted_name(name: str, domain: Domain, named: Any, source: str) -> str:
                 f"{source} needs the model {shown}, which is not part of csgnn-dgl. A module is "
                 f"imported only if you name it: give --model {shown} (in Python, model=...)"
             )
-    elif name not in MODELS[domain]:
+    elif find_entry(domain, name) is None:
         raise CheckpointError(
             f"{source} needs the model {shown!r}, which this version of csgnn-dgl does not have; "
-            f"upgrade csgnn-dgl. {suggest(name, MODELS[domain])}"
+            f"upgrade csgnn-dgl, or install the plug-in that offers it. "
+            f"{suggest(name, known_models(domain))}"
         )
     return name
 
@@ -199,7 +251,7 @@ def find_hypers(domain: Domain, model: Any) -> type[Hypers]:
     ConfigError
         As in :func:`find_class`.
     """
-    entry = MODELS[domain].get(model) if isinstance(model, str) else None
+    entry = find_entry(domain, model) if isinstance(model, str) else None
     if entry is not None and entry.hypers is not None:
         found: type[Hypers] = load_named(entry.hypers)
         return found
@@ -233,16 +285,18 @@ def find_class(domain: Domain, model: Any) -> Any:
     name = name_of(model)
     if inspect.isclass(model):
         return check_class(model, domain, name)
-    entry = MODELS[domain].get(name)
+    entry = find_entry(domain, name)
     if entry is None and not is_users_own(model):
-        others = [d for d, entries in MODELS.items() if d != domain and model in entries]
+        others = [d for d in MODELS if d != domain and model in known_models(d)]
         what = (
             f"{quoted(model)} is a model of {others[0]}, not of {domain}"
             if others
             else (f"unknown model {quoted(model)}")
         )
-        raise ConfigError(f"{what}: {suggest(model, MODELS[domain])}; or module:Class of your own")
-    return check_class(load_named(model if entry is None else entry.path), domain, model)
+        raise ConfigError(
+            f"{what}: {suggest(model, known_models(domain))}; or module:Class of your own"
+        )
+    return check_class(load_named(model) if entry is None else entry.load(), domain, model)
 
 
 def load_named(path: str) -> Any:

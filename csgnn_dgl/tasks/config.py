@@ -15,17 +15,19 @@ from csgnn_dgl.config import CommandConfig, Source, option, preset_of, validated
 from csgnn_dgl.errors import ConfigError, nearest_name
 from csgnn_dgl.models.hypers import Hypers
 from csgnn_dgl.models.registry import (
-    MODELS,
     Domain,
     find_hypers,
+    is_users_own,
+    known_models,
     name_of,
     permitted_name,
 )
 from csgnn_dgl.tasks.schemas import upgrade_config
 
-__all__ = ["DEFAULT_MODEL", "Precision", "TrainingConfig", "model_option"]
+__all__ = ["DEFAULT_MODEL", "LoggerName", "Precision", "TrainingConfig", "model_option"]
 
 Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true"]
+LoggerName = Literal["csv", "tensorboard", "wandb", "mlflow"]
 DEFAULT_MODEL = "csgnn"
 
 # Schedules with which an option has an effect; with all others it has none.
@@ -151,6 +153,12 @@ class TrainingConfig(CommandConfig):
     devices: str = option("auto", "Lightning's devices: auto, a number, or a list.", "Run")
     num_nodes: int = option(1, "Lightning's number of machines.", "Run", ge=1, le=100_000)
     precision: Precision = option("32-true", "Lightning's precision.", "Run")
+    logger: list[LoggerName] = option(
+        ["tensorboard"],
+        "Lightning's loggers, beside metrics.csv: one or several.",
+        "Run",
+        min_length=1,
+    )
     progress: bool = option(True, "Show a progress bar.", "Run")
 
     @model_validator(mode="before")
@@ -179,6 +187,11 @@ class TrainingConfig(CommandConfig):
             )
         return self
 
+    @property
+    def place_of_data(self) -> Path | None:
+        """The path of the data, from any folder; None without ``data``."""
+        return None if self.data is None else self.data.expanduser().resolve()
+
     @classmethod
     def resolve(
         cls,
@@ -205,7 +218,8 @@ class TrainingConfig(CommandConfig):
         CheckpointError
             Only the file names a user's own model.
         """
-        config = cls._resolved(*cls._written(preset, yaml_path, flags), model)
+        name, sources = cls._written(preset, yaml_path, flags)
+        config = cls._resolved(name, sources, model, cls._initial(sources))
         unused = [name for name, used in _OF_SCHEDULES.items() if config.schedule not in used]
         config.refuse_unused(unused, f"the schedule is {config.schedule}")
         if config.optimizer != "sgd":
@@ -235,9 +249,21 @@ class TrainingConfig(CommandConfig):
         return cls._resolved(preset, [file, flags], model)
 
     @classmethod
-    def _resolved(cls, name: Any, sources: list[Source], model: Any) -> Self:
-        chosen = cls._chosen(sources, model)
+    def _initial(cls, sources: Sequence[Source]) -> Source | None:
+        """The model and its options of the weights to start from; None by default."""
+        return None
+
+    @classmethod
+    def _resolved(
+        cls, name: Any, sources: list[Source], model: Any, initial: Source | None = None
+    ) -> Self:
+        theirs = None if initial is None else initial.values["model"]
+        # A user's own module is imported only if the user names it.
+        by_name = theirs is None or not is_users_own(theirs)
+        chosen = cls._chosen(sources, theirs if model is None and by_name else model)
         hypers = cls._hypers_class(chosen)
+        if initial is not None and theirs == chosen:
+            sources.insert(0, initial)
         if name is not None:
             sources.insert(0, Source(f"preset {name}", cls._preset(name, chosen, hypers)))
         values: dict[str, Any] = {}
@@ -299,7 +325,7 @@ class TrainingConfig(CommandConfig):
         if isinstance(name, str) and name not in hypers.presets:
             owners = [
                 other
-                for other, entry in MODELS[cls.domain].items()
+                for other, entry in known_models(cls.domain).items()
                 if entry.hypers is not None and name in find_hypers(cls.domain, other).presets
             ]
             if owners:

@@ -13,7 +13,13 @@ from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.shipped import find_weights
 from csgnn_dgl.tasks.trained import Trained
-from csgnn_dgl.tasks.use_config import DescribeConfig, EvaluateConfig, PredictConfig, VoteSet
+from csgnn_dgl.tasks.use_config import (
+    DescribeConfig,
+    DescribeShapesConfig,
+    EvaluateConfig,
+    PredictConfig,
+    VoteSet,
+)
 from csgnn_dgl.tasks.votes import has_design
 
 __all__ = [
@@ -141,7 +147,7 @@ def refuse_idle_votes(config: EvaluateConfig | PredictConfig | DescribeConfig) -
         config.refuse_unused(("seed", "vote_set"), "with one vote, structures are taken as given")
 
 
-def chosen_set(config: EvaluateConfig | PredictConfig) -> VoteSet | None:
+def chosen_set(config: EvaluateConfig | PredictConfig | DescribeShapesConfig) -> VoteSet | None:
     """The set of votes that a use of a model takes; None for one vote, which is no set.
 
     Raises

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from csgnn_dgl._files import resource_error
 from csgnn_dgl._foreign import excerpt
 from csgnn_dgl._progress import each
 from csgnn_dgl.datasets.isolation import read_each
 from csgnn_dgl.errors import ConfigError, DataError
 
-__all__ = ["FileResult", "work_on_files"]
+__all__ = ["FileResult", "files_in", "work_on_files"]
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -42,6 +44,56 @@ class FileResult(Generic[Item, Value]):
     items: tuple[Item, ...] = ()
     values: tuple[Value, ...] = ()
     error: str | None = None
+
+
+def files_in(
+    paths: Sequence[Path], known: Callable[[Path], bool], formats: str
+) -> tuple[Path, ...]:
+    """Replace folders by the files in them and below, sorted; files stay what they are.
+
+    Parameters
+    ----------
+    paths
+        Files and folders.
+    known
+        Whether a file of a folder can be read, by its name. Hidden files and folders are left out.
+    formats
+        What can be read, for the message.
+
+    Raises
+    ------
+    DataError
+        A folder has no such file.
+    ResourceError
+        A folder cannot be listed.
+
+    Examples
+    --------
+    >>> [path.name for path in files_in([Path("b.off"), Path("a.off")], bool, ".off")]
+    ['b.off', 'a.off']
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        below = sorted(_below(path, known))
+        if not below:
+            raise DataError(f"{path} holds no file that can be read; suffixes: {formats}")
+        found += below
+    return tuple(found)
+
+
+def _below(folder: Path, known: Callable[[Path], bool]) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise resource_error(error, error.filename or folder, "read")
+
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            path = Path(place) / name
+            if not name.startswith(".") and known(path):
+                yield path
 
 
 def is_out_of_memory(error: BaseException) -> bool:

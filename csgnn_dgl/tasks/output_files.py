@@ -11,7 +11,27 @@ from pathlib import Path
 from csgnn_dgl._files import resource_error
 from csgnn_dgl.errors import ConfigError, MissingDependencyError, suggest
 
-__all__ = ["check_output", "refuse_inputs"]
+__all__ = ["check_output", "ending_of", "refuse_inputs"]
+
+
+def ending_of(path: Path) -> str:
+    """The ending of a file's name that says its format.
+
+    Examples
+    --------
+    >>> ending_of(Path("a.b.CSV")), ending_of(Path("a.json.gz"))
+    ('.csv', '.json.gz')
+    """
+    name = path.name.lower()
+    return ".json.gz" if name.endswith(".json.gz") else path.suffix.lower()
+
+
+# Packages that write some formats, and the extras that install them.
+_PACKAGES = {
+    ".parquet": ("pyarrow", "parquet"),
+    ".json": ("chemiscope", "chemiscope"),
+    ".json.gz": ("chemiscope", "chemiscope"),
+}
 
 
 def check_output(path: Path, endings: Sequence[str], inputs: Sequence[Path] = ()) -> None:
@@ -22,19 +42,20 @@ def check_output(path: Path, endings: Sequence[str], inputs: Sequence[Path] = ()
     ConfigError
         The ending is not one of ``endings``, or the path is one of ``inputs``.
     MissingDependencyError
-        The file is Parquet, and pyarrow is not installed.
+        The file is Parquet or chemiscope's, and pyarrow or chemiscope is not installed.
     ResourceError
         The folder does not exist, or there is no permission.
     """
-    ending = path.suffix.lower()
+    ending = ending_of(path)
     if ending not in endings:
         raise ConfigError(
             f"cannot write {path} as {ending or 'nothing'}: {suggest(ending, endings)}"
         )
-    if ending == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+    package, extra = _PACKAGES.get(ending, ("", ""))
+    if package and importlib.util.find_spec(package) is None:
         raise MissingDependencyError(
-            f"writing {path} needs pyarrow, which is not installed: pip install "
-            f"'csgnn-dgl[parquet]', or write .csv or .npz"
+            f"writing {path} needs {package}, which is not installed: pip install "
+            f"'csgnn-dgl[{extra}]', or write .csv or .npz"
         )
     refuse_inputs(path, inputs)
     code = None

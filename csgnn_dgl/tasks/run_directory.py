@@ -39,7 +39,9 @@ class RunDirectory:
     ``last.ckpt``             everything needed to resume
     ``summary.json``          results, and how they were made
     ``*.png``                 plots
-    ``tensorboard/``          the same curves for TensorBoard
+    ``tensorboard/``          the same curves for TensorBoard; ``csv/``, ``wandb/`` and
+                              ``mlflow/`` of other loggers
+    ``loggers.json``          names of the run at services
     ========================  =========================================================
 
     Make one with :meth:`create` or :meth:`open`.
@@ -72,6 +74,11 @@ class RunDirectory:
     def summary(self) -> Path:
         """``summary.json``."""
         return self.path / "summary.json"
+
+    @property
+    def loggers(self) -> Path:
+        """``loggers.json``."""
+        return self.path / "loggers.json"
 
     @property
     def _lock(self) -> Path:
@@ -130,9 +137,10 @@ class RunDirectory:
         """Remove the folder again if no epoch was finished in it."""
         if any(path.exists() for path in (self.metrics, self.model, self.last_checkpoint)):
             return
-        for path in (self.config, self._lock, self._owner):
+        for path in (self.config, self.loggers, self._lock, self._owner):
             path.unlink(missing_ok=True)
-        shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
+        for name in ("tensorboard", "csv", "wandb", "mlflow"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
         # Other files belong to the user and stay, and with them the folder.
         with contextlib.suppress(OSError):
             self.path.rmdir()
@@ -208,7 +216,9 @@ class RunDirectory:
         """Replace ``summary.json``."""
         atomic_write_json(self.summary, content)
 
-    def record_evaluation(self, entry: dict[str, Any], protocol: Sequence[str]) -> None:
+    def record_evaluation(
+        self, entry: dict[str, Any], protocol: Sequence[str], key: str = "evaluation"
+    ) -> None:
         """Add an evaluation to the summary; it replaces an earlier one of the same protocol.
 
         Parameters
@@ -217,15 +227,17 @@ class RunDirectory:
             Results and protocol.
         protocol
             Keys of ``entry`` that distinguish evaluations.
+        key
+            Name of the list of evaluations in the summary.
         """
         summary = self.read_summary()
         # Evaluations of shapes did not name their split as long as it was always the same.
         others = [
             e
-            for e in summary.get("evaluation", [])
+            for e in summary.get(key, [])
             if any({"split": "test", **e}.get(k) != entry[k] for k in protocol)
         ]
-        self.write_summary({**summary, "evaluation": [*others, entry]})
+        self.write_summary({**summary, key: [*others, entry]})
 
     def write_table(self, name: str, table: pd.DataFrame) -> Path:
         """Write a table as ``<name>.csv`` and return its path."""

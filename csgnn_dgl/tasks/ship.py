@@ -38,7 +38,7 @@ def ship(path: Path, name: str, folder: Path = FOLDER) -> Path:
     Raises
     ------
     CheckpointError
-        There is no such run or name, or the run was not evaluated.
+        There is no such run or name, the run was not evaluated, or it is of another kind.
     """
     run = RunDirectory.open(path)
     summary = run.read_summary()
@@ -47,21 +47,42 @@ def ship(path: Path, name: str, folder: Path = FOLDER) -> Path:
     listed: dict[str, Any] = json.loads((folder / "models.json").read_text(encoding="utf-8"))
     if name not in listed:
         raise CheckpointError(f"unknown model {name!r}: {suggest(name, listed)}")
-    header, state = load_weights(run.model, target_of(path).kind)
+    kind = target_of(path).kind
+    if kind != listed[name]["kind"]:
+        raise CheckpointError(
+            f"{path} holds a model of the kind {kind!r}, but {name} is one of the kind "
+            f"{listed[name]['kind']!r}"
+        )
+    header, state = load_weights(run.model, kind)
     target = folder / str(listed[name]["file"])
     save_weights(target, state, replace(header, data={**header.data, "source": name}))
     last = summary["evaluation"][-1]
-    overall = next(row for row in last["figures"] if row["type"] == "all")
-    listed[name]["figures"] = {
+    trained_on = ("training_structures", "training_shapes", "classes")
+    found = {
         "split": last["split"],
         "votes": last["votes"],
         "parameters": summary["parameters"],
-        "training_structures": summary["data"]["training_structures"],
-        **{key: round(v, 4) if isinstance(v, float) else v for key, v in overall.items()},
+        **{key: summary["data"][key] for key in trained_on if key in summary["data"]},
+        **_results(summary),
     }
-    del listed[name]["figures"]["type"]
+    listed[name]["figures"] = {
+        key: round(v, 4) if isinstance(v, float) else v for key, v in found.items()
+    }
     atomic_write_json(folder / "models.json", listed)
     return target
+
+
+def _results(summary: dict[str, Any]) -> dict[str, Any]:
+    """Results of the last evaluation over all types of structure, or over all classes."""
+    last = summary["evaluation"][-1]
+    if "figures" in last:
+        (overall,) = [row for row in last["figures"] if row["type"] == "all"]
+        return {key: value for key, value in overall.items() if key != "type"}
+    found = {key: last[key] for key in ("rotation", "shapes", "accuracy")}
+    if summary.get("retrieval"):
+        ranked = summary["retrieval"][-1]
+        found["mean_average_precision"] = ranked["mean_average_precision"]
+    return found
 
 
 @click.command()

@@ -28,6 +28,8 @@ class ShippedModel:
         Name by which users ask for it.
     path
         File of its weights.
+    kind
+        Kind of its target: ``dos``, or ``classifier``.
     description, training_data
         What it predicts, and the data it was trained on.
     figures
@@ -40,6 +42,7 @@ class ShippedModel:
 
     name: str
     path: Path
+    kind: str
     description: str
     training_data: str
     figures: Mapping[str, Any]
@@ -55,6 +58,7 @@ class ShippedModel:
         """The entries as plain values."""
         return {
             "name": self.name,
+            "kind": self.kind,
             "installed": self.is_here,
             "description": self.description,
             "training_data": self.training_data,
@@ -73,13 +77,14 @@ def shipped_models() -> dict[str, ShippedModel]:
     Examples
     --------
     >>> sorted(shipped_models())
-    ['carbon-tb', 'phonon-dos']
+    ['carbon-tb', 'phonon-dos', 'shapes']
     """
     content = json.loads((FOLDER / "models.json").read_text(encoding="utf-8"))
     return {
         name: ShippedModel(
             name,
             FOLDER / entry["file"],
+            entry["kind"],
             entry["description"],
             entry["training_data"],
             entry["figures"],

@@ -1,7 +1,8 @@
 """The kinds of target. Only this module asks what kind a run or a file of weights is.
 
 Each target is a package with the modules ``train``, ``evaluate``, ``relearn``, ``predict`` and
-``export``. These are imported when they are used, so this module does not import torch.
+``export``; that of shapes has ``retrieval``, too. These are imported when they are used, so this
+module does not import torch.
 """
 
 from __future__ import annotations
@@ -66,9 +67,10 @@ class Target:
         return lines
 
     def evaluate(self, weights: Path, config: EvaluateConfig) -> Any:
-        """Test a network; the result has ``lines`` to print, and ``content`` for JSON."""
+        """Test a network, or its embedding; the result has ``lines``, and ``content`` for JSON."""
         self.refuse_others(config, str(weights))
-        return self._room("evaluate").evaluate(weights, config)
+        room = "retrieval" if config.retrieval else "evaluate"
+        return self._room(room).evaluate(weights, config)
 
     def predict(
         self, weights: Path, files: Sequence[Path], config: PredictConfig, done: Progress
@@ -115,7 +117,7 @@ TARGETS: Mapping[str, Target] = {
             "shapes",
             "classifies shapes",
             "csgnn_dgl.tasks.classes",
-            ("rotation", "batch_size", "top"),
+            ("rotation", "batch_size", "retrieval", "top"),
         ),
         Target(
             "dos",
@@ -123,7 +125,7 @@ TARGETS: Mapping[str, Target] = {
             "atoms",
             "predicts densities of states",
             "csgnn_dgl.tasks.dos",
-            ("electrons", "occupancy", "output", "plot", "plot_format"),
+            ("electrons", "occupancy", "plot", "plot_format"),
         ),
     )
 }

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from csgnn_dgl._foreign import excerpt, parse_integer, quoted, reading
@@ -29,6 +29,7 @@ from csgnn_dgl.tasks.callbacks import Averaging, KeepWeights, ShowProgress
 from csgnn_dgl.tasks.checkpoint_io import AtomicCheckpointIO
 from csgnn_dgl.tasks.config import TrainingConfig
 from csgnn_dgl.tasks.history import History
+from csgnn_dgl.tasks.loggers import run_loggers
 from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.seeds import derive_seed
 from csgnn_dgl.tasks.training_task import TrainingTask
@@ -93,8 +94,7 @@ def new_run(config: TrainingConfig, command: str) -> Iterator[RunDirectory]:
 def _begin_run(config: TrainingConfig, command: str) -> RunDirectory:
     if is_first_process():
         # An absolute path, so that the run can be evaluated from any folder.
-        data = None if config.data is None else config.data.expanduser().resolve()
-        saved = config.model_copy(update={"data": data})
+        saved = config.model_copy(update={"data": config.place_of_data})
         run = RunDirectory.create(config.output, command, saved.to_yaml())
         os.environ[_RUN_VARIABLE] = str(run.path.resolve())
         return run
@@ -166,11 +166,16 @@ def fit(
     )
     callbacks: list[Callback] = [history, keep]
     # The average is the first callback, so that it is updated before it is saved.
-    trainer = _trainer(run, task.config, ([averaging] if averaging else []) + callbacks)
-    loaders = make_loaders(trainer.global_rank, trainer.world_size)
+    callbacks = ([averaging] if averaging else []) + callbacks
     go_on = f"resume with: csgnn-dgl train {command} --resume {run.path}"
+    options = task.config.model_dump(mode="json")
     try:
-        with run.locked() if first else nullcontext():
+        with (
+            run.locked() if first else nullcontext(),
+            run_loggers(run, task.config.logger, options, first=first) as loggers,
+        ):
+            trainer = _trainer(run, task.config, callbacks, loggers)
+            loaders = make_loaders(trainer.global_rank, trainer.world_size)
             _run(trainer, task, loaders, run.last_checkpoint, history)
     except ResourceError as error:
         raise ResourceError(f"{error}. All complete epochs are saved; then {go_on}") from error
@@ -195,22 +200,14 @@ def _check_unchanged(run: RunDirectory, header: Header) -> None:
         )
 
 
-class _Logger(TensorBoardLogger):
-    """Counts epochs from 1, as all other outputs do."""
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        counted = dict(metrics)
-        if "epoch" in counted:
-            counted["epoch"] += 1
-        super().log_metrics(counted, step)
-
-
 def _devices(text: str) -> str | int:
     number = parse_integer(text)
     return text if number is None else number
 
 
-def _trainer(run: RunDirectory, config: TrainingConfig, callbacks: list[Callback]) -> Trainer:
+def _trainer(
+    run: RunDirectory, config: TrainingConfig, callbacks: list[Callback], loggers: list[Logger]
+) -> Trainer:
     # Lightning's own bar writes to standard output, and adds a version of the logger to it.
     # It ends the line of progress before the others print.
     callbacks = [ShowProgress(), *callbacks]
@@ -236,7 +233,7 @@ def _trainer(run: RunDirectory, config: TrainingConfig, callbacks: list[Callback
             # Several processes then train like one with all their samples in one batch.
             sync_batchnorm=True,
             plugins=[AtomicCheckpointIO(), BatchNormSync()],
-            logger=_Logger(run.path, name="", version="tensorboard"),
+            logger=loggers,
             use_distributed_sampler=False,
             enable_progress_bar=False,
             enable_model_summary=False,

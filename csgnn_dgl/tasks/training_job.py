@@ -24,6 +24,7 @@ from csgnn_dgl.tasks.files import is_out_of_memory
 from csgnn_dgl.tasks.history import History
 from csgnn_dgl.tasks.learned import Learned, save_learned
 from csgnn_dgl.tasks.loaders import batch_loader
+from csgnn_dgl.tasks.loggers import check_loggers
 from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.seeds import derive_seed
 from csgnn_dgl.tasks.trained import Trained
@@ -120,6 +121,9 @@ class TrainingJob(ABC, Generic[Config, Data]):
     def learn(self, trained: Any) -> Learned:
         """Learn from the validation samples what the saved network knows, and how wrong it is."""
 
+    def initialise(self, network: Any) -> None:
+        """Give the untrained network other weights to start from; by default it keeps its own."""
+
     def check_memory(self) -> None:
         """Refuse a training that does not fit in memory, before data are read."""
 
@@ -128,6 +132,8 @@ class TrainingJob(ABC, Generic[Config, Data]):
         config = self.config
         seed_weights(config.seed)
         network = self._built()
+        if not run.last_checkpoint.exists():
+            self.initialise(network)
         if not any(parameter.requires_grad for parameter in network.parameters()):
             raise ConfigError(
                 f"the model {config.model} has no parameters that require gradients, so there is "
@@ -237,6 +243,7 @@ def train_job(
     CSGNNError
         The data, the options or the output path cannot be used. Nothing was overwritten.
     """
+    check_loggers(config.logger)
     with shown(config.progress and is_first_process()):
         begun = job(config, find_class(config.domain, config.model))
         begun.check_memory()
@@ -279,6 +286,7 @@ def resume_job(
     """
     run = RunDirectory.open(path)
     config = config_class.from_yaml(run.config, model)
+    check_loggers(config.logger)
     with shown(config.progress and is_first_process()):
         found = find_class(config.domain, model if isinstance(model, type) else config.model)
         begun = job(config, found)

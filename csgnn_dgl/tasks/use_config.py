@@ -16,8 +16,10 @@ from csgnn_dgl.tasks.config import model_option
 
 __all__ = [
     "DescribeConfig",
+    "DescribeShapesConfig",
     "EvaluateConfig",
     "OccupancyChoice",
+    "Pool",
     "PredictConfig",
     "Rotation",
     "Split",
@@ -28,6 +30,7 @@ OccupancyChoice = Literal["refuse", "majority", "full"]
 Rotation = Literal["none", "z", "so3", "euler"]
 Split = Literal["test", "validation"]
 VoteSet = Literal["designed", "random"]
+Pool = Literal["mean", "sum", "per-element"]
 
 
 class _UseConfig(CommandConfig):
@@ -92,6 +95,16 @@ def isolate_option() -> Any:
     )
 
 
+def _batch_size_option(group: str) -> Any:
+    return option(64, "Clouds per step.", group, ge=1)
+
+
+def _weights_option(default: str) -> Any:
+    return option(
+        default, "A shipped model (csgnn-dgl models), a run, or a .safetensors file.", "Model"
+    )
+
+
 def _strict_option(group: str) -> Any:
     return option(False, "Stop at the first file that cannot be used.", group)
 
@@ -112,7 +125,13 @@ class EvaluateConfig(_UseConfig):
         "Data",
     )
     rotation: Rotation = option("so3", "Rotations of the test shapes.", "Classes of shapes")
-    batch_size: int = option(64, "Clouds per step.", "Classes of shapes", ge=1)
+    batch_size: int = _batch_size_option("Classes of shapes")
+    retrieval: bool = option(
+        False,
+        "Rank the other shapes by the similarity of their embeddings instead of classifying; the "
+        "data may have any classes.",
+        "Classes of shapes",
+    )
     isolate: bool | None = isolate_option()
 
 
@@ -136,7 +155,11 @@ class PredictConfig(_UseConfig):
     )
     occupancy: OccupancyChoice = _occupancy_option("Densities of states")
     output: Path | None = option(
-        None, "Write the curves to this .npz or .csv.", "Densities of states", short="-o"
+        None,
+        "Write all results to this file: probabilities of all classes to .npz, .csv or .parquet, "
+        "curves to .npz or .csv.",
+        "Run",
+        short="-o",
     )
     plot: Path | None = option(
         None,
@@ -152,9 +175,7 @@ class PredictConfig(_UseConfig):
 class DescribeConfig(_UseConfig):
     """Options of ``csgnn-dgl describe-atoms``."""
 
-    weights: str = option(
-        "phonon-dos", "A shipped model (csgnn-dgl models), a run, or a .safetensors file.", "Model"
-    )
+    weights: str = _weights_option("phonon-dos")
     votes: int = _votes_option(
         "Orientations to average descriptors over. With one, structures are taken as given."
     )
@@ -163,9 +184,36 @@ class DescribeConfig(_UseConfig):
     occupancy: OccupancyChoice = _occupancy_option("Structures")
     strict: bool = _strict_option("Structures")
     isolate: bool | None = isolate_option()
+    pool: Pool | None = option(
+        None,
+        "Describe structures instead of atoms: the mean or the sum over the atoms, or the means "
+        "over the atoms of each element, one after another.",
+        "Output",
+    )
     output: Path | None = option(
         None,
-        "Write descriptors to this .npz, .csv, .extxyz or .parquet.",
+        "Write descriptors to this .npz, .csv, .extxyz or .parquet, or as a map for chemiscope to "
+        "this .json or .json.gz.",
         "Output",
         short="-o",
+    )
+
+
+class DescribeShapesConfig(_UseConfig):
+    """Options of ``csgnn-dgl describe-shapes``."""
+
+    weights: str = _weights_option("shapes")
+    votes: int = _votes_option(
+        "Orientations to average embeddings over. With one, shapes are taken as given."
+    )
+    vote_set: VoteSet = _vote_set_option()
+    seed: int = _seed_option()
+    batch_size: int = _batch_size_option("Run")
+    strict: bool = _strict_option("Run")
+    isolate: bool | None = isolate_option()
+    nearest: int | None = option(
+        None, "List this many of the most similar files beside each file.", "Output", ge=1
+    )
+    output: Path | None = option(
+        None, "Write embeddings to this .npz, .csv or .parquet.", "Output", short="-o"
     )

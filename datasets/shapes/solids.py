@@ -8,7 +8,6 @@ families differ in their shapes, hardly in sizes and proportions.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,154 +15,85 @@ import numpy.typing as npt
 from csgnn_dgl.datasets.shapes.attributes import NORMALS, refuse_missing, width
 from csgnn_dgl.datasets.shapes.base import ShapeDataset, as_split
 from csgnn_dgl.datasets.shapes.shape_files import center_and_scale
+from csgnn_dgl.datasets.shapes.surfaces import (
+    Floats,
+    Surface,
+    arc,
+    extruded,
+    regular,
+    revolved,
+    sampled,
+    swept,
+    triangle_areas,
+    upright_vectors,
+)
 from csgnn_dgl.errors import ConfigError, suggest
 from csgnn_dgl.mapping import UpAxis
 
 __all__ = ["FAMILIES", "load_solids", "solid_points"]
 
-Floats = npt.NDArray[np.float64]
-
 # Number of times that a solid is measured and stretched; the error of proportions is then < 0.001.
 _ROUNDS = 6
 
 
-@dataclass(frozen=True)
-class _Surface:
-    """A surface of triangles: vertices ``(n, 3)`` and faces ``(m, 3)``."""
-
-    vertices: Floats
-    faces: npt.NDArray[np.int64]
+def _ball(rng: np.random.Generator) -> Surface:
+    return revolved(arc(1.0, 0.0, np.pi, 32), closed=False)
 
 
-def _grid(rows: int, columns: int, wrap_rows: bool, wrap_columns: bool) -> npt.NDArray[np.int64]:
-    """Make two triangles for each cell of a grid of ``rows · columns`` vertices."""
-    i, j = np.meshgrid(
-        np.arange(rows - (not wrap_rows)), np.arange(columns - (not wrap_columns)), indexing="ij"
-    )
-    a = i * columns + j
-    b = (i + 1) % rows * columns + j
-    c = (i + 1) % rows * columns + (j + 1) % columns
-    d = i * columns + (j + 1) % columns
-    return np.concatenate([np.stack(t, axis=-1).reshape(-1, 3) for t in ((a, b, c), (a, c, d))])
-
-
-def _revolved(profile: Floats, *, closed: bool, sides: int = 32) -> _Surface:
-    """Surface of revolution about z of a profile of ``(distance from the axis, height)``."""
-    angle = 2 * np.pi * np.arange(sides) / sides
-    ring = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-    radius, height = profile[:, 0], profile[:, 1]
-    flat = radius[:, None, None] * ring
-    tall = np.broadcast_to(height[:, None, None], (len(profile), sides, 1))
-    vertices = np.concatenate([flat, tall], axis=-1).reshape(-1, 3)
-    return _Surface(vertices, _grid(len(profile), sides, closed, True))
-
-
-def _extruded(outline: Floats, height: float) -> _Surface:
-    """Prism over an outline ``(k, 2)``, every point of which is visible from the origin."""
-    k = len(outline)
-    levels = [np.column_stack([outline, np.full(k, z)]) for z in (0.0, height)]
-    centres = np.array([[0, 0, 0], [0, 0, height]], dtype=float)
-    ring, after = np.arange(k), (np.arange(k) + 1) % k
-    caps = [
-        np.stack([np.full(k, 2 * k + top), ring + top * k, after + top * k], axis=-1)
-        for top in (0, 1)
-    ]
-    faces = np.concatenate([_grid(2, k, False, True), *caps])
-    return _Surface(np.concatenate([*levels, centres]), faces)
-
-
-def _swept(curve: Floats, radius: float, *, closed: bool, sides: int = 12) -> _Surface:
-    """Tube with a given radius around a curve ``(k, 3)``."""
-    if closed:
-        tangent = np.roll(curve, -1, axis=0) - np.roll(curve, 1, axis=0)
-    else:
-        tangent = np.gradient(curve, axis=0)
-    tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
-    # Any direction to which no curve is parallel gives a frame.
-    across = np.cross(tangent, [0.1, 0.2, 1.0])
-    across /= np.linalg.norm(across, axis=1, keepdims=True)
-    along = np.cross(tangent, across)
-    angle = 2 * np.pi * np.arange(sides) / sides
-    circle = np.cos(angle)[:, None] * across[:, None] + np.sin(angle)[:, None] * along[:, None]
-    vertices = (curve[:, None] + radius * circle).reshape(-1, 3)
-    faces = _grid(len(curve), sides, closed, True)
-    if closed:
-        return _Surface(vertices, faces)
-    ring, n = np.arange(sides), len(vertices)
-    ends = [(ring, n), (ring + n - sides, n + 1)]
-    caps = [np.column_stack([r, np.roll(r, -1), np.full(sides, centre)]) for r, centre in ends]
-    return _Surface(np.concatenate([vertices, curve[[0, -1]]]), np.concatenate([faces, *caps]))
-
-
-def _arc(radius: float, start: float, stop: float, steps: int = 24) -> Floats:
-    """Points ``(distance from the axis, height)`` on a circle about the origin."""
-    angle = np.linspace(start, stop, steps)
-    return radius * np.stack([np.sin(angle), np.cos(angle)], axis=-1)
-
-
-def _regular(corners: int, radius: float | Floats = 1.0) -> Floats:
-    angle = 2 * np.pi * np.arange(corners) / corners
-    return np.reshape(radius, (-1, 1)) * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-
-
-def _ball(rng: np.random.Generator) -> _Surface:
-    return _revolved(_arc(1.0, 0.0, np.pi, 32), closed=False)
-
-
-def _bowl(rng: np.random.Generator) -> _Surface:
+def _bowl(rng: np.random.Generator) -> Surface:
     inner, opening = rng.uniform(0.75, 0.9), rng.uniform(1.3, 1.7)
-    profile = [_arc(1.0, np.pi, np.pi - opening), _arc(inner, np.pi - opening, np.pi)]
-    return _revolved(np.concatenate(profile), closed=False)
+    profile = [arc(1.0, np.pi, np.pi - opening), arc(inner, np.pi - opening, np.pi)]
+    return revolved(np.concatenate(profile), closed=False)
 
 
-def _box(rng: np.random.Generator) -> _Surface:
+def _box(rng: np.random.Generator) -> Surface:
     # Not square, so that the principal axes, along which it is stretched, are along the edges.
     corners = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * [1, rng.uniform(0.6, 0.8)]
-    return _extruded(corners, rng.uniform(2.5, 3.5))
+    return extruded(corners, rng.uniform(2.5, 3.5))
 
 
-def _cone(rng: np.random.Generator) -> _Surface:
-    return _revolved(np.array([[0, 0], [1, 0], [0, rng.uniform(1, 2)]], float), closed=False)
+def _cone(rng: np.random.Generator) -> Surface:
+    return revolved(np.array([[0, 0], [1, 0], [0, rng.uniform(1, 2)]], float), closed=False)
 
 
-def _cross(rng: np.random.Generator) -> _Surface:
+def _cross(rng: np.random.Generator) -> Surface:
     w = rng.uniform(0.2, 0.35)
     quarter = np.array([[1, -w], [1, w], [w, w]])
     turn = np.array([[0.0, -1.0], [1.0, 0.0]])
     parts = [quarter @ np.linalg.matrix_power(turn, i).T for i in range(4)]
-    return _extruded(np.concatenate(parts), rng.uniform(0.3, 0.8))
+    return extruded(np.concatenate(parts), rng.uniform(0.3, 0.8))
 
 
-def _cylinder(rng: np.random.Generator) -> _Surface:
+def _cylinder(rng: np.random.Generator) -> Surface:
     height = rng.uniform(1, 2)
-    return _revolved(np.array([[0, 0], [1, 0], [1, height], [0, height]]), closed=False)
+    return revolved(np.array([[0, 0], [1, 0], [1, height], [0, height]]), closed=False)
 
 
-def _dumbbell(rng: np.random.Generator) -> _Surface:
+def _dumbbell(rng: np.random.Generator) -> Surface:
     neck, distance = rng.uniform(0.2, 0.35), rng.uniform(1.4, 2.0)
     bend = np.arcsin(neck)
-    top = _arc(1.0, 0.0, np.pi - bend) + np.array([0, distance])
-    return _revolved(np.concatenate([top, top[::-1] * [1, -1]]), closed=False)
+    top = arc(1.0, 0.0, np.pi - bend) + np.array([0, distance])
+    return revolved(np.concatenate([top, top[::-1] * [1, -1]]), closed=False)
 
 
-def _helix(rng: np.random.Generator) -> _Surface:
+def _helix(rng: np.random.Generator) -> Surface:
     turns, pitch = rng.uniform(2.0, 3.0), rng.uniform(0.5, 0.8)
     t = np.linspace(0, turns, 160)
     angle = 2 * np.pi * t
     curve = np.stack([np.cos(angle), np.sin(angle), pitch * t], axis=-1)
-    return _swept(curve, rng.uniform(0.1, 0.18), closed=False)
+    return swept(curve, rng.uniform(0.1, 0.18), closed=False)
 
 
-def _prism(rng: np.random.Generator) -> _Surface:
-    return _extruded(_regular(3), rng.uniform(1, 2.5))
+def _prism(rng: np.random.Generator) -> Surface:
+    return extruded(regular(3), rng.uniform(1, 2.5))
 
 
-def _pyramid(rng: np.random.Generator) -> _Surface:
+def _pyramid(rng: np.random.Generator) -> Surface:
     profile = np.array([[0, 0], [1, 0], [0, rng.uniform(1, 2)]], float)
-    return _revolved(profile, closed=False, sides=4)
+    return revolved(profile, closed=False, sides=4)
 
 
-def _stairs(rng: np.random.Generator) -> _Surface:
+def _stairs(rng: np.random.Generator) -> Surface:
     steps = int(rng.integers(2, 5))
     run = np.cumsum(rng.uniform(0.8, 1.2, steps))
     rise = np.cumsum(rng.uniform(0.8, 1.2, steps))[::-1]
@@ -171,41 +101,41 @@ def _stairs(rng: np.random.Generator) -> _Surface:
     for index in reversed(range(steps)):
         low = run[index - 1] if index else 0.0
         corners += [(run[index], rise[index]), (low, rise[index])]
-    return _extruded(np.array(corners), steps * rng.uniform(0.7, 1.2))
+    return extruded(np.array(corners), steps * rng.uniform(0.7, 1.2))
 
 
-def _star(rng: np.random.Generator) -> _Surface:
+def _star(rng: np.random.Generator) -> Surface:
     points = int(rng.integers(5, 8))
     radius = np.tile([1.0, rng.uniform(0.35, 0.5)], points)
-    return _extruded(_regular(2 * points, radius), rng.uniform(0.3, 0.8))
+    return extruded(regular(2 * points, radius), rng.uniform(0.3, 0.8))
 
 
-def _tetrahedron(rng: np.random.Generator) -> _Surface:
+def _tetrahedron(rng: np.random.Generator) -> Surface:
     profile = np.array([[0, 0], [1, 0], [0, rng.uniform(1, 2)]], float)
-    return _revolved(profile, closed=False, sides=3)
+    return revolved(profile, closed=False, sides=3)
 
 
-def _torus(rng: np.random.Generator) -> _Surface:
-    circle = _arc(rng.uniform(0.2, 0.45), 0.0, 2 * np.pi, 24)[:-1]
-    return _revolved(circle + np.array([1, 0]), closed=True)
+def _torus(rng: np.random.Generator) -> Surface:
+    circle = arc(rng.uniform(0.2, 0.45), 0.0, 2 * np.pi, 24)[:-1]
+    return revolved(circle + np.array([1, 0]), closed=True)
 
 
-def _trefoil(rng: np.random.Generator) -> _Surface:
+def _trefoil(rng: np.random.Generator) -> Surface:
     t = 2 * np.pi * np.arange(200) / 200
     depth = rng.uniform(0.8, 1.2)
     curve = np.stack(
         [np.sin(t) + 2 * np.sin(2 * t), np.cos(t) - 2 * np.cos(2 * t), -depth * np.sin(3 * t)],
         axis=-1,
     )
-    return _swept(curve, rng.uniform(0.25, 0.4), closed=True)
+    return swept(curve, rng.uniform(0.25, 0.4), closed=True)
 
 
-def _tube(rng: np.random.Generator) -> _Surface:
+def _tube(rng: np.random.Generator) -> Surface:
     inner, height = rng.uniform(0.6, 0.8), rng.uniform(1.5, 2.5)
-    return _revolved(np.array([[inner, 0], [1, 0], [1, height], [inner, height]]), closed=True)
+    return revolved(np.array([[inner, 0], [1, 0], [1, height], [inner, height]]), closed=True)
 
 
-_MAKERS: dict[str, Callable[[np.random.Generator], _Surface]] = {
+_MAKERS: dict[str, Callable[[np.random.Generator], Surface]] = {
     "ball": _ball,
     "bowl": _bowl,
     "box": _box,
@@ -266,29 +196,19 @@ def solid_points(
         raise ConfigError(f"{count} points of a solid are asked for, but at least 2 are needed")
     rng = np.random.default_rng(seed)
     surface = _proportioned(_MAKERS[family](rng), rng)
-    points, face = _sampled(surface, count, rng)
+    points, face = sampled(surface, count, rng)
     placed = center_and_scale(points)
     if normals:
-        upright = _upright(surface.vertices[surface.faces])[face]
+        upright = upright_vectors(surface.vertices[surface.faces])[face]
         upright = upright / np.linalg.norm(upright, axis=1, keepdims=True)
         placed = np.concatenate([placed, upright], axis=1)
     return placed.astype(np.float32)
 
 
-def _upright(corners: Floats) -> Floats:
-    """Vectors perpendicular to triangles ``(m, 3, 3)``, twice as long as their areas."""
-    return np.asarray(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]))
-
-
-def _areas(corners: Floats) -> Floats:
-    """Areas of triangles ``(m, 3, 3)``."""
-    return np.asarray(np.linalg.norm(_upright(corners), axis=1) / 2)
-
-
-def _moments(surface: _Surface) -> tuple[Floats, Floats]:
+def _moments(surface: Surface) -> tuple[Floats, Floats]:
     """Mean ``(3,)`` and covariance ``(3, 3)`` of a surface."""
     corners = surface.vertices[surface.faces]
-    area = _areas(corners)
+    area = triangle_areas(corners)
     share = area / area.sum()
     centroid = corners.mean(axis=1)
     mean = share @ centroid
@@ -300,14 +220,14 @@ def _moments(surface: _Surface) -> tuple[Floats, Floats]:
     return mean, second / 12 - np.outer(mean, mean)
 
 
-def _proportioned(surface: _Surface, rng: np.random.Generator) -> _Surface:
+def _proportioned(surface: Surface, rng: np.random.Generator) -> Surface:
     """Stretch a surface along its principal axes to random proportions, as in every family."""
     spread = np.array([1.0, rng.uniform(0.75, 1.0), rng.uniform(0.55, 1.0)])
     spread.sort()
     vertices = surface.vertices
     # Stretching changes areas and thereby moments, so it takes a few rounds.
     for round_ in range(_ROUNDS):
-        mean, covariance = _moments(_Surface(vertices, surface.faces))
+        mean, covariance = _moments(Surface(vertices, surface.faces))
         if round_ == 0:
             # Symmetric shapes have equal variances, so rounding, which differs between processors,
             # would determine their axes. The tie break makes them the coordinate axes.
@@ -318,19 +238,7 @@ def _proportioned(surface: _Surface, rng: np.random.Generator) -> _Surface:
             variance, axes = np.linalg.eigh(covariance)
         stretch = axes * (spread / np.sqrt(variance)) @ axes.T
         vertices = (vertices - mean) @ stretch
-    return _Surface(vertices, surface.faces)
-
-
-def _sampled(
-    surface: _Surface, count: int, rng: np.random.Generator
-) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """Points ``(count, 3)``, and the face of each."""
-    cumulative = np.cumsum(_areas(surface.vertices[surface.faces]))
-    place = rng.random(count) * cumulative[-1]
-    face = np.minimum(np.searchsorted(cumulative, place, side="right"), len(cumulative) - 1)
-    a, b, c = surface.vertices[surface.faces[face]].transpose(1, 0, 2)
-    root, share = np.sqrt(rng.random((count, 1))), rng.random((count, 1))
-    return np.asarray((1 - root) * a + root * (1 - share) * b + root * share * c), face
+    return Surface(vertices, surface.faces)
 
 
 def load_solids(

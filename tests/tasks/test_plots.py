@@ -114,6 +114,16 @@ def test_confusion_matrices_show_every_name(
     assert all(texts(figure).count(name) >= 2 for name in names)
 
 
+def test_a_confusion_matrix_of_many_classes_stays_small(
+    drawn: list[Figure], tmp_path: Path
+) -> None:
+    names = [f"kind{index}" for index in range(500)]
+    class_plots.plot_confusion(np.eye(500), names, tmp_path / "a.png", "many")
+    (figure,) = drawn
+    assert max(figure.get_size_inches()) < 12
+    assert "kind3" not in texts(figure)
+
+
 def test_curves_of_a_training(drawn: list[Figure], tmp_path: Path) -> None:
     table = pd.DataFrame({"epoch": [1, 2], "learning_rate": [0.1, 0.01]})
     for name in ("train_loss", "validation_loss", "train_error", "validation_error"):

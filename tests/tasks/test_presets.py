@@ -22,6 +22,7 @@ TRAININGS: dict[str, type[TrainingConfig]] = {
 }
 # Options that came later: their defaults do what version 0.1 did.
 LATER = {
+    "logger": ["tensorboard"],
     "optimizer": "adam",
     "momentum": 0.9,
     "step_epochs": 20,
@@ -31,6 +32,8 @@ LATER = {
 LATER_FOR_ONE_KIND = {
     "consistency": 0.0,
     "scale_range": None,
+    "init_from": None,
+    "shapes_per_class": None,
     "apart": False,
     "band_weight": 0.0,
 }
@@ -51,7 +54,7 @@ LATER_HYPERS = {
     "block_norm": "batch",
 }
 # Presets that came later.
-NEW = {"modelnet released"}
+NEW = {"modelnet released", "modelnet embedding"}
 
 
 def flat(config: TrainingConfig) -> dict[str, Any]:

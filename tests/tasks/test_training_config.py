@@ -240,12 +240,12 @@ class TestUnused:
         [
             ("dos", EvaluateConfig, {"rotation": "z"}),
             ("dos", EvaluateConfig, {"batch_size": 3}),
+            ("dos", EvaluateConfig, {"retrieval": True}),
             ("dos", PredictConfig, {"top": 3}),
             ("classifier", PredictConfig, {"electrons": 4.0}),
             ("classifier", PredictConfig, {"occupancy": "full"}),
             ("classifier", PredictConfig, {"plot": "picture.png"}),
             ("classifier", PredictConfig, {"plot_format": "svg"}),
-            ("classifier", PredictConfig, {"output": "curves.npz"}),
         ],
         ids=str,
     )

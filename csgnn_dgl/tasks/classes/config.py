@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import PositiveInt, model_validator
 
-from csgnn_dgl.config import option
+from csgnn_dgl.config import Source, option
 from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.models.hypers import ShapeCSGNNHypers
 from csgnn_dgl.models.registry import Domain
@@ -45,6 +45,19 @@ class TrainModelNetConfig(TrainingConfig):
             "schedule": "one-cycle",
             "select": "last",
         },
+        "embedding": {
+            "pool": 1024,
+            "train_rotation": "so3",
+            "epochs": 30,
+            "learning_rate": 4e-3,
+            "weight_decay": 1e-5,
+            "hidden": [256],
+            "translation": 0.0,
+            "label_smoothing": 0.1,
+            "schedule": "one-cycle",
+            "ema_decay": 0.99,
+            "select": "last",
+        },
         "compact": {
             "train_rotation": "so3",
             "epochs": 100,
@@ -62,8 +75,16 @@ class TrainModelNetConfig(TrainingConfig):
     data: Path | None = option(
         None,
         "Folder with the data: ModelNet40's HDF5 layout, or one folder per class with meshes or "
-        "clouds. Without it the built-in solids are used.",
+        "clouds. Or the name of a built-in data set: solids (the default), families, kinds.",
         "Data",
+    )
+    shapes_per_class: int | None = option(
+        None,
+        "Use at most this many training shapes of each class, chosen at random after shapes for "
+        "validation were held out. Of built-in data, so many are made, those for validation "
+        "included.",
+        "Data",
+        ge=1,
     )
     points: int = option(1024, "Points per cloud, N.", "Data", ge=1)
     pool: int | None = option(
@@ -75,6 +96,12 @@ class TrainModelNetConfig(TrainingConfig):
     )
     up_axis: Literal["x", "y", "z"] | None = option(
         None, "Axis that points up, for rotation z. Default: the data set's own.", "Data"
+    )
+    init_from: str | None = option(
+        None,
+        "Start from the weights of another run or of a shipped model, with a new head. The model "
+        "and its options are then those of the weights.",
+        "Model",
     )
     # Head
     hidden: list[PositiveInt] = option([512, 256], "Widths of the head's hidden layers.", "Network")
@@ -143,6 +170,23 @@ class TrainModelNetConfig(TrainingConfig):
                 f"with 0 < low <= high"
             )
         return self
+
+    @property
+    def place_of_data(self) -> Path | None:
+        """As in the base; the name of a built-in data set stays what it is."""
+        from csgnn_dgl.datasets.shapes.loading import is_built_in
+
+        return self.data if is_built_in(self.data) else super().place_of_data
+
+    @classmethod
+    def _initial(cls, sources: Sequence[Source]) -> Source | None:
+        named = [s.values["init_from"] for s in sources if s.values.get("init_from") is not None]
+        if not named:
+            return None
+        from csgnn_dgl.tasks.initial import model_of_weights
+
+        weights = str(named[-1])
+        return Source(f"the weights {weights}", model_of_weights(weights, "classifier"))
 
     @property
     def scales(self) -> tuple[float, float]:

@@ -15,8 +15,9 @@ from csgnn_dgl.mapping import RotationProtocol
 from csgnn_dgl.mapping.shape_fingerprint import shape_fingerprint
 from csgnn_dgl.tasks.calibration import calibrated_probabilities, fit_temperature
 from csgnn_dgl.tasks.classes.baseline import count_classes
+from csgnn_dgl.tasks.classes.embedding_scale import EmbeddingScale, fit_scale
 from csgnn_dgl.tasks.classes.trained import TrainedClassifier
-from csgnn_dgl.tasks.classes.vote import vote
+from csgnn_dgl.tasks.classes.vote import embed, vote
 from csgnn_dgl.tasks.domain import fit_domain
 from csgnn_dgl.tasks.learned import Learned, sampled
 
@@ -28,6 +29,8 @@ Floats = npt.NDArray[np.float64]
 _VOTES = (1, 5)
 # Most held-out shapes, and training shapes.
 _HELD_OUT, _TRAINING = 2000, 5000
+# Training shapes from which the scales of the embedding are learned.
+_EMBEDDED = 4000
 
 
 def score_shapes(trained: TrainedClassifier, points: Tensor) -> Floats | None:
@@ -46,8 +49,12 @@ def _fingerprints(trained: TrainedClassifier, points: Tensor) -> Floats:
     return found
 
 
-def outside_note(score: float | None, name: str) -> str | None:
+def outside_note(
+    score: float | None, name: str, advice: str = "its probabilities mean nothing"
+) -> str | None:
     """Describe a shape outside the domain; None for one inside, or if that is unknown.
+
+    ``advice`` says what that means for the result.
 
     Examples
     --------
@@ -58,10 +65,7 @@ def outside_note(score: float | None, name: str) -> str | None:
     """
     if score is None or score <= 1:
         return None
-    return (
-        f"unlike what {name} was trained on (score {score:.1f}, above 1: outside); its "
-        f"probabilities mean nothing"
-    )
+    return f"unlike what {name} was trained on (score {score:.1f}, above 1: outside); {advice}"
 
 
 def calibrated(trained: TrainedClassifier, probabilities: Tensor, votes: int) -> Tensor:
@@ -81,6 +85,8 @@ def learn_shapes(
     seed: int,
 ) -> Learned:
     """Learn a classifier's domain, its temperatures, and the counts of its training classes.
+
+    Also learns the scales of its embedding.
 
     Parameters
     ----------
@@ -110,6 +116,7 @@ def learn_shapes(
     )
     if domain is None:
         return Learned(baseline=baseline)
+    scale = _scale(trained, training, rotation, seed)
     entries: dict[str, Any] = {}
     for votes in _VOTES:
         probabilities = vote(
@@ -124,7 +131,25 @@ def learn_shapes(
         if fitted is not None:
             entries[str(votes)] = fitted
     calibration = {"rotation": rotation, "votes": entries} if entries else {}
-    return Learned(domain, calibration, baseline=baseline)
+    tensors = {} if scale is None else scale.tensors()
+    return Learned(domain, calibration, tensors, baseline)
+
+
+def _scale(
+    trained: TrainedClassifier, training: ShapeSplit, rotation: RotationProtocol, seed: int
+) -> EmbeddingScale | None:
+    """Learn the scales of the embedding, under the rotations of the training."""
+    chosen = _chosen(training, _EMBEDDED, seed)
+    features = embed(
+        trained.model,
+        training.clouds[chosen][:, : trained.points],
+        seed=seed,
+        rotation=rotation,
+        up_axis=trained.header.data["up_axis"],
+        unrotated_first=False,
+        same_for_all=False,
+    )
+    return fit_scale(features, training.labels[chosen])
 
 
 def _chosen(split: ShapeSplit, most: int, seed: int) -> list[int]:

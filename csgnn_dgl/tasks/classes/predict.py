@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
 from csgnn_dgl.datasets.isolation import isolation
 from csgnn_dgl.datasets.shapes.checks import cloud_notes
-from csgnn_dgl.datasets.shapes.shape_files import load_cloud
+from csgnn_dgl.tasks.classes.clouds import reader_of
 from csgnn_dgl.tasks.classes.domain import calibrated, outside_note, score_shapes
 from csgnn_dgl.tasks.classes.trained import TrainedClassifier, load_classifier
 from csgnn_dgl.tasks.classes.vote import vote
@@ -21,6 +21,8 @@ from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.evaluation import chosen_set
 from csgnn_dgl.tasks.files import FileResult, work_on_files
 from csgnn_dgl.tasks.outcome import Outcome
+from csgnn_dgl.tasks.output_files import check_output
+from csgnn_dgl.tasks.table_files import TABLE_ENDINGS, write_rows
 from csgnn_dgl.tasks.use_config import PredictConfig, VoteSet
 
 __all__ = ["Prediction", "predict", "predict_outcome", "predict_points"]
@@ -46,6 +48,8 @@ class Prediction:
     calibrated
         Whether a probability is the share of right answers among held-out shapes for which the
         classifier is as sure. It is not so outside the domain.
+    probabilities
+        Probability of every class, in the order of the classes; empty if the file cannot be used.
     """
 
     file: Path
@@ -54,6 +58,7 @@ class Prediction:
     warnings: tuple[str, ...] = ()
     score: float | None = None
     calibrated: bool = False
+    probabilities: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def outside(self) -> bool | None:
@@ -112,7 +117,7 @@ def predict(
     trained: TrainedClassifier | None = None,
     done: Callable[[int], object] | None = None,
 ) -> list[Prediction]:
-    """Classify meshes or clouds.
+    """Classify meshes or clouds, and write the output file.
 
     Parameters
     ----------
@@ -137,18 +142,26 @@ def predict(
     CheckpointError
         There is no model, or it cannot be used.
     ConfigError
-        There are no files.
+        There are no files, or the format of the output is not known.
     DataError
         A file cannot be used, with ``strict``.
+    ResourceError
+        The output cannot be written.
     """
+    if config.output is not None:
+        check_output(config.output, TABLE_ENDINGS, files)
     if trained is None:
         trained = load_classifier(weights, choose_device(config.device), model=config.model)
-    return [
+    found = [
         replace(result.values[0], file=result.file, warnings=_notes(result, str(weights)))
         if result.values
         else Prediction(result.file, error=result.error)
         for result in _results(trained, files, config, done)
     ]
+    usable = [prediction for prediction in found if prediction.classes]
+    if config.output is not None and usable:
+        _write(config, usable, str(weights), trained)
+    return found
 
 
 def _notes(result: FileResult[Tensor, Prediction], name: str) -> tuple[str, ...]:
@@ -167,14 +180,7 @@ def _results(
 ) -> list[FileResult[Tensor, Prediction]]:
     chosen_set(config)
     # The same points of the file as in evaluation.
-    read = partial(
-        _read,
-        points=trained.points,
-        pool=trained.pool,
-        seed=config.seed,
-        attributes=trained.attributes,
-    )
-
+    read = reader_of(trained, config.seed)
     sure = trained.temperature(config.votes) is not None
 
     def work(clouds: Sequence[Tensor]) -> list[Prediction]:
@@ -191,20 +197,15 @@ def _results(
                 tuple((trained.class_names[i], p) for i, p in zip(classes, shares, strict=True)),
                 score=score,
                 calibrated=sure and not (score is not None and score > 1),
+                probabilities=dict(zip(trained.class_names, row, strict=True)),
             )
-            for classes, shares, score in zip(
-                best.indices.tolist(), best.values.tolist(), known, strict=True
+            for classes, shares, score, row in zip(
+                best.indices.tolist(), best.values.tolist(), known, found.tolist(), strict=True
             )
         ]
 
     with isolation(config.isolate):
         return list(work_on_files(files, read, work, enough=64, strict=config.strict, done=done))
-
-
-def _read(
-    file: Path, *, points: int, pool: int, seed: int, attributes: tuple[str, ...]
-) -> tuple[Tensor]:
-    return (load_cloud(file, points=points, pool=pool, seed=seed, attributes=attributes),)
 
 
 def predict_outcome(
@@ -222,6 +223,9 @@ def predict_outcome(
     for result in results:
         lines.append(f"{result.file!s:<{width}}  {_text(result)}")
         lines += [f"  warning: {note}" for note in result.warnings]
+    usable = [result for result in results if result.classes]
+    if config.output is not None and usable:
+        lines.append(f"probabilities of {len(usable)} shapes written to {config.output}")
     if trained.domain is None:
         lines.append(
             f"warning: {trained.path} does not say what its model was trained on, so there are no "
@@ -240,6 +244,43 @@ def predict_outcome(
         for result in results
     ]
     return Outcome(lines, content, [(result.file, result.error) for result in results])
+
+
+def _write(
+    config: PredictConfig, results: Sequence[Prediction], model: str, trained: TrainedClassifier
+) -> None:
+    """Write the probabilities of all classes, in the format of the ending of the output."""
+    assert config.output is not None
+    names = list(trained.class_names)
+    rows = np.array([list(result.probabilities.values()) for result in results])
+    columns = {
+        "file": [str(result.file) for result in results],
+        "class": [names[index] for index in rows.argmax(axis=1)],
+        "score": [np.nan if result.score is None else result.score for result in results],
+        "calibrated": [result.calibrated for result in results],
+        "warnings": ["; ".join(result.warnings) for result in results],
+    }
+    shares = pd.DataFrame(rows, columns=[f"p_{name}" for name in names])
+    metadata = {
+        "model": model,
+        "classes": names,
+        "votes": config.votes,
+        **({"vote_set": config.vote_set} if config.votes > 1 else {}),
+        "seed": config.seed,
+        "score": "distance from the training data; above 1: outside; NaN: unknown",
+        "calibrated": "whether probabilities are shares of right answers among held-out shapes",
+    }
+    write_rows(
+        config.output,
+        pd.concat([pd.DataFrame(columns), shares], axis=1),
+        {
+            "source_file": columns["file"],
+            **{name: values for name, values in columns.items() if name != "file"},
+            "probabilities": rows,
+            "class_names": names,
+        },
+        metadata,
+    )
 
 
 def _text(result: Prediction) -> str:

@@ -11,6 +11,7 @@ import torch
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from csgnn_dgl.datasets.shapes import ShapeDataset, ShapeSplit, load_dataset
+from csgnn_dgl.datasets.shapes.loading import is_built_in
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.grid import require_memory
 from csgnn_dgl.mapping import rotate_clouds
@@ -30,9 +31,11 @@ from csgnn_dgl.tasks.classes.trained import (
 )
 from csgnn_dgl.tasks.classes.vote import vote
 from csgnn_dgl.tasks.history import History
+from csgnn_dgl.tasks.initial import start_from
 from csgnn_dgl.tasks.learned import Learned
 from csgnn_dgl.tasks.plots import plot_curves
 from csgnn_dgl.tasks.run_directory import RunDirectory
+from csgnn_dgl.tasks.seeds import generator
 from csgnn_dgl.tasks.training import Echo, silent
 from csgnn_dgl.tasks.training_job import Split, TrainingJob, resume_job, train_job
 from csgnn_dgl.tasks.votes import vote_rotations
@@ -72,14 +75,34 @@ def load_run_data(
     config: TrainModelNetConfig, data: Path | None = None, attributes: Sequence[str] = ()
 ) -> ShapeDataset:
     """Load the data that ``config`` names, or the same kind of data at another path."""
+    path = config.data if data is None else data
     return load_dataset(
-        config.data if data is None else data,
+        path,
+        members=config.shapes_per_class if is_built_in(path) else None,
         points=config.points,
         pool=config.pool,
         up_axis=config.up_axis,
         seed=config.seed,
         attributes=attributes,
     )
+
+
+def fewer_shapes(split: ShapeSplit, most: int, seed: int) -> ShapeSplit:
+    """Keep at most ``most`` shapes of each class, chosen at random, in their order.
+
+    A larger number keeps the shapes of a smaller one, too.
+
+    Examples
+    --------
+    >>> shapes = ShapeSplit(torch.rand(5, 4, 3), torch.tensor([0, 0, 0, 1, 1]), tuple("abcde"))
+    >>> fewer_shapes(shapes, 1, seed=0).labels.tolist()
+    [0, 1]
+    """
+    order = torch.randperm(len(split), generator=generator(seed, "shapes"))
+    kept: list[int] = []
+    for label in split.labels.unique().tolist():
+        kept += order[split.labels[order] == label][:most].tolist()
+    return split.select(sorted(kept))
 
 
 class ClassifierJob(TrainingJob[TrainModelNetConfig, ShapeDataset]):
@@ -105,6 +128,13 @@ class ClassifierJob(TrainingJob[TrainModelNetConfig, ShapeDataset]):
             "choose a smaller --batch-size or a smaller network",
         )
 
+    def load(self) -> None:
+        super().load()
+        if self.config.shapes_per_class is not None:
+            self.training = fewer_shapes(
+                self.training, self.config.shapes_per_class, self.config.seed
+            )
+
     def load_data(self) -> ShapeDataset:
         wanted = self.model.wanted_attributes(self.config.hypers)
         return load_run_data(self.config, attributes=wanted)
@@ -112,6 +142,17 @@ class ClassifierJob(TrainingJob[TrainModelNetConfig, ShapeDataset]):
     def build(self) -> Classifier:
         classes = len(self.data.class_names)
         return classifier_network(self.model, self.config.hypers, classes, self._head())
+
+    def initialise(self, network: Any) -> None:
+        config = self.config
+        if config.init_from is not None:
+            start_from(
+                network,
+                config.init_from,
+                kind=KIND,
+                model=config.model,
+                hypers=config.hypers,
+            )
 
     def _head(self) -> dict[str, Any]:
         return {"hidden": list(self.config.hidden), "dropout": self.config.dropout}

@@ -16,6 +16,7 @@ from csgnn_dgl.errors import CheckpointError, DataError
 from csgnn_dgl.mapping import UpAxis
 from csgnn_dgl.mapping.shape_fingerprint import LENGTH
 from csgnn_dgl.models import Classifier, Hypers, ShapeModel
+from csgnn_dgl.tasks.classes.embedding_scale import EmbeddingScale
 from csgnn_dgl.tasks.trained import Trained, load_network
 from csgnn_dgl.tasks.weights import Header
 
@@ -76,6 +77,22 @@ class TrainedClassifier(Trained[Classifier]):
             ) from error
         return found
 
+    @cached_property
+    def embedding_scale(self) -> EmbeddingScale | None:
+        """Scales of the embedding; None if the file has none.
+
+        Raises
+        ------
+        CheckpointError
+            The scales in the file are damaged.
+        """
+        try:
+            return EmbeddingScale.from_tensors(self.arrays, self.model.embedding_features)
+        except ValueError as error:
+            raise CheckpointError(
+                f"{self.path} is damaged: {error}; restore it or train again"
+            ) from error
+
     def temperature(self, votes: int) -> float | None:
         """The temperature for a number of votes; None if the probabilities are not calibrated.
 
@@ -132,7 +149,8 @@ def load_classifier(
     trained = TrainedClassifier(
         *load_network(path, KIND, "shapes", build, fingerprint=LENGTH, device=device, model=model)
     )
-    _ = trained.temperatures  # a damaged calibration is found before any work
+    # Damaged parts are found before any work.
+    _ = trained.temperatures, trained.embedding_scale
     return trained
 
 

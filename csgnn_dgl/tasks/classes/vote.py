@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -17,7 +19,10 @@ from csgnn_dgl.models.contract import has_normals
 from csgnn_dgl.tasks.use_config import VoteSet
 from csgnn_dgl.tasks.votes import average_over_votes, vote_rotations
 
-__all__ = ["rotated_scores", "vote"]
+__all__ = ["embed", "rotated_embedding", "rotated_scores", "vote"]
+
+#: From the network, clouds and a rotation of each to a row for each cloud.
+Answer = Callable[[Classifier, Tensor, Tensor], Tensor]
 
 
 @torch.no_grad()
@@ -38,15 +43,27 @@ def rotated_scores(model: Classifier, points: Tensor, rotations: Tensor) -> Tens
     Tensor
         Scores before the softmax, on the device of the model, shape ``(B, num_classes)``.
     """
-    like = next(model.parameters())
-    clouds = points.to(like.device, like.dtype)
-    matrices = rotations.to(like.device, like.dtype)
-    rotated = rotate_clouds(clouds, matrices, normals=has_normals(model.model))
-    scores: Tensor = model(normalize_clouds(rotated))
+    scores: Tensor = model(_rotated(model, points, rotations))
     return scores
 
 
 @torch.no_grad()
+def rotated_embedding(model: Classifier, points: Tensor, rotations: Tensor) -> Tensor:
+    """Compute the embeddings of rotated clouds, shape ``(B, features)``; see :func:`embed`.
+
+    The arguments are those of :func:`rotated_scores`.
+    """
+    return model.embed(_rotated(model, points, rotations))
+
+
+def _rotated(model: Classifier, points: Tensor, rotations: Tensor) -> Tensor:
+    """Rotated clouds on the device of the model, in the unit ball."""
+    like = next(model.parameters())
+    clouds = points.to(like.device, like.dtype)
+    matrices = rotations.to(like.device, like.dtype)
+    return normalize_clouds(rotate_clouds(clouds, matrices, normals=has_normals(model.model)))
+
+
 def vote(
     model: Classifier,
     points: Tensor,
@@ -91,27 +108,99 @@ def vote(
     Tensor
         Probabilities, float64 on the CPU, shape ``(n, num_classes)``.
     """
-    rotations = vote_rotations(
-        votes,
-        seed,
-        samples=1 if same_for_all else len(points),
-        rotation=rotation,
-        up_axis=up_axis,
-        unrotated_first=unrotated_first,
-        vote_set=vote_set,
+    return _averaged(
+        model,
+        points,
+        lambda *given: rotated_scores(*given).softmax(dim=-1),
+        model.num_classes,
+        batch_size,
+        vote_rotations(
+            votes,
+            seed,
+            samples=1 if same_for_all else len(points),
+            rotation=rotation,
+            up_axis=up_axis,
+            unrotated_first=unrotated_first,
+            vote_set=vote_set,
+        ),
     )
-    shares = []
-    with working("shapes", votes * len(points), unit="shape") as done:
+
+
+def embed(
+    model: Classifier,
+    points: Tensor,
+    *,
+    votes: int = 1,
+    seed: int = 0,
+    batch_size: int = 64,
+    vote_set: VoteSet = "designed",
+    rotation: RotationProtocol = "so3",
+    up_axis: UpAxis = "z",
+    unrotated_first: bool = True,
+    same_for_all: bool = True,
+) -> Tensor:
+    """Average the embedding of each cloud over ``votes`` rotations.
+
+    The embedding is what :meth:`csgnn_dgl.models.Classifier.embed` returns. With the defaults, one
+    vote takes clouds as given, and a cloud's embedding does not depend on the other clouds.
+
+    Parameters
+    ----------
+    model
+        The classifier in evaluation mode, on any device.
+    points, votes, seed, batch_size, vote_set, rotation, up_axis, unrotated_first, same_for_all
+        As for :func:`vote`.
+
+    Returns
+    -------
+    Tensor
+        Float64 on the CPU, shape ``(n, features)``.
+
+    Raises
+    ------
+    DataError
+        An embedding is NaN or infinite.
+    """
+    return _averaged(
+        model,
+        points,
+        rotated_embedding,
+        model.embedding_features,
+        batch_size,
+        vote_rotations(
+            votes,
+            seed,
+            samples=1 if same_for_all else len(points),
+            rotation=rotation,
+            up_axis=up_axis,
+            unrotated_first=unrotated_first,
+            vote_set=vote_set,
+        ),
+    )
+
+
+@torch.no_grad()
+def _averaged(
+    model: Classifier,
+    points: Tensor,
+    answer: Answer,
+    columns: int,
+    batch_size: int,
+    rotations: list[Tensor],
+) -> Tensor:
+    """Mean of the answers for each cloud over all rotations, shape ``(n, columns)``."""
+    rows = []
+    with working("shapes", len(rotations) * len(points), unit="shape") as done:
         for start in range(0, len(points), batch_size):
             chosen = slice(start, start + batch_size)
             clouds = points[chosen].to(next(model.parameters()).device)
 
-            def answer(matrices: Tensor, clouds: Tensor = clouds) -> list[Tensor]:
-                scores = rotated_scores(model, clouds, matrices)
+            def answers(matrices: Tensor, clouds: Tensor = clouds) -> list[Tensor]:
+                found = answer(model, clouds, matrices)
                 done(len(clouds))
-                return [scores.softmax(dim=-1).to("cpu", torch.float64)]
+                return [found.to("cpu", torch.float64)]
 
-            shares += average_over_votes(
-                answer, [matrices.expand(len(points), 3, 3)[chosen] for matrices in rotations]
+            rows += average_over_votes(
+                answers, [matrices.expand(len(points), 3, 3)[chosen] for matrices in rotations]
             )
-    return torch.cat(shares) if shares else torch.zeros(0, model.num_classes)
+    return torch.cat(rows) if rows else torch.zeros(0, columns)

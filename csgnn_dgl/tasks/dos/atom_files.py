@@ -1,4 +1,4 @@
-"""Write descriptors of atoms to files: NumPy, CSV, extended XYZ, Parquet."""
+"""Write descriptors of atoms to files: NumPy, CSV, extended XYZ, Parquet, chemiscope."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ import ase.io
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from ase import Atoms
 
 from csgnn_dgl import __version__
 from csgnn_dgl._files import atomic_write
 from csgnn_dgl.datasets.atoms.structure import Structure
+from csgnn_dgl.tasks.dos.chemiscope_file import chemiscope_content
 from csgnn_dgl.tasks.dos.domain import AtomScores, atom_column, structure_value
 from csgnn_dgl.tasks.dos.trained import TrainedDOS
+from csgnn_dgl.tasks.output_files import ending_of
 from csgnn_dgl.tasks.shipped import limits_of
+from csgnn_dgl.tasks.table_files import feature_names, table_content
 
-__all__ = ["write_atoms"]
+__all__ = ["Described", "bare_structure", "metadata_of", "write_atoms"]
 
 #: File, index of the structure in it, the structure, descriptors ``(N, features)``, and scores.
 Described = tuple[Path, int, Structure, npt.NDArray[np.float32], AtomScores | None]
@@ -40,6 +44,7 @@ def write_atoms(
     ``.csv``      a row per atom
     ``.parquet``  a row per atom; metadata in ``DataFrame.attrs``
     ``.extxyz``   the structures, with the descriptor as a column of their atoms
+    ``.json``     a map of the atoms for chemiscope, as ``.json.gz`` compressed
     ============  ==================================================================
 
     Parameters
@@ -58,7 +63,24 @@ def write_atoms(
     ResourceError
         The file cannot be written. An older file stays unchanged.
     """
-    metadata = {
+    metadata = metadata_of(weights, trained, votes)
+    ending = ending_of(path)
+    content: bytes
+    if ending == ".npz":
+        content = _npz(described, metadata)
+    elif ending == ".extxyz":
+        content = _extxyz(described, weights)
+    elif ending in (".json", ".json.gz"):
+        content = chemiscope_content(described, metadata, compress=ending == ".json.gz")
+    else:
+        content = table_content(_table(described, weights), ending, metadata)
+    with atomic_write(path, "wb") as file:
+        file.write(content)
+
+
+def metadata_of(weights: str, trained: TrainedDOS, votes: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file of descriptors says about itself; see :func:`write_atoms`."""
+    return {
         "descriptor": "concentric spherical atom encoder",
         "weights": weights,
         "features": trained.features,
@@ -71,23 +93,6 @@ def write_atoms(
         "units": {"position": "angstrom", "cell": "angstrom", "features": "1"},
         "csgnn_dgl": __version__,
     }
-    ending = path.suffix.lower()
-    content: bytes
-    if ending == ".npz":
-        content = _npz(described, metadata)
-    elif ending == ".extxyz":
-        content = _extxyz(described, weights)
-    else:
-        table = _table(described, weights)
-        if ending == ".parquet":
-            table.attrs["csgnn_dgl"] = metadata
-            buffer = io.BytesIO()
-            table.to_parquet(buffer, index=False)
-            content = buffer.getvalue()
-        else:
-            content = table.to_csv(index=False).encode()
-    with atomic_write(path, "wb") as file:
-        file.write(content)
 
 
 def _npz(described: Sequence[Described], metadata: dict[str, Any]) -> bytes:
@@ -97,7 +102,7 @@ def _npz(described: Sequence[Described], metadata: dict[str, Any]) -> bytes:
     np.savez_compressed(
         buffer,
         features=np.concatenate([features for *_, features, _ in described]),
-        feature_names=np.array(_names(metadata["features"])),
+        feature_names=np.array(feature_names(metadata["features"])),
         atom_score=np.concatenate(
             [atom_column(entry[-1], n) for entry, n in zip(described, counts, strict=True)]
         ),
@@ -135,24 +140,26 @@ def _table(described: Sequence[Described], weights: str) -> pd.DataFrame:
                 "structure_score": structure_value(scores),
             }
         )
-        columns = pd.DataFrame(features, columns=_names(features.shape[1]))
+        columns = pd.DataFrame(features, columns=feature_names(features.shape[1]))
         parts.append(pd.concat([head, columns], axis=1))
     return pd.concat(parts, ignore_index=True)
 
 
-def _names(count: int) -> list[str]:
-    width = len(str(count - 1))
-    return [f"f{index:0{width}d}" for index in range(count)]
+def bare_structure(structure: Structure, **info: Any) -> Atoms:
+    """A copy with elements, positions, cell and ``info`` only.
+
+    Readers may leave objects in the others that ASE cannot write.
+    """
+    atoms = structure.atoms.copy()
+    atoms.info = info
+    atoms.arrays = {name: atoms.arrays[name] for name in ("numbers", "positions")}
+    return atoms
 
 
 def _extxyz(described: Sequence[Described], weights: str) -> bytes:
     frames, columns = [], ["symbols", "positions", "descriptor"]
     for file, frame, structure, features, scores in described:
-        atoms = structure.atoms.copy()
-        # Keep only what belongs to the descriptor: readers may leave objects here that ASE cannot
-        # write.
-        atoms.info = {"file": str(file), "frame": frame, "weights": weights}
-        atoms.arrays = {name: atoms.arrays[name] for name in ("numbers", "positions")}
+        atoms = bare_structure(structure, file=str(file), frame=frame, weights=weights)
         atoms.set_array("descriptor", features.astype(np.float64))
         if scores is not None:
             atoms.info["structure_score"] = scores.structure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.dos.atom_files import write_atoms
 from csgnn_dgl.tasks.dos.domain import AtomScores, score_atoms
 from csgnn_dgl.tasks.dos.outside import closing_notes, outside_note
+from csgnn_dgl.tasks.dos.pooled_files import write_pooled
+from csgnn_dgl.tasks.dos.pooling import pool_descriptors
 from csgnn_dgl.tasks.dos.prediction import average_descriptors
 from csgnn_dgl.tasks.dos.structure_files import work_on_structures
 from csgnn_dgl.tasks.dos.trained import load_dos_model
@@ -25,9 +27,12 @@ from csgnn_dgl.tasks.evaluation import refuse_idle_votes
 from csgnn_dgl.tasks.files import FileResult
 from csgnn_dgl.tasks.output_files import check_output
 from csgnn_dgl.tasks.shipped import find_weights, weights_file
-from csgnn_dgl.tasks.use_config import DescribeConfig
+from csgnn_dgl.tasks.use_config import DescribeConfig, Pool
 
-__all__ = ["Description", "closing_lines", "describe_files"]
+__all__ = ["ENDINGS", "Description", "closing_lines", "describe_files"]
+
+#: Formats that descriptors are written in.
+ENDINGS = (".npz", ".csv", ".extxyz", ".parquet", ".json", ".json.gz")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +47,14 @@ class Description:
         Warnings for the user, in sentences.
     scores
         Out-of-domain scores of the structure and of its atoms; None if they are unknown.
+    pooled
+        The descriptor of the structure; None without ``--pool``.
     """
 
     features: npt.NDArray[np.float32]
     notes: tuple[str, ...] = ()
     scores: AtomScores | None = None
+    pooled: npt.NDArray[np.float32] | None = None
 
 
 def describe_files(
@@ -55,14 +63,14 @@ def describe_files(
     *,
     done: Callable[[int], object] | None = None,
 ) -> list[FileResult[Structure, Description]]:
-    """Describe all atoms of all structures in files, and write the output file.
+    """Describe all atoms of all structures in files, or all structures, and write the output file.
 
     Parameters
     ----------
     files
         CIF, POSCAR, extxyz, or another format that ASE reads.
     config
-        Model, votes, treatment of occupancies, output.
+        Model, votes, treatment of occupancies, pooling, output.
     done
         Called with the number of files finished since the last call.
 
@@ -85,7 +93,7 @@ def describe_files(
     """
     refuse_idle_votes(config)
     if config.output is not None:
-        check_output(config.output, (".npz", ".csv", ".extxyz", ".parquet"), files)
+        check_output(config.output, ENDINGS, files)
     trained = load_dos_model(config.weights, choose_device(config.device), model=config.model)
     unseen = UnseenElements(trained.elements, config.weights)
 
@@ -123,20 +131,44 @@ def describe_files(
                 files, work, occupancy=config.occupancy, strict=config.strict, done=done
             )
         )
-    if config.output is not None:
-        described = [
-            (result.file, frame, structure, value.features, value.scores)
-            for result in results
-            for frame, (structure, value) in enumerate(
-                zip(result.items, result.values, strict=True)
-            )
-        ]
-        if described:
-            votes: dict[str, Any] = {"votes": config.votes}
-            if config.votes > 1:
-                votes |= {"vote_set": config.vote_set, "vote_seed": config.seed}
-            write_atoms(config.output, described, config.weights, trained, votes)
+    elements = _elements(results)
+    if config.pool is not None:
+        results = [_pooled(result, config.pool, elements) for result in results]
+    described = [
+        (result.file, frame, structure, value.features, value.scores)
+        for result in results
+        for frame, (structure, value) in enumerate(zip(result.items, result.values, strict=True))
+    ]
+    if config.output is not None and described:
+        votes: dict[str, Any] = {"votes": config.votes}
+        if config.votes > 1:
+            votes |= {"vote_set": config.vote_set, "vote_seed": config.seed}
+        common = (config.output, described, config.weights, trained, votes)
+        if config.pool is None:
+            write_atoms(*common)
+        else:
+            rows = [value.pooled for result in results for value in result.values]
+            write_pooled(*common, np.array(rows), config.pool, elements)
     return results
+
+
+def _elements(results: Sequence[FileResult[Structure, Description]]) -> list[int]:
+    """Atomic numbers of all structures that were described, in order."""
+    found = [structure.atoms.numbers for result in results for structure in result.items]
+    return [int(number) for number in np.unique(np.concatenate([[], *found]))]
+
+
+def _pooled(
+    result: FileResult[Structure, Description], pool: Pool, elements: Sequence[int]
+) -> FileResult[Structure, Description]:
+    values = [
+        replace(
+            value,
+            pooled=pool_descriptors(value.features, structure.atoms.numbers, pool, elements),
+        )
+        for structure, value in zip(result.items, result.values, strict=True)
+    ]
+    return replace(result, values=tuple(values))
 
 
 def closing_lines(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from csgnn_dgl._warn import warn_caller
 from csgnn_dgl.tasks.dos.domain import AtomScores
 from csgnn_dgl.tasks.shipped import limits_of
 
-__all__ = ["closing_notes", "outside_note"]
+__all__ = ["OutOfDomainWarning", "closing_notes", "outside_note", "warn_outside"]
+
+
+class OutOfDomainWarning(UserWarning):
+    """Warns about a structure unlike those that a model was trained on."""
 
 
 def outside_note(scores: AtomScores | None, name: str, *, predicts: bool) -> str | None:
@@ -41,6 +47,19 @@ def outside_note(scores: AtomScores | None, name: str, *, predicts: bool) -> str
         f"outside what {name} was trained on: score {scores.structure:.2g} (above 1: outside), "
         f"{why}; {what}"
     )
+
+
+def warn_outside(notes: Sequence[str]) -> None:
+    """Give one warning for all structures outside the domain.
+
+    Parameters
+    ----------
+    notes
+        A note for each of them, with its name; see :func:`outside_note`.
+    """
+    if notes:
+        more = f" ({len(notes) - 1} more structures are outside, too)" if notes[1:] else ""
+        warn_caller(notes[0] + more, OutOfDomainWarning)
 
 
 def closing_notes(path: Path, name: str, scores: list[AtomScores | None]) -> list[str]:

@@ -9,7 +9,11 @@ from ase.data import chemical_symbols
 
 from csgnn_dgl.models import AtomModel
 
-__all__ = ["UnseenElements", "unknown_elements"]
+__all__ = ["UnseenElementWarning", "UnseenElements", "unknown_elements"]
+
+
+class UnseenElementWarning(UserWarning):
+    """Warns about an element that a model was not trained on."""
 
 
 def unknown_elements(model: AtomModel, atoms: Atoms, name: str) -> str | None:

@@ -11,13 +11,11 @@ from csgnn_dgl.datasets.shapes import ShapeDataset
 from csgnn_dgl.datasets.shapes.solids import (
     _MAKERS,
     FAMILIES,
-    _areas,
     _proportioned,
-    _sampled,
-    _Surface,
     load_solids,
     solid_points,
 )
+from csgnn_dgl.datasets.shapes.surfaces import Surface, sampled, triangle_areas
 from csgnn_dgl.errors import ConfigError
 
 
@@ -57,7 +55,7 @@ def test_more_members_leave_the_others_as_they_were() -> None:
     assert few.fingerprint != load_solids(points=16, train_per_class=1, test_per_class=1, seed=1)
 
 
-def boundary_edges(surface: _Surface) -> int:
+def boundary_edges(surface: Surface) -> int:
     """Edges that an odd number of triangles share; corners at one place count as one."""
     places = np.unique(surface.vertices.round(9), axis=0, return_inverse=True)[1].ravel()
     faces = np.sort(places[surface.faces], axis=1)
@@ -70,8 +68,8 @@ def boundary_edges(surface: _Surface) -> int:
 def test_surfaces_are_closed(family: str) -> None:
     surface = _MAKERS[family](np.random.default_rng(0))
     assert boundary_edges(surface) == 0
-    largest = _areas(surface.vertices[surface.faces]).argmax()
-    pierced = _Surface(surface.vertices, np.delete(surface.faces, largest, axis=0))
+    largest = triangle_areas(surface.vertices[surface.faces]).argmax()
+    pierced = Surface(surface.vertices, np.delete(surface.faces, largest, axis=0))
     assert boundary_edges(pierced) == 3
 
 
@@ -82,7 +80,7 @@ def test_rounding_does_not_choose_the_axes(family: str) -> None:
     noise = np.random.default_rng(1).standard_normal(surface.vertices.shape)
     plain, rounded, changed = (
         _proportioned(
-            _Surface(surface.vertices + size * noise, surface.faces), np.random.default_rng(2)
+            Surface(surface.vertices + size * noise, surface.faces), np.random.default_rng(2)
         ).vertices
         for size in (0, 1e-14, 1e-3)
     )
@@ -95,14 +93,14 @@ def test_points_lie_evenly_by_area() -> None:
     x = np.linspace(0, 1, 41)
     vertices = np.array([[0, 0, 0], [1, 0, 0], *((v, 1, 0) for v in x)], float)
     fan = [(0, i, i + 1) for i in range(2, 42)]
-    square = _Surface(vertices, np.array([(0, 1, 42), *fan]))
+    square = Surface(vertices, np.array([(0, 1, 42), *fan]))
     share, by_number = (
         np.histogram2d(*points[:, :2].T, bins=4, range=[[0, 1]] * 2)[0] / 20000
         for points in (
-            _sampled(square, 20000, np.random.default_rng(0))[0],
+            sampled(square, 20000, np.random.default_rng(0))[0],
             np.concatenate(
                 [
-                    _sampled(_Surface(vertices, face[None]), 488, np.random.default_rng(i))[0]
+                    sampled(Surface(vertices, face[None]), 488, np.random.default_rng(i))[0]
                     for i, face in enumerate(square.faces)
                 ]
             ),

@@ -49,6 +49,7 @@ sphinx_gallery_conf = {
     "show_memory": False,
 }
 myst_enable_extensions = ["deflist"]
+# Links to sections of other pages.
 myst_heading_anchors = 3
 # Docstrings are NumPy's. A second pass would find types where there are none.
 napoleon_google_docstring = False

@@ -113,7 +113,9 @@ def rooms() -> dict[str, list[ModuleType]]:
         name = info.name.rpartition(".")[2]
         if name.startswith("_") or name in _NO_PAGE:
             continue
-        module = importlib.import_module(info.name)
+        module = _imported(info.name)
+        if module is None:
+            continue
         below = sorted(_below(module), key=lambda one: one.__name__) if info.ispkg else []
         found.setdefault(name if info.ispkg else _TOP, []).extend([module, *below])
     order = [_TOP, *ROOMS, *sorted(found)]
@@ -124,12 +126,19 @@ def _below(package: ModuleType) -> Iterator[ModuleType]:
     for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         if any(part.startswith("_") for part in info.name.split(".")):
             continue
-        try:
-            yield importlib.import_module(info.name)
-        except ImportError as error:
-            # An optional package, such as Triton, is missing here.
-            if not error.name or error.name.startswith("csgnn_dgl"):
-                raise
+        module = _imported(info.name)
+        if module is not None:
+            yield module
+
+
+def _imported(name: str) -> ModuleType | None:
+    """The module, or None if an optional package that it needs is missing here, such as Triton."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        if not error.name or error.name.startswith("csgnn_dgl"):
+            raise
+        return None
 
 
 def public_objects(every: dict[str, list[ModuleType]]) -> dict[str, dict[str, Any]]:

@@ -25,7 +25,7 @@ for name in ("trefoil", "stairs", "cross", "torus"):
     for number in range(32):
         folder = work / "solids" / name / ("test" if number >= 24 else "train")
         folder.mkdir(parents=True, exist_ok=True)
-        np.save(folder / f"{number}.npy", solid_points(name, 256, seed=number))
+        np.save(folder / f"{number}.npy", solid_points(name, 1024, seed=number))
 
 # %%
 # A small Table 1

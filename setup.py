@@ -117,7 +117,7 @@ setup(
     install_requires=REQUIRES,
     extras_require={
         "dev": DEV,
-        "docs": ["sphinx>=7.3", "furo", "myst-parser", "scikit-learn>=1.4", "sphinx-gallery>=0.17"],
+        "docs": ["sphinx>=7.3", "furo", "myst-parser", "scikit-learn>=1.6", "sphinx-gallery>=0.17"],
         "parquet": ["pyarrow>=14"],
         # Atoms in and for other packages.
         "chemiscope": ["chemiscope>=1.0"],

@@ -121,8 +121,12 @@ def _plugin(entry: metadata.EntryPoint) -> PlugIn:
     distribution = entry.dist
     origin, summary = "an unknown distribution", ""
     if distribution is not None:
-        # A damaged distribution may lack any of its fields.
-        fields: Any = distribution.metadata or {}
+        # A damaged distribution may lack any of its fields, or all of them; how the latter is said
+        # depends on the package that found it.
+        try:
+            fields: Any = distribution.metadata or {}
+        except Exception:
+            fields = {}
         origin = excerpt(f"{fields.get('Name', '?')} {fields.get('Version', '?')}", 80)
         summary = excerpt(fields.get("Summary", "") or "", 100)
     return PlugIn(excerpt(entry.name, 60), entry.value, entry.group, origin, summary)

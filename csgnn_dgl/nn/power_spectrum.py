@@ -63,7 +63,7 @@ def _basis(level: int) -> Tensor:
 class SphereGroup(NamedTuple):
     """The spheres of one level in a grid, and what their spectra need.
 
-    Attributes
+    Parameters
     ----------
     level
         Their level.

@@ -57,7 +57,7 @@ def test_scripts(shell: str) -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_words(shell: str) -> None:
-    assert words(shell, "csgnn-dgl d") == ["doctor", "data", "describe-atoms"]
+    assert words(shell, "csgnn-dgl d") == ["doctor", "data", "describe-atoms", "describe-shapes"]
     assert words(shell, "csgnn-dgl train ") == ["dos", "modelnet"]
     assert words(shell, "csgnn-dgl describe-atoms --po") == ["--pool"]
     assert words(shell, "csgnn-dgl describe-atoms --pool ") == ["mean", "sum", "per-element"]

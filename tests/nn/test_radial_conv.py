@@ -32,24 +32,29 @@ def features(graph: Any, *shape: int) -> Tensor:
 
 
 def site_by_site(layer: RadialConv, graph: Any, feat: Tensor) -> Tensor:
-    """Walk from every site along the edges; a missing sphere ends the walk."""
+    """Walk from every site along the edges, which may part; a missing sphere ends the walk."""
     src, dst = graph.edges(etype="radial", order="eid")
-    offset = graph.edges["radial"].data["offset"]
-    step = {
-        (node, o): source
-        for source, node, o in zip(src.tolist(), dst.tolist(), offset.tolist(), strict=True)
-    }
+    data = graph.edges["radial"].data
+    weight = data["weight"].tolist() if "weight" in data else [1.0] * len(src)
+    ways = zip(src.tolist(), dst.tolist(), data["offset"].tolist(), weight, strict=True)
+    step: dict[tuple[int, int], list[tuple[int, float]]] = {}
+    for source, node, o, share in ways:
+        step.setdefault((node, o), []).append((source, share))
     reach = layer.kernel_size // 2
     rows = []
     for node in range(graph.num_nodes()):
         total = feat[node] @ layer.weight[:, :, reach].t()
         for direction in (1, -1):
-            place: int | None = node
+            places = [(node, 1.0)]
             for distance in range(1, reach + 1):
-                place = None if place is None else step.get((place, direction))
-                if place is not None:
-                    tap = layer.weight[:, :, reach + direction * distance]
-                    total = total + feat[place] @ tap.t()
+                places = [
+                    (source, share * further)
+                    for place, share in places
+                    for source, further in step.get((place, direction), ())
+                ]
+                tap = layer.weight[:, :, reach + direction * distance]
+                for place, share in places:
+                    total = total + share * feat[place] @ tap.t()
         rows.append(total if layer.bias is None else total + layer.bias)
     return torch.stack(rows)
 

@@ -33,9 +33,9 @@ def principal_components(rows: npt.NDArray[Any], count: int) -> tuple[Floats, Fl
 
     Returns
     -------
-    projections, shares
-        Shape ``(M, count)``, and the share of the variance along each, shape ``(count,)``. The
-        entry of largest size of each direction is positive.
+    tuple
+        Projections, shape ``(M, count)``, and the share of the variance along each, shape
+        ``(count,)``. The entry of largest size of each direction is positive.
 
     Examples
     --------

@@ -61,11 +61,11 @@ def outside_note(
     >>> outside_note(0.4, "runs/a") is None
     True
     >>> outside_note(3.25, "runs/a")[:59]
-    'unlike what runs/a was trained on (score 3.2, above 1: outs'
+    'unlike what runs/a was trained on (score 3.25, above 1: out'
     """
     if score is None or score <= 1:
         return None
-    return f"unlike what {name} was trained on (score {score:.1f}, above 1: outside); {advice}"
+    return f"unlike what {name} was trained on (score {score:.2f}, above 1: outside); {advice}"
 
 
 def calibrated(trained: TrainedClassifier, probabilities: Tensor, votes: int) -> Tensor:

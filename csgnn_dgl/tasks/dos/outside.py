@@ -32,8 +32,8 @@ def outside_note(scores: AtomScores | None, name: str, *, predicts: bool) -> str
     --------
     >>> import numpy as np
     >>> scores = AtomScores(np.array([0.5, 4.0]), 3.2, np.ones(1))
-    >>> outside_note(scores, "tiny", predicts=False)[:65]
-    'outside what tiny was trained on: score 3.2 (above 1: outside), 1'
+    >>> outside_note(scores, "tiny", predicts=False)[:66]
+    'outside what tiny was trained on: score 3.20 (above 1: outside), 1'
     """
     if scores is None or not scores.outside:
         return None
@@ -44,7 +44,7 @@ def outside_note(scores: AtomScores | None, name: str, *, predicts: bool) -> str
     if scores.too_regular:
         why = "its atoms are more regular than those in training, as if it were relaxed at 0 K"
     return (
-        f"outside what {name} was trained on: score {scores.structure:.2g} (above 1: outside), "
+        f"outside what {name} was trained on: score {scores.structure:.2f} (above 1: outside), "
         f"{why}; {what}"
     )
 

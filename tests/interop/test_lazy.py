@@ -15,6 +15,7 @@ MODULES = {"sklearn": "scikit-learn", "pymatgen": "pymatgen"}
 
 
 def test_packages_are_imported_when_they_are_used() -> None:
+    pytest.importorskip("torch")
     program = (
         "import sys, csgnn_dgl.interop, csgnn_dgl.descriptor, csgnn_dgl.tasks.dos.describe\n"
         "assert csgnn_dgl.interop.DOSCalculator.__name__ == 'DOSCalculator'\n"

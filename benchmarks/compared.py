@@ -47,11 +47,12 @@ def main(folder: Path, name: str) -> None:
     target = COMPARED / name
     target.mkdir(parents=True, exist_ok=True)
     shown = json.dumps(without_paths(report), indent=2, ensure_ascii=False, allow_nan=False)
-    (target / "report.json").write_text(shown + "\n", encoding="utf-8")
     text = (folder / "report.md").read_text(encoding="utf-8")
     data = report["settings"]["data"]
     if data is not None:
-        text = text.replace(data, without_paths(data))
+        # Also within sentences, such as the description of the data.
+        shown, text = (part.replace(data, without_paths(data)) for part in (shown, text))
+    (target / "report.json").write_text(shown + "\n", encoding="utf-8")
     (target / "report.md").write_text(text, encoding="utf-8")
     shutil.copy(folder / "report.csv", target / "report.csv")
     for picture in ("report.png", "learning.png"):

@@ -28,9 +28,17 @@ from csgnn_dgl.tasks.classes.vote import vote
 from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.evaluation import Found, check_held_out, chosen_set, find_evaluated, votes_text
 from csgnn_dgl.tasks.shipped import find_weights
-from csgnn_dgl.tasks.use_config import EvaluateConfig
+from csgnn_dgl.tasks.use_config import EvaluateConfig, VoteSet
 
-__all__ = ["Evaluation", "ShapeEvaluation", "evaluate", "find_shapes"]
+__all__ = [
+    "ChosenShapes",
+    "Evaluation",
+    "ShapeEvaluation",
+    "choose_shapes",
+    "evaluate",
+    "find_shapes",
+    "plain_table",
+]
 
 
 @dataclass(frozen=True)
@@ -106,11 +114,27 @@ class ShapeEvaluation:
     @property
     def content(self) -> dict[str, Any]:
         """The results as plain values for JSON."""
-        classes = [
-            {key: None if value != value else value for key, value in row.items()}
-            for row in self.table.to_dict("records")
-        ]
-        return {**asdict(self.result), "classes": classes, "messages": self.lines[1:]}
+        return {**asdict(self.result), **plain_table(self.table), "messages": self.lines[1:]}
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenShapes:
+    """What an evaluation works on.
+
+    Parameters
+    ----------
+    found
+        The classifier, the options of its training, and the data.
+    split, shapes
+        Name of the split, and its shapes.
+    vote_set
+        Kind of the votes; None for one.
+    """
+
+    found: Found[TrainedClassifier, TrainModelNetConfig, ShapeDataset]
+    split: str
+    shapes: ShapeSplit
+    vote_set: VoteSet | None
 
 
 def evaluate(
@@ -144,20 +168,10 @@ def evaluate(
 def _evaluate(
     weights: str | Path, config: EvaluateConfig, trained: TrainedClassifier | None
 ) -> ShapeEvaluation:
-    if config.rotation == "none":
-        # Every vote would be the same.
-        config.refuse_unused(
-            ("votes", "vote_set", "seed"), "with --rotation none, shapes are taken as given"
-        )
-    vote_set = chosen_set(config)
-    found = find_shapes(weights, config, trained)
+    of = choose_shapes(weights, config, trained)
+    found, split, chosen, vote_set = of.found, of.split, of.shapes, of.vote_set
     trained, options, dataset = found.trained, found.options, found.data
     check_classes(trained, dataset.class_names, dataset.source)
-    split = config.split or "test"
-    chosen = dataset.test
-    if split == "validation":
-        check_held_out(found)
-        _, chosen = dataset.split_validation(options.validation_fraction, options.seed)
     if len(chosen) == 0:
         raise DataError(
             f"{dataset.source} has no {split} shapes; name data that have some with --data"
@@ -243,6 +257,40 @@ def _evaluate(
     lines = _lines(result, table, picture, notes) + report
     shares = calibrated(trained, probabilities, config.votes)
     return ShapeEvaluation(lines, result, table, picture, chosen, shares)
+
+
+def choose_shapes(
+    weights: str | Path, config: EvaluateConfig, trained: TrainedClassifier | None = None
+) -> ChosenShapes:
+    """Find the shapes to evaluate on, and check that the options of the protocol have an effect.
+
+    Raises
+    ------
+    CSGNNError
+        As :func:`evaluate`, but other classes and a split without shapes are not refused.
+    """
+    if config.rotation == "none":
+        # Every vote would be the same.
+        config.refuse_unused(
+            ("votes", "vote_set", "seed"), "with --rotation none, shapes are taken as given"
+        )
+    vote_set = chosen_set(config)
+    found = find_shapes(weights, config, trained)
+    split, shapes = config.split or "test", found.data.test
+    if split == "validation":
+        check_held_out(found)
+        options = found.options
+        _, shapes = found.data.split_validation(options.validation_fraction, options.seed)
+    return ChosenShapes(found, split, shapes, vote_set)
+
+
+def plain_table(table: pd.DataFrame) -> dict[str, Any]:
+    """Rows of classes as plain values for JSON; what is not known is None."""
+    rows = [
+        {key: None if value != value else value for key, value in row.items()}
+        for row in table.to_dict("records")
+    ]
+    return {"classes": rows}
 
 
 def find_shapes(

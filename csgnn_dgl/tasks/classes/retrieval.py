@@ -13,10 +13,10 @@ import pandas as pd
 from csgnn_dgl._progress import shown
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.tasks.classes.embedding import embed_shapes
-from csgnn_dgl.tasks.classes.evaluate import find_shapes
+from csgnn_dgl.tasks.classes.evaluate import choose_shapes, plain_table
 from csgnn_dgl.tasks.classes.similar import random_average_precision, rank
 from csgnn_dgl.tasks.classes.trained import TrainedClassifier
-from csgnn_dgl.tasks.evaluation import check_held_out, chosen_set, votes_text
+from csgnn_dgl.tasks.evaluation import votes_text
 from csgnn_dgl.tasks.use_config import EvaluateConfig
 
 __all__ = ["Retrieval", "ShapeRetrieval", "evaluate"]
@@ -87,11 +87,7 @@ class ShapeRetrieval:
     @property
     def content(self) -> dict[str, Any]:
         """The results as plain values for JSON."""
-        classes = [
-            {key: None if value != value else value for key, value in row.items()}
-            for row in self.table.to_dict("records")
-        ]
-        return {**asdict(self.result), "classes": classes, "messages": self.lines[1:]}
+        return {**asdict(self.result), **plain_table(self.table), "messages": self.lines[1:]}
 
 
 def evaluate(
@@ -123,17 +119,9 @@ def evaluate(
 def _evaluate(
     weights: str | Path, config: EvaluateConfig, trained: TrainedClassifier | None
 ) -> ShapeRetrieval:
-    if config.rotation == "none":
-        config.refuse_unused(
-            ("votes", "vote_set", "seed"), "with --rotation none, shapes are taken as given"
-        )
-    vote_set = chosen_set(config)
-    found = find_shapes(weights, config, trained)
-    options, dataset, split = found.options, found.data, config.split or "test"
-    chosen = dataset.test
-    if split == "validation":
-        check_held_out(found)
-        _, chosen = dataset.split_validation(options.validation_fraction, options.seed)
+    of = choose_shapes(weights, config, trained)
+    found, split, chosen, vote_set = of.found, of.split, of.shapes, of.vote_set
+    options, dataset = found.options, found.data
     expected = random_average_precision(chosen.labels) if len(chosen) else np.nan
     if np.isnan(expected):
         raise DataError(

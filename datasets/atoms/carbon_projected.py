@@ -10,13 +10,12 @@ import numpy.typing as npt
 
 from csgnn_dgl._files import atomic_write, resource_error
 from csgnn_dgl._foreign import excerpt, reading
-from csgnn_dgl.datasets.atoms.carbon_md import (
+from csgnn_dgl.datasets.atoms.carbon_md import SMEARING, run_in_processes
+from csgnn_dgl.datasets.atoms.carbon_trajectory import (
     CARBON_GRID,
-    SMEARING,
     Trajectory,
     read_arrays,
     read_trajectory,
-    run_in_processes,
 )
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.physics.carbon_tb import solve

@@ -19,12 +19,8 @@ from ase import Atoms
 from csgnn_dgl._files import atomic_write, resource_error
 from csgnn_dgl._foreign import reading
 from csgnn_dgl.datasets.atoms.base import Rejected
-from csgnn_dgl.datasets.atoms.carbon_md import (
-    CARBON_GRID,
-    SMEARING,
-    read_arrays,
-    run_in_processes,
-)
+from csgnn_dgl.datasets.atoms.carbon_md import SMEARING, run_in_processes
+from csgnn_dgl.datasets.atoms.carbon_trajectory import CARBON_GRID, read_arrays
 from csgnn_dgl.datasets.atoms.grid_file import GRID_FILE, GridFile, write_grid_file
 from csgnn_dgl.datasets.atoms.structures import read_structures
 from csgnn_dgl.errors import DataError

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from csgnn_dgl._foreign import check_file, excerpt, reading
 from csgnn_dgl._progress import each
-from csgnn_dgl.datasets.atoms.carbon_md import CARBON_GRID, Trajectory, read_trajectory
 from csgnn_dgl.datasets.atoms.carbon_projected import projected_path, read_projected
+from csgnn_dgl.datasets.atoms.carbon_trajectory import CARBON_GRID, Trajectory, read_trajectory
 from csgnn_dgl.datasets.atoms.dos import DOSDataset, DOSRecord
 from csgnn_dgl.datasets.atoms.dos_labels import DOSLabels
 from csgnn_dgl.datasets.atoms.gathering import Gathering, Split

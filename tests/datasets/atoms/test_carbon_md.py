@@ -9,14 +9,8 @@ import numpy as np
 import pytest
 
 from csgnn_dgl.datasets.atoms.carbon import allotrope
-from csgnn_dgl.datasets.atoms.carbon_md import (
-    CARBON_GRID,
-    CarbonRecipe,
-    make_carbon,
-    read_trajectory,
-    simulate,
-    trajectories,
-)
+from csgnn_dgl.datasets.atoms.carbon_md import CarbonRecipe, make_carbon, simulate
+from csgnn_dgl.datasets.atoms.carbon_trajectory import CARBON_GRID, read_trajectory, trajectories
 from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.physics import band_energy, fermi_level, refined
 from csgnn_dgl.physics.carbon_tb import solve

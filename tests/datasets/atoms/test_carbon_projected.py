@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from csgnn_dgl.datasets.atoms.carbon_md import read_trajectory
 from csgnn_dgl.datasets.atoms.carbon_projected import (
     project_all,
     projected_path,
     read_projected,
     write_projected,
 )
+from csgnn_dgl.datasets.atoms.carbon_trajectory import read_trajectory
 from csgnn_dgl.datasets.atoms.dos_carbon import BUILT_IN
 from csgnn_dgl.datasets.atoms.loading import load_dos_dataset
 from csgnn_dgl.errors import DataError

@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from csgnn_dgl.cli.main import cli
 from csgnn_dgl.datasets.atoms import carbon as carbon_tb
 from csgnn_dgl.datasets.atoms.carbon import allotrope
-from csgnn_dgl.datasets.atoms.carbon_md import read_trajectory
+from csgnn_dgl.datasets.atoms.carbon_trajectory import read_trajectory
 from csgnn_dgl.descriptor import AtomDescriptor, OutOfDomainWarning, predict_dos
 from csgnn_dgl.errors import CheckpointError, DataError
 from csgnn_dgl.tasks.calibrate import calibrate

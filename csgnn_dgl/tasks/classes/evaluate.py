@@ -254,6 +254,8 @@ def _evaluate(
         )
     notes = [missing if majority is None else majority.line(accuracy)]
     notes += [f"warning: {warning}" for warning in dataset.warnings]
+    if split == "validation" and calibration["ece"] is not None:
+        report.append("the calibration was learned from this split, so it does not test it")
     lines = _lines(result, table, picture, notes) + report
     shares = calibrated(trained, probabilities, config.votes)
     return ShapeEvaluation(lines, result, table, picture, chosen, shares)

@@ -165,6 +165,10 @@ def test_evaluation_reports_the_calibration(known_run: RunDirectory, tmp_path: P
     assert copy.figure("calibration-test-so3-1-votes").is_file()
     (entry,) = copy.read_summary()["evaluation"]
     assert set(entry["calibration"]) == {"ece_before", "ece", "outside"}
+    # Shapes from which the calibration was learned do not test it.
+    held_out = evaluate(copy.path, EvaluateConfig(split="validation"))
+    said = [any("learned from this split" in line for line in e.lines) for e in (found, held_out)]
+    assert said == [False, True]
     # Accuracy is that of the network, which calibration does not change.
     trained = load_classifier(copy.path)
     trained.temperatures.clear()

@@ -62,11 +62,16 @@ results: setup
 	$(BIN)/python benchmarks/results.py --only "$(ONLY)"
 
 # The paper's tables, small, on built-in data. It can be stopped at any moment, and goes on from there.
+# Two processes with a core each share the cells of a table, except where time itself is measured.
+COMPARE := $(BIN)/csgnn-dgl compare
+in_two = OMP_NUM_THREADS=1 $(COMPARE) $(1) & \
+	OMP_NUM_THREADS=1 $(COMPARE) $(1); status=$$?; wait $$! && exit $$status
+
 tables: setup
-	$(BIN)/csgnn-dgl compare table1 --budget 0.75 --output results/table1
-	$(BIN)/csgnn-dgl compare table2 --budget 2 --output results/table2
-	$(BIN)/csgnn-dgl compare table3 --budget 0.5 --output results/table3
-	$(BIN)/csgnn-dgl compare table4 --output results/table4
+	$(call in_two,table1 --budget 0.75 --output results/table1)
+	$(call in_two,table2 --budget 2 --output results/table2)
+	$(call in_two,table3 --budget 0.5 --output results/table3)
+	$(COMPARE) table4 --output results/table4
 
 # Trains the models that the package ships. PHONON_DATA is a folder with train.extxyz, validation.extxyz
 # and grid.json. The carbon data are made first, which takes half an hour on two cores.

@@ -12,8 +12,10 @@ from csgnn_dgl.compare.settings import Cell
 from csgnn_dgl.compare.store import Store
 from csgnn_dgl.tasks.plots import save_figure, styled
 
-__all__ = ["draw_learning", "learning_curve"]
+__all__ = ["OURS", "draw_learning", "learning_curve"]
 
+#: Colours of this package's rows, in all pictures.
+OURS = {"csgnn": "#cc3311", "csgnn improved": "#550011"}
 _COLOURS = ("#4477aa", "#66ccee", "#228833", "#ccbb44", "#aa3377", "#999999")
 _STYLES = ("-", "--")
 
@@ -64,7 +66,7 @@ def draw_learning(store: Store, path: Path) -> Path | None:
     done = {cell.protocol for cell, _ in drawn}
     protocols = [name for name in store.settings.found.tests if name in done]
     systems = [row.name for row in store.settings.found.select(store.settings.models)]
-    others = [name for name in systems if name != "csgnn"]
+    others = [name for name in systems if name not in OURS]
     figure = Figure(figsize=(1.5 + 4.2 * len(protocols), 4.4), layout="constrained")
     unit = store.settings.found.unit
     for place, protocol in enumerate(protocols, start=1):
@@ -75,12 +77,12 @@ def draw_learning(store: Store, path: Path) -> Path | None:
             if cell.protocol != protocol:
                 continue
             name = cell.row.name
-            index = others.index(name) if name in others else 0
-            own = name not in others
+            own = name in OURS
+            index = 0 if own else others.index(name)
             axes.plot(
                 seconds,
                 score,
-                color="#cc3311" if own else _COLOURS[index % len(_COLOURS)],
+                color=OURS.get(name, _COLOURS[index % len(_COLOURS)]),
                 linestyle=_STYLES[index // len(_COLOURS) % len(_STYLES)],
                 linewidth=2.2 if own else 1.2,
                 marker="o" if len(seconds) < 4 else None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from matplotlib.figure import Figure
 
+from csgnn_dgl.compare.learning import OURS
 from csgnn_dgl.compare.store import Store
 from csgnn_dgl.compare.tables import find_table
 from csgnn_dgl.tasks.plots import save_figure, styled
@@ -22,8 +23,7 @@ _COLORS = (
     *("#4477aa", "#66ccee", "#228833", "#999933", "#aa3377"),
     *("#332288", "#ddaa33", "#44aa99", "#777777"),
 )
-_OURS = "#cc3311"
-_MARKS = "osD^vPX<>h"
+_MARKS = "osD^vPX<>h*"
 _PANELS = (
     ("agreement", 100, "same class as upright [%]"),
     ("accuracy", 100, "accuracy [%]"),
@@ -119,13 +119,13 @@ def draw_curve(curve: RotationCurve, path: Path) -> None:
                 axes.plot(
                     here["angle"],
                     factor * here[value],
-                    color=_OURS if name == "csgnn" else _COLORS[index % len(_COLORS)],
+                    color=OURS.get(name, _COLORS[index % len(_COLORS)]),
                     marker=_MARKS[index % len(_MARKS)],
                     # Marks are at different angles, so that they show where lines coincide.
                     markevery=(depth % 3, 3),
                     markersize=5,
-                    linewidth=2.2 if name == "csgnn" else 1.3,
-                    zorder=3 + (name == "csgnn"),
+                    linewidth=2.2 if name in OURS else 1.3,
+                    zorder=3 + (name in OURS),
                     label=name,
                 )
             axes.set_ylabel(label)

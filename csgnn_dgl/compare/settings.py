@@ -93,9 +93,9 @@ class Settings:
 
     Examples
     --------
-    >>> settings = Settings("table1", models=("dgcnn", "csgnn"))
+    >>> settings = Settings("table1", models=("dgcnn", "rigcn"))
     >>> [cell.name for cell in settings.cells()]
-    ['dgcnn-z-ours-0', 'dgcnn-so3-ours-0', 'csgnn-z-ours-0', 'csgnn-so3-ours-0']
+    ['dgcnn-z-ours-0', 'dgcnn-so3-ours-0', 'rigcn-z-ours-0', 'rigcn-so3-ours-0']
     """
 
     table: str

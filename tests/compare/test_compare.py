@@ -230,7 +230,7 @@ def test_random_and_designed_votes_are_not_compared_in_silence(store: Store) -> 
         (("--report", "absent"), "is not there"),
         (("table1", "--models", "dgccn"), "did you mean 'dgcnn'"),
         (("table1", "--seeds", "0,²"), "whole numbers"),
-        (("table1", "--only", "7/3"), "1/20 to 20/20"),
+        (("table1", "--only", "7/3"), "1/22 to 22/22"),
         (("table1", "--data", "{shapes}"), "give --up-axis"),
     ],
 )

@@ -199,7 +199,7 @@ def test_the_better_recipe_in_validation_is_measured(
     [
         ({"table": "table2", "protocols": None}, (), "holds table2"),
         ({"table": "table3"}, (), "holds table3"),
-        ({}, (), "none of the 10 cells with protocol so3"),
+        ({}, (), "none of the 11 cells with protocol so3"),
         ({}, ("--protocol", "z"), "has no protocol 'z'"),
         ({}, ("--output", "curve.gif"), "cannot write curve.gif as .gif"),
         ({}, ("--output", "nowhere/curve.png"), "folder does not exist"),
@@ -221,7 +221,7 @@ def test_bad_input(
     assert what in capsys.readouterr().err
 
 
-def test_ten_lines_can_be_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_lines_can_be_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No two systems have the same colour, and the legend lies beside the panels."""
     from csgnn_dgl.compare import pictures
 

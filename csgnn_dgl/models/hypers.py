@@ -138,6 +138,11 @@ class ShapeCSGNNHypers(_CSGNNHypers):
                 "weight_decay": 2.7e-7,
             },
         ),
+        "best": Preset(
+            "the paper's size with filters that tell a vertex from its ring, and the training of "
+            "compact: needs a GPU",
+            {"n_spheres": 20, "filter_order": 1},
+        ),
         "released": Preset(
             "the network and training of the paper's released code, for arbitrary rotations",
             {
@@ -332,6 +337,11 @@ class AtomCSGNNHypers(_CSGNNHypers):
                 "base_width": 32,
                 "features": 256,
             },
+        ),
+        "best": Preset(
+            "level 2 with exact invariants beside the grid, trained as compact: for data with "
+            "curves of atoms, and a GPU",
+            {"level": 2, "assignment": "smooth", "invariants": "all", "filter_order": 1},
         ),
         "paper": Preset("the paper's network and training (level 3): needs a GPU", {}),
     }

@@ -54,7 +54,7 @@ LATER_HYPERS = {
     "block_norm": "batch",
 }
 # Presets that came later.
-NEW = {"modelnet released", "modelnet embedding"}
+NEW = {"modelnet released", "modelnet embedding", "modelnet best", "dos best"}
 
 
 def flat(config: TrainingConfig) -> dict[str, Any]:

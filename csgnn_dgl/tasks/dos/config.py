@@ -26,6 +26,8 @@ _SMALL = {
     "calibrate": True,
     "select": "last",
 }
+# Few atoms of many structures in each step, for data with curves of atoms.
+_FEW_ATOMS = {"atoms_per_structure": 4, "batch_size": 128, "epochs": 700, "ema_decay": 0.99}
 
 
 class TrainDOSConfig(TrainingConfig):
@@ -43,13 +45,8 @@ class TrainDOSConfig(TrainingConfig):
     presets = AtomCSGNNHypers.presets
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {**_SMALL, "batch_size": 8, "epochs": 60, "ema_decay": 0.98},
-        "compact": {
-            **_SMALL,
-            "atoms_per_structure": 4,
-            "batch_size": 128,
-            "epochs": 700,
-            "ema_decay": 0.99,
-        },
+        "compact": {**_SMALL, **_FEW_ATOMS},
+        "best": {**_SMALL, **_FEW_ATOMS, "hidden": [512, 512], "learning_rate": 1e-3},
         "crystals": {
             "hidden": [256, 256],
             "dropout": 0.2,

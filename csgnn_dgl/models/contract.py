@@ -173,6 +173,14 @@ class AtomModel(nn.Module, ABC):
         return False
 
     @property
+    def head_features(self) -> tuple[int, ...]:
+        """Lengths of consecutive parts of a descriptor, each of which gets a head of its own.
+
+        They add up to ``features``. By default there is one part.
+        """
+        return (self.features,)
+
+    @property
     def atoms_at_once(self) -> int:
         """Number of atoms that are computed at once in evaluation, so that memory stays bounded."""
         return 64
@@ -246,7 +254,7 @@ def check_made(model: Any, name: str) -> None:
                 f"{name} breaks the contract of models: its attribute {attribute} is {value!r}, "
                 f"but it must be a positive number"
             )
-    if isinstance(model, ShapeModel):
+    if isinstance(model, (ShapeModel, AtomModel)):
         parts = model.head_features
         if not parts or min(parts) < 1 or sum(parts) != model.features:
             raise ConfigError(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from csgnn_dgl.mapping.neighbors import Neighbors
 from csgnn_dgl.models.contract import AtomModel, check_features, check_made
-from csgnn_dgl.models.heads import CurveHead
+from csgnn_dgl.models.heads import CurveHead, CurveHeads
 from csgnn_dgl.models.share_head import ShareHead
 from csgnn_dgl.nn.site_norm import Norm
 
@@ -70,8 +70,11 @@ class DOSModel(nn.Module):
         super().__init__()
         check_made(model, type(model).__name__)
         self.model = model
-        head = ShareHead if apart else CurveHead
-        self.head = head(model.features, bins, hidden=hidden, dropout=dropout, norm=norm)
+        kind = ShareHead if apart else CurveHead
+        parts = model.head_features
+        heads = [kind(n, bins, hidden=hidden, dropout=dropout, norm=norm) for n in parts]
+        self.head: CurveHead | ShareHead | CurveHeads
+        self.head = heads[0] if len(parts) == 1 else CurveHeads(heads, parts)
 
     def describe(self, neighbors: Neighbors) -> Tensor:
         """Descriptors of all atoms, shape ``(A, features)``."""
@@ -83,6 +86,14 @@ class DOSModel(nn.Module):
         """Each atom's own curve, shape ``(A, bins)``: a projected density of states."""
         curves: Tensor = self.head(self.describe(neighbors))
         return curves
+
+    def per_head(self, neighbors: Neighbors) -> Tensor:
+        """Each atom's own curve by each head of the model, shape ``(heads, A, bins)``."""
+        descriptors = self.describe(neighbors)
+        if isinstance(self.head, CurveHeads):
+            return self.head.each(descriptors)
+        curves: Tensor = self.head(descriptors)
+        return curves[None]
 
     def forward(self, neighbors: Neighbors) -> Tensor:
         """Curves of all structures of a batch."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.nn.site_norm import Norm, channel_norm
 
-__all__ = ["ClassHead", "ClassHeads", "CurveHead", "hidden_layers"]
+__all__ = ["ClassHead", "ClassHeads", "CurveHead", "CurveHeads", "hidden_layers"]
 
 
 def _check_widths(hidden: Sequence[int], dropout: float) -> None:
@@ -141,6 +142,50 @@ class ClassHeads(nn.Module):
         parts = input.split(self.features, dim=-1)
         scores = [head(part) for head, part in zip(self.heads, parts, strict=True)]
         return torch.stack(scores, dim=-2)
+
+
+class CurveHeads(nn.Module):
+    """Several heads for curves, each on its own part of the descriptors.
+
+    As with :class:`ClassHeads`, each head has its own loss in training, and a prediction is the
+    mean of their curves.
+
+    Parameters
+    ----------
+    heads
+        The heads: :class:`CurveHead` or :class:`~csgnn_dgl.models.share_head.ShareHead`.
+    features
+        Length of each head's part.
+
+    Shapes
+    ------
+    ``(A, sum(features))`` → ``(A, bins)``.
+
+    Examples
+    --------
+    >>> heads = CurveHeads([CurveHead(8, 20), CurveHead(5, 20)], (8, 5))
+    >>> heads(torch.rand(6, 13)).shape, heads.each(torch.rand(6, 13)).shape
+    (torch.Size([6, 20]), torch.Size([2, 6, 20]))
+    """
+
+    def __init__(self, heads: Sequence[Any], features: Sequence[int]) -> None:
+        super().__init__()
+        self.heads, self.features = nn.ModuleList(heads), tuple(features)
+        self.bins: int = heads[0].bins
+
+    def each(self, descriptors: Tensor) -> Tensor:
+        """Curves of every head, shape ``(number of heads, A, bins)``."""
+        parts = descriptors.split(self.features, dim=-1)
+        return torch.stack([head(part) for head, part in zip(self.heads, parts, strict=True)])
+
+    def forward(self, descriptors: Tensor) -> Tensor:
+        """Mean curves of atoms with these descriptors."""
+        return self.each(descriptors).mean(dim=0)
+
+    def calibrate(self, curves: Tensor) -> None:
+        """Initialise all heads; see :meth:`CurveHead.calibrate`."""
+        for head in self.heads:
+            cast(CurveHead, head).calibrate(curves)
 
 
 class CurveHead(nn.Module):

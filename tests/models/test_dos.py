@@ -130,3 +130,23 @@ def test_unusable_heads_are_named(options: dict[str, Any], message: str) -> None
     atoms = AtomCSGNN(AtomCSGNNHypers(level=0, base_width=2), (6,))
     with pytest.raises(ConfigError, match=message):
         DOSModel(atoms, **options)
+
+
+@torch.no_grad()
+def test_members_are_networks_of_their_own() -> None:
+    """The curve is the mean of those of the members, each with its own part of the descriptor."""
+    network = model(members=3)
+    parts = network.describe(found(SUGAR)).split(16, dim=1)
+    each = network.per_head(found(SUGAR))
+    assert each.shape == (3, len(SUGAR), 12)
+    for curves, head, part in zip(each, network.head.heads, parts, strict=True):
+        torch.testing.assert_close(curves, head(part))
+    assert not torch.allclose(each[0], each[1], atol=1e-6)
+    torch.testing.assert_close(network.per_atom(found(SUGAR)), each.mean(dim=0))
+    # The first is the network without others, under the same names.
+    alone = model()
+    names = {name for name, _ in alone.model.named_parameters()}
+    assert names == {n for n, _ in network.model.named_parameters() if not n.startswith("others.")}
+    alone.model.load_state_dict(network.model.state_dict(), strict=False)
+    torch.testing.assert_close(alone.describe(found(SUGAR)), parts[0])
+    assert model().per_head(found(SUGAR)).shape == (1, len(SUGAR), 12)

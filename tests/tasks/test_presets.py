@@ -52,6 +52,7 @@ LATER_HYPERS = {
     "passes": 0,
     "pass_cutoff": 4.0,
     "block_norm": "batch",
+    "members": 1,
 }
 # Presets that came later.
 NEW = {"modelnet released", "modelnet embedding", "modelnet best", "dos best"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -49,6 +50,10 @@ class AtomCSGNN(AtomModel):
     encoder's features. With ``passes``, descriptors then see those of their neighbours
     (:class:`~csgnn_dgl.models.atoms.passing.AtomPass`), and whole structures are needed.
 
+    With ``members``, several such networks stand side by side, and a descriptor is those of all of
+    them, one after the other. Each has a head and a loss of its own, and their curves are averaged
+    (deep ensembles; Lakshminarayanan et al., NeurIPS 2017).
+
     Parameters
     ----------
     hypers
@@ -58,14 +63,14 @@ class AtomCSGNN(AtomModel):
 
     Shapes
     ------
-    :class:`~csgnn_dgl.mapping.neighbors.Neighbors` of ``A`` atoms → ``(A, features)``.
+    :class:`~csgnn_dgl.mapping.neighbors.Neighbors` of ``A`` atoms → ``(A, members · features)``.
     """
 
     Hypers = AtomCSGNNHypers
 
     def __init__(self, hypers: AtomCSGNNHypers, elements: tuple[int, ...]) -> None:
         super().__init__(hypers, elements)
-        self.features, self.cutoff = hypers.features, hypers.cutoff
+        self.features, self.cutoff = hypers.members * hypers.features, hypers.cutoff
         self.mapping = AtomMapping(
             hypers.level,
             hypers.n_spheres,
@@ -93,6 +98,16 @@ class AtomCSGNN(AtomModel):
         self.passes = nn.ModuleList(
             AtomPass(hypers.features, hypers.pass_cutoff) for _ in range(hypers.passes)
         )
+        # This network is the first member; so its weights have the same names without others.
+        alone = hypers.model_copy(update={"members": 1})
+        self.others = nn.ModuleList(
+            AtomCSGNN(alone, self.elements) for _ in range(hypers.members - 1)
+        )
+
+    @property
+    def head_features(self) -> tuple[int, ...]:
+        """One head for each member."""
+        return (self.hypers.features,) * self.hypers.members
 
     @property
     def knows_any_element(self) -> bool:
@@ -106,6 +121,13 @@ class AtomCSGNN(AtomModel):
 
     def forward(self, neighbors: Neighbors) -> Tensor:
         """Descriptors of all atoms of a batch."""
+        first = self._first(neighbors)
+        if not self.others:
+            return first
+        return torch.cat([first, *(other(neighbors) for other in self.others)], dim=1)
+
+    def _first(self, neighbors: Neighbors) -> Tensor:
+        """Descriptors by the first member."""
         found = encoded(self, neighbors)
         if found is None:
             features = None if self.species is None else self.species(neighbors.numbers)

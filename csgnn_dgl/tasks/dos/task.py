@@ -273,7 +273,20 @@ class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
     def _compare(self, batch: DOSBatch) -> tuple[Tensor, Tensor]:
         """Loss, and mean absolute error of the structures' curves."""
         neighbors = batch.neighbors.to(self.device, next(self.model.parameters()).dtype)
-        atoms = self.model.per_atom(neighbors)
+        # In training each head has its own loss. With a loss of their mean, one would rely on
+        # another, so that all make the same errors.
+        each = self.model.per_head(neighbors)
+        mean = each.mean(dim=0)
+        loss, error = self._loss_of_atoms(mean, neighbors, batch)
+        if self.training and len(each) > 1:
+            losses = [self._loss_of_atoms(atoms, neighbors, batch)[0] for atoms in each]
+            loss = torch.stack(losses).mean()
+        return loss, error
+
+    def _loss_of_atoms(
+        self, atoms: Tensor, neighbors: Neighbors, batch: DOSBatch
+    ) -> tuple[Tensor, Tensor]:
+        """Loss of atoms' curves, and mean absolute error of the structures' curves."""
         fermi = batch.fermi
         loss, error = self._losses(structure_mean(atoms, neighbors), batch.curves, fermi)
         weight = self.config.atom_weight

@@ -51,3 +51,9 @@ class TestWithMessages(AtomModelSuite):
     }
     symmetry = "icosahedral"
     least_change = 1e-6  # messages carry little of the orientation before training
+
+
+class TestWithMembers(AtomModelSuite):
+    model = "csgnn"
+    hypers = {**SIZES, "cutoff": 4.0, "assignment": "smooth", "members": 3}  # noqa: RUF012
+    symmetry = "icosahedral"

@@ -20,6 +20,7 @@ from csgnn_dgl.datasets.atoms.dos import DOSRecord
 from csgnn_dgl.errors import CheckpointError, ConfigError, DataError
 from csgnn_dgl.mapping.neighbors import find_neighbors
 from csgnn_dgl.models import AtomCSGNN, AtomCSGNNHypers, DOSModel
+from csgnn_dgl.models.heads import CurveHeads
 from csgnn_dgl.nn.site_norm import Norm
 from csgnn_dgl.physics import EnergyGrid, density_of_states, find_levels
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
@@ -142,9 +143,11 @@ def test_changed_data_are_refused(
         resume(copy)
 
 
-def _task(**options: Any) -> DOSTask:
+def _task(*, members: int = 1, **options: Any) -> DOSTask:
     config = TrainDOSConfig.resolve(flags=options)
-    sizes = AtomCSGNNHypers(level=1, channels=4, base_width=4, features=8, cutoff=4.0)
+    sizes = AtomCSGNNHypers(
+        level=1, channels=4, base_width=4, features=8, cutoff=4.0, members=members
+    )
     return DOSTask(
         config, DOSModel(AtomCSGNN(sizes, (6,)), 3, hidden=(8,)), EnergyGrid(0.0, 0.5, 3)
     )
@@ -158,6 +161,33 @@ def test_loss_is_that_of_the_paper() -> None:
     assert float(error) == pytest.approx(1.0)
     loss, _ = _task(dos_weight=0.1, loss="absolute")._losses(predicted, curves, None)
     assert float(loss) == pytest.approx(0.1 * 1.0 + 0.9 * 0.5)
+
+
+@torch.no_grad()
+def test_each_member_has_a_loss_of_its_own() -> None:
+    task = _task(members=2, loss="absolute")
+    records = [DOSRecord(bulk("C", "diamond", a), np.full(3, a), str(a)) for a in (3.4, 3.6)]
+    batch = StructureBatches(records, 4.0).__getitems__([0, 1])
+    for module in task.modules():
+        # Batch norm would let the two modes differ by more than their losses.
+        if isinstance(module, torch.nn.BatchNorm1d):
+            module.forward = lambda values: values  # type: ignore[method-assign]
+    assert isinstance(task.model.head, CurveHeads)
+    for number, head in enumerate(task.model.head.heads):
+        head.smooth.bias.fill_(1.0 + number)  # type: ignore[union-attr, operator]
+    losses = [
+        float(task._loss_of_atoms(curves, batch.neighbors, batch)[0])
+        for curves in task.model.per_head(batch.neighbors)
+    ]
+    assert abs(losses[0] - losses[1]) > 1e-4
+    in_training, error = task.train()._compare(batch)
+    assert float(in_training) == pytest.approx(sum(losses) / 2, rel=1e-5)
+    # What is validated, and the error that is printed, are of the mean curve.
+    in_validation, same = task.eval()._compare(batch)
+    curves = task.model.per_atom(batch.neighbors)
+    expected = task._loss_of_atoms(curves, batch.neighbors, batch)[0]
+    assert float(in_validation) == pytest.approx(float(expected), rel=1e-5)
+    assert float(error) == pytest.approx(float(same), rel=1e-5)
 
 
 def test_the_loss_of_band_energies() -> None:

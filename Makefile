@@ -77,8 +77,9 @@ tables: setup
 # and grid.json. The carbon data are made first, which takes half an hour on two cores.
 weights: setup
 	$(BIN)/csgnn-dgl data make carbon-tb --to data/carbon-tb --projected
-	$(BIN)/csgnn-dgl train dos --data data/carbon-tb --preset compact --output runs/weights-carbon-tb
-	$(BIN)/csgnn-dgl evaluate runs/weights-carbon-tb --votes 4
+	$(BIN)/csgnn-dgl train dos --data data/carbon-tb --preset compact --invariants all --cutoff 4 \
+		--band-weight 0.001 --output runs/weights-carbon-tb
+	$(BIN)/csgnn-dgl evaluate runs/weights-carbon-tb --votes 8 --vote-set random
 	$(BIN)/csgnn-dgl train dos --data $(PHONON_DATA) --preset crystals --output runs/weights-phonon-dos
 	$(BIN)/csgnn-dgl evaluate runs/weights-phonon-dos
 	$(BIN)/python -m csgnn_dgl.tasks.ship runs/weights-carbon-tb carbon-tb

@@ -123,7 +123,7 @@ def test_atoms(browser: Any, page: Pages, c60: Path) -> None:
     browser.set("atom", 7, "change")
     assert browser.text("name") == "C 7"
     everything = browser.script(_COUNT, "around", 2)
-    browser.set("sphere", 3)
+    browser.set("sphere", 5)  # of the bonds
     assert 0 < browser.script(_COUNT, "around", 2) < everything
     assert "Å" in browser.text("sphere-now")
     browser.set("neighbours", False)

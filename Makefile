@@ -82,8 +82,12 @@ weights: setup
 	$(BIN)/csgnn-dgl evaluate runs/weights-carbon-tb --votes 8 --vote-set random
 	$(BIN)/csgnn-dgl train dos --data $(PHONON_DATA) --preset crystals --output runs/weights-phonon-dos
 	$(BIN)/csgnn-dgl evaluate runs/weights-phonon-dos
+	$(BIN)/csgnn-dgl train dos --data $(PHONON_DATA) --preset crystals --members 4 --passes 1 \
+		--filter-order 1 --epochs 50 --output runs/weights-phonon-dos-4
+	$(BIN)/csgnn-dgl evaluate runs/weights-phonon-dos-4
 	$(BIN)/python -m csgnn_dgl.tasks.ship runs/weights-carbon-tb carbon-tb
 	$(BIN)/python -m csgnn_dgl.tasks.ship runs/weights-phonon-dos phonon-dos
+	$(BIN)/python -m csgnn_dgl.tasks.ship runs/weights-phonon-dos-4 phonon-dos-4
 
 # Trains the embedding of shapes that the package ships, on shapes that are made first.
 shape-weights: setup

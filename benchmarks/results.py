@@ -95,6 +95,7 @@ ENTRIES: Mapping[str, Entry] = {
         _shapes,
     ),
     "phonon-dos": Entry(("evaluate phonon-dos --data {data} --json",), _dos, "PHONON_DATA"),
+    "phonon-dos-4": Entry(("evaluate phonon-dos-4 --data {data} --json",), _dos, "PHONON_DATA"),
     "carbon-tb": Entry(
         (
             "evaluate carbon-tb --data {data} --votes 8 --vote-set random --json",

@@ -352,7 +352,9 @@ def test_shipped_models_are_listed(run: Run) -> None:
     for word in ("carbon-tb", "phonon-dos", "trained on", "limit", "made by"):
         assert word in out
     entries = json.loads(run("models", "--json")[1])
-    assert [entry["name"] for entry in entries] == ["carbon-tb", "phonon-dos", "shapes"]
+    assert [entry["name"] for entry in entries] == [
+        *("carbon-tb", "phonon-dos", "phonon-dos-4", "shapes")
+    ]
     for entry in entries:
         assert entry["bytes"] is None or entry["bytes"] <= 5_000_000
 

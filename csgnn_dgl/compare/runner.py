@@ -71,11 +71,13 @@ def do_missing(store: Store, echo: Echo) -> list[str]:
     failures = []
     for number, cell in enumerate(cells, start=1):
         place = f"{number}/{len(cells)} {cell.name}"
-        if store.result(cell) is None:
+        if store.result(cell) is None and not store.is_claimed(cell):
             echo(f"{place} …")
             with working(place):
                 status = _in_a_process(store, cell, f"{number}/{len(cells)}")
-            if store.result(cell) is None and status != 0:
+            # Another process may have been faster to claim it, and may have done it since.
+            elsewhere = store.is_claimed(cell) or store.result(cell) is not None
+            if status != 0 and not elsewhere:
                 problem = _problem(store, cell, status)
                 failures.append(f"{place}: {problem}")
                 echo(f"{place} failed: {problem}")
@@ -103,7 +105,8 @@ def _in_a_process(store: Store, cell: Cell, number: str) -> int:
         *("--output", str(store.path), "--only", number),
     ]
     store.folder(cell).mkdir(parents=True, exist_ok=True)
-    with (store.folder(cell) / "log.txt").open("w", encoding="utf-8") as log:
+    # Not emptied first: it may be that of another process which was faster to claim the cell.
+    with (store.folder(cell) / "log.txt").open("a", encoding="utf-8") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
             return process.wait()

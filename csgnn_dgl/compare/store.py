@@ -135,6 +135,11 @@ class Store:
         self.folder(cell).mkdir(parents=True, exist_ok=True)
         atomic_write_json(self.folder(cell) / "failed.json", {"error": error})
 
+    def is_claimed(self, cell: Cell) -> bool:
+        """Whether a process is at a cell now."""
+        with self.claimed(cell) as free:
+            return not free
+
     @contextlib.contextmanager
     def claimed(self, cell: Cell) -> Iterator[bool]:
         """Keep other processes away from a cell; False if one has it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -163,6 +164,34 @@ def test_a_failed_cell_does_not_stop_the_others(
     report = write_report(store)[0].read_text()
     assert "2 of 4 cells are missing" in report
     assert "SIGKILL" in report
+
+
+def test_cells_of_another_process_have_not_failed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither those that it had from the start, nor one that it claimed a moment sooner."""
+    cells = store.settings.cells()
+    begun: list[Cell] = []
+    with contextlib.ExitStack() as other:
+
+        def in_a_process(store: Store, cell: Cell, number: str) -> int:
+            begun.append(cell)
+            if cell == cells[1]:
+                assert other.enter_context(store.claimed(cell))
+                return 1
+            if cell == cells[2]:
+                store.write(cell, _result(cell, 90.0))  # by the other one, which is done
+                return 1
+            return 1
+
+        monkeypatch.setattr(runner, "_in_a_process", in_a_process)
+        assert other.enter_context(store.claimed(cells[0]))
+        lines: list[str] = []
+        failures = runner.do_missing(store, lines.append)
+    assert begun == cells[1:]
+    for cell in cells[:2]:
+        assert any(cell.name in line and "another process is at it" in line for line in lines)
+    assert [failure.split()[1] for failure in failures] == [f"{cells[3].name}:"]
 
 
 def test_errors_of_a_cell_are_recorded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

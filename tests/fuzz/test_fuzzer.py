@@ -46,7 +46,7 @@ def _told(kind: str) -> Input:
 @pytest.fixture(scope="module")
 def strict(pool: Pool) -> Pool:
     """A worker with little time; the other pool is only what makes it start fast."""
-    return Pool(1, Limits(seconds=1.5, wait=4.0, growth=200 << 20))
+    return Pool(1, Limits(seconds=5.0, wait=10.0, growth=200 << 20))
 
 
 def test_each_misbehaviour_is_noticed(strict: Pool) -> None:

@@ -68,9 +68,9 @@ in_two = OMP_NUM_THREADS=1 $(COMPARE) $(1) & \
 	OMP_NUM_THREADS=1 $(COMPARE) $(1); status=$$?; wait $$! && exit $$status
 
 tables: setup
-	$(call in_two,table1 --budget 0.75 --output results/table1)
-	$(call in_two,table2 --budget 2 --output results/table2)
-	$(call in_two,table3 --budget 0.5 --output results/table3)
+	$(call in_two,table1 --budget 0.4 --output results/table1)
+	$(call in_two,table2 --budget 1.5 --output results/table2)
+	$(call in_two,table3 --budget 0.4 --output results/table3)
 	$(COMPARE) table4 --output results/table4
 
 # Trains the models that the package ships. PHONON_DATA is a folder with train.extxyz, validation.extxyz

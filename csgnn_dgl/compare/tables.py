@@ -116,7 +116,13 @@ _SYSTEMS = (
 # Written out, so that presets cannot change what the paper's row is.
 _AS_PAPER: Mapping[str, Any] = {"filter_order": 0, "gradients": False, "readout": ["pool"]}
 _SHAPES_AS_PAPER: Mapping[str, Any] = {**_AS_PAPER, "point_features": []}
-_ATOMS_AS_PAPER: Mapping[str, Any] = {**_AS_PAPER, "invariants": "none", "passes": 0}
+_ATOMS_AS_PAPER: Mapping[str, Any] = {
+    **_AS_PAPER,
+    "invariants": "none",
+    "passes": 0,
+    "members": 1,
+    "block_norm": "batch",
+}
 
 _SHAPE_TESTS = {
     "z": (Test("z/z", "z"), Test("z/so3", "so3"), Test("z/so3, 5 votes", "so3", 5)),

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from csgnn_dgl.models.atom_hypers import AtomCSGNNHypers
     from csgnn_dgl.models.atoms.agni import AGNI
     from csgnn_dgl.models.atoms.csgnn import AtomCSGNN
     from csgnn_dgl.models.atoms.species import SpeciesEmbedding, element_properties
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from csgnn_dgl.models.encoder import CSGNN
     from csgnn_dgl.models.encoder_config import EncoderConfig
     from csgnn_dgl.models.heads import ClassHead, ClassHeads, CurveHead
-    from csgnn_dgl.models.hypers import AtomCSGNNHypers, Hypers, ShapeCSGNNHypers
+    from csgnn_dgl.models.hypers import Hypers, ShapeCSGNNHypers
     from csgnn_dgl.models.shapes.csgnn import ShapeCSGNN
     from csgnn_dgl.models.shapes.pointnet import PointNet
 
@@ -55,7 +56,7 @@ _PLACES = {
     "ClassHead": "heads",
     "ClassHeads": "heads",
     "CurveHead": "heads",
-    "AtomCSGNNHypers": "hypers",
+    "AtomCSGNNHypers": "atom_hypers",
     "Hypers": "hypers",
     "ShapeCSGNNHypers": "hypers",
     "ShapeCSGNN": "shapes.csgnn",

@@ -65,14 +65,13 @@ class Entry:
         return load_named(self.path) if self.plugin is None else self.plugin.load()
 
 
-_HYPERS = "csgnn_dgl.models.hypers"
 #: The package's own models.
 MODELS: Mapping[Domain, Mapping[str, Entry]] = {
     "shapes": {
         "csgnn": Entry(
             "csgnn_dgl.models.shapes.csgnn:ShapeCSGNN",
             "concentric spherical GNN, the paper's and this package's own",
-            f"{_HYPERS}:ShapeCSGNNHypers",
+            "csgnn_dgl.models.hypers:ShapeCSGNNHypers",
         ),
         "pointnet": Entry("csgnn_dgl.models.shapes.pointnet:PointNet", "PointNet (Qi et al. 2017)"),
         "dgcnn": Entry(
@@ -112,7 +111,7 @@ MODELS: Mapping[Domain, Mapping[str, Entry]] = {
         "csgnn": Entry(
             "csgnn_dgl.models.atoms.csgnn:AtomCSGNN",
             "concentric spherical GNN, the paper's and this package's own",
-            f"{_HYPERS}:AtomCSGNNHypers",
+            "csgnn_dgl.models.atom_hypers:AtomCSGNNHypers",
         ),
         "agni": Entry(
             "csgnn_dgl.models.atoms.agni:AGNI", "AGNI-type invariant sums (Botu et al. 2017)"

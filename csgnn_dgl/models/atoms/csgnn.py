@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from csgnn_dgl.mapping import AtomMapping
 from csgnn_dgl.mapping.neighbors import Neighbors
+from csgnn_dgl.models.atom_hypers import AtomCSGNNHypers
 from csgnn_dgl.models.atoms.fused import ATOMS_AT_ONCE, can_fuse, encoded
 from csgnn_dgl.models.atoms.invariants import Invariants
 from csgnn_dgl.models.atoms.passing import AtomEdges, AtomPass
@@ -15,7 +16,6 @@ from csgnn_dgl.models.atoms.species import SpeciesEmbedding
 from csgnn_dgl.models.contract import AtomModel
 from csgnn_dgl.models.encoder import CSGNN
 from csgnn_dgl.models.encoder_config import EncoderConfig
-from csgnn_dgl.models.hypers import AtomCSGNNHypers
 from csgnn_dgl.nn.site_norm import channel_norm
 
 __all__ = ["AtomCSGNN"]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import PositiveInt
 
 from csgnn_dgl.config import option
-from csgnn_dgl.models.hypers import AtomCSGNNHypers
+from csgnn_dgl.models.atom_hypers import AtomCSGNNHypers
 from csgnn_dgl.models.registry import Domain
 from csgnn_dgl.tasks.config import TrainingConfig
 

@@ -2,9 +2,10 @@
 
     python benchmarks/dos.py --data data/carbon-tb --preset quick --output runs/dos-benchmark
 
-Trains (1) CSGNN, (2) CSGNN with a single channel, ``C = 1``, and (3) the AGNI fingerprint, as
-``csgnn-dgl train dos`` does, each in its own run directory. Also takes (4) the mean curve of each
-type of structure. Prints the errors on the test structures, and writes them as JSON and CSV.
+Trains (1) CSGNN with exact invariants beside the grid, (2) without, (3) with a single channel,
+``C = 1``, and (4) the AGNI fingerprint, as ``csgnn-dgl train dos`` does, each in its own run
+directory. Also takes (5) the mean curve of each type of structure. Prints the errors on the test
+structures, and writes them as JSON and CSV.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from csgnn_dgl.tasks.dos.train import train
 from csgnn_dgl.tasks.use_config import EvaluateConfig
 
 SYSTEMS = {
-    "concentric grid": {"model": "csgnn"},
-    "concentric grid, C = 1": {"model": "csgnn", "channels": 1},
+    "concentric grid with exact invariants": {"model": "csgnn", "invariants": "all"},
+    "concentric grid": {"model": "csgnn", "invariants": "none"},
+    "concentric grid, C = 1": {"model": "csgnn", "invariants": "none", "channels": 1},
     "AGNI-type fingerprint": {"model": "agni"},
 }
 

@@ -110,15 +110,29 @@ class ShapeCSGNNHypers(CSGNNHypers):
     presets: ClassVar[Mapping[str, Preset]] = {
         "quick": Preset(
             "a small network and few epochs: a first result in minutes on two cores",
-            {"level": 2, "n_spheres": 6, "channels": 4, "base_width": 16, "hidden": [256, 128]},
+            {
+                "level": 2,
+                "n_spheres": 6,
+                "channels": 4,
+                "base_width": 16,
+                "filter_order": 1,
+                "hidden": [256, 128],
+            },
         ),
         "compact": Preset(
             "under 1 M parameters at level 3, for training on a CPU",
-            {"level": 3, "n_spheres": 8, "channels": 4, "base_width": 16},
+            {"level": 3, "n_spheres": 8, "channels": 4, "base_width": 16, "filter_order": 1},
         ),
         "embedding": Preset(
             "the network and training of the shipped weights shapes, for --data kinds",
-            {"level": 2, "n_spheres": 8, "base_width": 24, "channels": 4, "readout": ["max-mean"]},
+            {
+                "level": 2,
+                "n_spheres": 8,
+                "base_width": 24,
+                "channels": 4,
+                "filter_order": 1,
+                "readout": ["max-mean"],
+            },
         ),
         "z": Preset(
             "the paper's network and training for rotations about the up axis",

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 
 from csgnn_dgl.tasks.targets import target_of
 from csgnn_dgl.testing.samples import write_dos_folder
@@ -17,6 +18,7 @@ from csgnn_dgl.testing.samples import write_dos_folder
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "dos.py"
 pytestmark = pytest.mark.skipif(not SCRIPT.is_file(), reason="not in a checkout")
 SYSTEMS = [
+    "concentric grid with exact invariants",
     "concentric grid",
     "concentric grid, C = 1",
     "AGNI-type fingerprint",
@@ -36,18 +38,21 @@ def test_systems_beside_each_other(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads((output / "results.json").read_text(encoding="utf-8"))
     assert list(found["tables"]) == SYSTEMS
-    assert list(found["seconds"]) == SYSTEMS[:3]
+    assert list(found["seconds"]) == SYSTEMS[:4]
     assert found["votes"] == 2
     for name, table in found["tables"].items():
         total = table[-1]
         assert (total["type"], total["structures"]) == ("all", 4), name
         assert total["dos_mae"] > 0, name
     # Each is a run that can be used like any other.
-    for index, model in enumerate(("csgnn", "csgnn", "agni")):
+    systems = (("csgnn", "all"), ("csgnn", "none"), ("csgnn", "none"), ("agni", None))
+    for index, (model, invariants) in enumerate(systems):
         run = output / f"model-{index}"
         assert target_of(run).kind == "dos"
         summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
         assert (summary["model"], summary["epochs"]) == (model, 1)
+        options = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+        assert options["hypers"].get("invariants") == invariants
         assert summary["evaluation"][0]["votes"] == 2
     errors = pd.read_csv(output / "band-energy.csv")
     assert list(errors.columns[1:]) == SYSTEMS

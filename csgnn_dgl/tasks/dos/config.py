@@ -26,8 +26,9 @@ _SMALL = {
     "calibrate": True,
     "select": "last",
 }
-# Few atoms of many structures in each step, for data with curves of atoms.
-_FEW_ATOMS = {"atoms_per_structure": 4, "batch_size": 128, "epochs": 700, "ema_decay": 0.99}
+# Few atoms of many structures in each step, for data with curves of atoms. Training and validation
+# errors are equal then, so what limits is the number of steps: many small ones beat few large ones.
+_FEW_ATOMS = {"atoms_per_structure": 4, "batch_size": 32, "epochs": 700, "ema_decay": 0.99}
 
 
 class TrainDOSConfig(TrainingConfig):
@@ -46,7 +47,13 @@ class TrainDOSConfig(TrainingConfig):
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {**_SMALL, "batch_size": 8, "epochs": 60, "ema_decay": 0.98},
         "compact": {**_SMALL, **_FEW_ATOMS},
-        "best": {**_SMALL, **_FEW_ATOMS, "hidden": [512, 512], "learning_rate": 1e-3},
+        "best": {
+            **_SMALL,
+            **_FEW_ATOMS,
+            "hidden": [512, 512],
+            "learning_rate": 1e-3,
+            "batch_size": 128,  # for a GPU
+        },
         "crystals": {
             "hidden": [256, 256],
             "dropout": 0.2,

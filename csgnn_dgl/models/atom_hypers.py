@@ -30,8 +30,9 @@ class AtomCSGNNHypers(CSGNNHypers):
             {"level": 1, "assignment": "smooth", "features": 256},
         ),
         "compact": Preset(
-            "the same with exact invariants beside the grid, trained for longer on few atoms of many "
-            "structures: for data with curves of atoms, such as data make carbon-tb --projected",
+            "the same with exact invariants beside the grid, trained for longer on few atoms of "
+            "many structures: for data with curves of atoms, such as data make carbon-tb "
+            "--projected",
             {"level": 1, "assignment": "smooth", "features": 256, "invariants": "all"},
         ),
         "crystals": Preset(

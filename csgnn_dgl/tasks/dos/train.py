@@ -31,7 +31,7 @@ from csgnn_dgl.tasks.training import Echo, silent
 from csgnn_dgl.tasks.training_job import Split, TrainingJob, resume_job, train_job
 from csgnn_dgl.tasks.weights import Header
 
-__all__ = ["DOSJob", "closing_lines", "load_run_data", "resume", "train"]
+__all__ = ["DOSJob", "closing_lines", "load_run_data", "resume", "train", "without_curves"]
 
 
 # Fewer training structures than this get a warning. A cautious choice: a model of 11 structures was
@@ -151,6 +151,7 @@ class DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
             epochs=config.epochs,
             ema_decay=config.ema_decay,
         )
+        lines += without_curves(self.training, config.atoms_per_structure)
         return [
             *lines,
             f"{len(self.training)} training and {len(self.validation)} validation structures of "
@@ -193,6 +194,21 @@ class DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
             "validation_loss": best["validation_loss"],
             "validation_error": best["validation_error"],
         }
+
+
+def without_curves(records: Sequence[DOSRecord], count: int | None) -> list[str]:
+    """Warn if some atoms stand for a structure, but their own curves are not known."""
+    if count is None:
+        return []
+    lacking = [r for r in records if r.atom_dos is None and len(r.atoms) > count]
+    if not lacking:
+        return []
+    return [
+        f"{len(lacking)} of {len(records)} training structures, such as {lacking[0].name}, have no "
+        f"curves of their atoms. With atoms_per_structure = {count}, {count} atoms at random "
+        f"then stand for all {len(lacking[0].atoms)}, so every atom is drawn to the mean of its "
+        f"structure. Take all atoms (leave out atoms_per_structure, or take another preset)"
+    ]
 
 
 def _curves_to_start_from(records: Sequence[DOSRecord]) -> Tensor:

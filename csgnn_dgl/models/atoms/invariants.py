@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
@@ -13,13 +14,15 @@ from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.mapping.neighbors import Neighbors
 from csgnn_dgl.models.atoms.species import PROPERTIES, property_table
 
-__all__ = ["InvariantKind", "Invariants", "RunningNorm", "harmonics"]
+__all__ = ["InvariantKind", "Invariants", "OuterSums", "RunningNorm", "harmonics"]
 
 InvariantKind = Literal["none", "sums", "all"]
 
 # Gaussians of the radial sums; widths of the other sums; radial functions of the power spectrum.
 _RADIAL, _WIDTHS, _SPECTRUM = 32, 12, 8
 _DEGREES = 4
+# Neighbours are padded to rows of equal length up to this multiple of their number.
+_LARGEST_PADDING = 4
 
 
 class RunningNorm(nn.Module):
@@ -211,50 +214,103 @@ class Invariants(nn.Module):
         # Augmentation may move a neighbour beyond the cutoff.
         inside = (distance / self.cutoff).clamp(max=1)
         fade = (1 + torch.cos(math.pi * inside)) / 2
-        kinds = self.table[neighbors.numbers].to(r.dtype)
-        parts = [self._radial(distance), *self._tensors(r, distance)]
-        if self.kind == "all":
-            parts += self._moments(r, distance, inside)
-        columns = torch.cat([part.flatten(1) for part in parts], dim=1) * fade[:, None]
-        size = (neighbors.n_atoms, columns.shape[1])
-        summed = torch.stack(
-            [
-                # One channel at a time, so that no product of all channels is kept.
-                columns.new_zeros(size).index_add(
-                    0, neighbors.centres, columns if self.channels == 1 else columns * kind[:, None]
-                )
-                for kind in kinds.unbind(dim=1)
-            ],
-            dim=1,
-        )
-        pieces = summed.split([part.shape[1:].numel() for part in parts], dim=2)
-        shaped = [
-            piece.unflatten(2, part.shape[1:]) for piece, part in zip(pieces, parts, strict=True)
+        kinds = self.table[neighbors.numbers].to(r.dtype) * fade[:, None]
+        sums = OuterSums(neighbors)
+        radial = sums(self._radial(distance), kinds)[..., 0]
+        tensors = sums(self._weights(distance), kinds, _outer_products(r))
+        scalar, vector, tensor = tensors.split([1, 3, 6], dim=3)
+        found = [
+            radial,
+            scalar[..., 0],
+            *_invariants(
+                vector / (2 * self.widths**2)[:, None], tensor / (4 * self.widths**4)[:, None]
+            ),
         ]
-        radial, scalar, vector, tensor, *moments = shaped
-        found = [radial, scalar, *_invariants(vector, tensor), *_spectrum(moments)]
+        if self.kind == "all":
+            directions = torch.cat(harmonics(r / distance[:, None]), dim=1)
+            moments = sums(self._basis(distance, inside), kinds, directions)
+            found += _spectrum(moments.split([2 * n + 1 for n in range(_DEGREES + 1)], dim=3))
         return torch.asinh(torch.cat([value.flatten(1) for value in found], dim=1))
 
     def _radial(self, distance: Tensor) -> Tensor:
         step = self.cutoff / _RADIAL
         return torch.exp(-((distance[:, None] - self.middles) ** 2) / (2 * step**2))
 
-    def _tensors(self, r: Tensor, distance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Terms of S, V and T, shapes ``(P, W)``, ``(P, W, 3)`` and ``(P, W, 6)``."""
-        x, y, z = r.unbind(dim=1)
-        outer = torch.stack([x * x, y * y, z * z, x * y, y * z, x * z], dim=1)
-        weight = torch.exp(-(distance[:, None] ** 2) / (2 * self.widths**2))
-        first, second = weight / (2 * self.widths**2), weight / (4 * self.widths**4)
-        return weight, first[:, :, None] * r[:, None], second[:, :, None] * outer[:, None]
+    def _weights(self, distance: Tensor) -> Tensor:
+        return torch.exp(-(distance[:, None] ** 2) / (2 * self.widths**2))
 
-    def _moments(self, r: Tensor, distance: Tensor, inside: Tensor) -> list[Tensor]:
-        """Terms of c for every degree, shape ``(P, N, 2l + 1)``."""
-        order = torch.arange(1, _SPECTRUM + 1, dtype=r.dtype, device=r.device)
-        basis = torch.sin(math.pi * order * inside[:, None]) / distance[:, None]
-        return [basis[:, :, None] * values[:, None] for values in harmonics(r / distance[:, None])]
+    def _basis(self, distance: Tensor, inside: Tensor) -> Tensor:
+        """Radial functions R of the power spectrum, without f."""
+        order = torch.arange(1, _SPECTRUM + 1, dtype=distance.dtype, device=distance.device)
+        return torch.sin(math.pi * order * inside[:, None]) / distance[:, None]
 
     def extra_repr(self) -> str:
         return f"{self.kind!r}, cutoff={self.cutoff}, channels={self.channels}"
+
+
+class OuterSums:
+    r"""Sums of products over the neighbours j of every atom, :math:`\sum_j a_{jk} b_{jm} c_{jp}`.
+
+    All products of one neighbour are not kept where they need not be: with the neighbours of each
+    atom in a row of their own, the sums are matrix products. Compilers get sums by index, because
+    the longest row depends on the data; so do neighbours that are not in the order of their
+    atoms, and atoms of which few have most neighbours.
+
+    Parameters
+    ----------
+    neighbors
+        ``P`` neighbours of ``A`` atoms.
+    """
+
+    def __init__(self, neighbors: Neighbors) -> None:
+        self.centres, self.atoms = neighbors.centres, neighbors.n_atoms
+        self.place: Tensor | None = None
+        self.width = 0
+        if torch.compiler.is_compiling() or torch.jit.is_tracing() or not len(self.centres):
+            return
+        counts = torch.bincount(self.centres, minlength=self.atoms)
+        width = int(counts.max())
+        ordered = bool((self.centres[1:] >= self.centres[:-1]).all())
+        if ordered and width * self.atoms <= _LARGEST_PADDING * len(self.centres):
+            rank = torch.arange(len(self.centres), device=self.centres.device)
+            first = counts.cumsum(0) - counts
+            self.place = self.centres * width + rank - first.index_select(0, self.centres)
+            self.width = width
+
+    def __call__(self, radial: Tensor, kinds: Tensor, angular: Tensor | None = None) -> Tensor:
+        """Sums of products.
+
+        Shapes: ``(P, K)``, ``(P, C)`` and ``(P, M)`` → ``(A, C, K, M)``; without ``angular``, M is
+        1.
+        """
+        if angular is None:
+            angular = torch.ones_like(radial[:, :1])
+        if self.place is None:
+            # One channel at a time, so that no product of all channels is kept.
+            products = (radial[:, :, None] * angular[:, None]).flatten(1)
+            summed = [
+                products.new_zeros(self.atoms, products.shape[1]).index_add(
+                    0, self.centres, products * kind[:, None]
+                )
+                for kind in kinds.unbind(dim=1)
+            ]
+            return torch.stack(summed, dim=1).unflatten(2, (radial.shape[1], angular.shape[1]))
+        right = (kinds[:, :, None] * angular[:, None]).flatten(1)
+        sums = self._rows(radial, self.place).transpose(1, 2) @ self._rows(right, self.place)
+        return sums.unflatten(2, (kinds.shape[1], angular.shape[1])).transpose(1, 2)
+
+    def _rows(self, values: Tensor, place: Tensor) -> Tensor:
+        """Values of neighbours by atom, shape ``(A, width, …)``, zero where there are none."""
+        padded = values.new_zeros(self.atoms * self.width, values.shape[1])
+        return padded.index_copy(0, place, values).view(self.atoms, self.width, -1)
+
+
+def _outer_products(r: Tensor) -> Tensor:
+    """1, the vectors and their outer products: x, y, z, xx, yy, zz, xy, yz, xz."""
+    x, y, z = r.unbind(1)
+    return torch.stack(
+        [torch.ones_like(x), x, y, z, x * x, y * y, z * z, x * y, y * z, x * z], dim=1
+    )
 
 
 def _invariants(vector: Tensor, tensor: Tensor) -> list[Tensor]:
@@ -267,9 +323,7 @@ def _invariants(vector: Tensor, tensor: Tensor) -> list[Tensor]:
     return [length, a + b + c, minors, determinant]
 
 
-def _spectrum(moments: list[Tensor]) -> list[Tensor]:
-    """Products of moments ``(A, K, N, 2l + 1)`` of one degree, for each pair of functions once."""
-    if not moments:
-        return []
+def _spectrum(moments: Sequence[Tensor]) -> list[Tensor]:
+    """Products of moments ``(A, C, N, 2l + 1)`` of one degree, for each pair of functions once."""
     first, second = torch.triu_indices(_SPECTRUM, _SPECTRUM, device=moments[0].device)
     return [(c @ c.transpose(-1, -2))[..., first, second] for c in moments]

@@ -14,7 +14,8 @@ from numpy.polynomial import legendre
 
 from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.mapping import Neighbors, find_neighbors, random_rotations
-from csgnn_dgl.models.atoms.invariants import Invariants, RunningNorm, harmonics
+from csgnn_dgl.models.atoms import invariants
+from csgnn_dgl.models.atoms.invariants import Invariants, OuterSums, RunningNorm, harmonics
 
 
 def found(*structures: Atoms, cutoff: float = 5.0) -> Neighbors:
@@ -120,3 +121,51 @@ def test_running_norm_does_not_mix_the_rows_of_a_batch() -> None:
 def test_unknown_kinds_are_named() -> None:
     with pytest.raises(ConfigError, match="must be 'sums' or 'all'"):
         Invariants("none", 5.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("properties", [False, True])
+@pytest.mark.parametrize("kind", ["sums", "all"])
+def test_sums_in_rows_and_by_index_are_equal(
+    kind: Literal["sums", "all"], properties: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Invariants(kind, 5.0, properties=properties).double()
+    neighbors = found(CRYSTAL, ETHANOL, Atoms("H"))
+
+    def values_and_gradient(neighbors: Neighbors) -> tuple[torch.Tensor, torch.Tensor]:
+        moved = neighbors.displacements.clone().requires_grad_()
+        values = model.raw(replace(neighbors, displacements=moved))
+        weights = torch.linspace(-1, 1, values.numel(), dtype=values.dtype).view_as(values)
+        (gradient,) = torch.autograd.grad((values * weights).sum(), moved)
+        return values.detach(), gradient
+
+    assert OuterSums(neighbors).place is not None
+    in_rows = values_and_gradient(neighbors)
+    order = torch.randperm(len(neighbors.centres), generator=torch.Generator().manual_seed(0))
+    mixed = Neighbors(
+        neighbors.displacements[order],
+        neighbors.centres[order],
+        neighbors.numbers[order],
+        neighbors.centre_numbers,
+        neighbors.structures,
+        neighbors.n_structures,
+    )
+    # Neighbours in any order count alike.
+    assert OuterSums(mixed).place is None
+    values, gradient = values_and_gradient(mixed)
+    torch.testing.assert_close(values, in_rows[0], atol=1e-12, rtol=0)
+    torch.testing.assert_close(gradient, in_rows[1][order], atol=1e-11, rtol=0)
+    monkeypatch.setattr(invariants, "_LARGEST_PADDING", 0)
+    assert OuterSums(neighbors).place is None
+    values, gradient = values_and_gradient(neighbors)
+    torch.testing.assert_close(values, in_rows[0], atol=1e-12, rtol=0)
+    torch.testing.assert_close(gradient, in_rows[1], atol=1e-11, rtol=0)
+
+
+@pytest.mark.parametrize("properties", [False, True])
+def test_atoms_alone(properties: bool) -> None:
+    model = Invariants("all", 5.0, properties=properties).double()
+    alone = model.raw(found(Atoms("H"), Atoms("He")))
+    assert alone.shape == (2, model.features)
+    assert alone.abs().max() < 1e-12
+    beside = model.raw(found(Atoms("H"), CRYSTAL))
+    assert beside[0].abs().max() < 1e-12

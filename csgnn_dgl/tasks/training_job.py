@@ -27,6 +27,7 @@ from csgnn_dgl.tasks.loaders import batch_loader
 from csgnn_dgl.tasks.loggers import check_loggers
 from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.seeds import derive_seed
+from csgnn_dgl.tasks.switched_off import switched_off_warning
 from csgnn_dgl.tasks.trained import Trained
 from csgnn_dgl.tasks.training import (
     Echo,
@@ -200,6 +201,8 @@ class TrainingJob(ABC, Generic[Config, Data]):
     ) -> None:
         trained = self.load_trained(run)
         domain = self._learn(run, trained, echo)
+        for line in switched_off_warning(trained.model.model, self.config.weight_decay):
+            echo(f"warning: {line}")
         own = self.report(run, trained, history, keep)
         seconds = history.table["seconds"]
         data = {key: header.data[key] for key in ("name", "source", "fingerprint")}

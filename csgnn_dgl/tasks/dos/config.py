@@ -28,7 +28,14 @@ _SMALL = {
 }
 # Few atoms of many structures in each step, for data with curves of atoms. Training and validation
 # errors are equal then, so what limits is the number of steps: many small ones beat few large ones.
-_FEW_ATOMS = {"atoms_per_structure": 4, "batch_size": 32, "epochs": 700, "ema_decay": 0.99}
+# Over so many steps, a decay of 1e-6 would switch off the grid: gradients are as small.
+_FEW_ATOMS = {
+    "atoms_per_structure": 4,
+    "batch_size": 32,
+    "epochs": 700,
+    "ema_decay": 0.99,
+    "weight_decay": 0.0,
+}
 
 
 class TrainDOSConfig(TrainingConfig):

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from torch import nn
 
 from csgnn_dgl.models import AtomCSGNN
@@ -47,7 +46,8 @@ def test_a_training_tells_it(lost: bool, tmp_path: Path, monkeypatch: pytest.Mon
         trained = load(job, run)
         network = trained.model.model
         assert isinstance(network, AtomCSGNN)
-        torch.nn.init.constant_(network.norm.weight, 1e-9)
+        assert isinstance(network.norm, nn.BatchNorm1d)
+        nn.init.constant_(network.norm.weight, 1e-9)
         return trained
 
     if lost:

@@ -139,6 +139,12 @@ def _device() -> dict[str, Any]:
     return {"processor": _processor(), "threads": torch.get_num_threads()}
 
 
+def _shown_commands(entry: Entry) -> list[str]:
+    # A path in a command is that of one machine; the name of its variable is everyone's.
+    shown = {"runs": "runs", "data": f"${entry.data}"}
+    return [f"csgnn-dgl {command.format(**shown)}" for command in entry.commands]
+
+
 def measure(name: str, runs: Path) -> None:
     """Run an entry's commands, and write its file.
 
@@ -162,13 +168,11 @@ def measure(name: str, runs: Path) -> None:
         if done.returncode:
             raise click.ClickException(f"{name}: csgnn-dgl {command} failed; see above")
         printed.append(done.stdout)
-    # A path in a command is that of one machine; the name of its variable is everyone's.
-    shown = {"runs": "runs", "data": f"${entry.data}"}
     content = {
         "entry": name,
         "origin": "measured",
         "date": date.today().isoformat(),
-        "commands": [f"csgnn-dgl {command.format(**shown)}" for command in entry.commands],
+        "commands": _shown_commands(entry),
         "versions": _versions(),
         "device": _device(),
         "seconds": round(time.perf_counter() - started, 1),
@@ -180,12 +184,13 @@ def measure(name: str, runs: Path) -> None:
 
 
 def is_measured(name: str) -> bool:
-    """Whether an entry was measured with this version of the package."""
+    """Whether an entry was measured with this version of the package and its present commands."""
     path = FIGURES / f"{name}.json"
     if not path.is_file():
         return False
     content = json.loads(path.read_text(encoding="utf-8"))
     same = content.get("versions", {}).get("csgnn-dgl") == metadata.version("csgnn-dgl")
+    same = same and content["commands"] == _shown_commands(ENTRIES[name])
     return bool(content["origin"] == "measured" and same)
 
 

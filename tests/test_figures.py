@@ -149,9 +149,13 @@ def test_entries_that_were_measured_are_not_measured_again(
     monkeypatch.setattr(RESULTS, "FIGURES", tmp_path)
     assert not RESULTS.is_measured("demo")
     version = RESULTS._versions()["csgnn-dgl"]
-    content = {"origin": "measured", "versions": {"csgnn-dgl": version}}
+    content: dict[str, Any] = {"origin": "measured", "versions": {"csgnn-dgl": version}}
+    content["commands"] = RESULTS._shown_commands(RESULTS.ENTRIES["demo"])
     (tmp_path / "demo.json").write_text(json.dumps(content))
     assert RESULTS.is_measured("demo")
+    other = {**content, "commands": [*content["commands"], "csgnn-dgl evaluate runs/demo"]}
+    (tmp_path / "demo.json").write_text(json.dumps(other))
+    assert not RESULTS.is_measured("demo")
     content["versions"]["csgnn-dgl"] = "0.0.1"
     (tmp_path / "demo.json").write_text(json.dumps(content))
     assert not RESULTS.is_measured("demo")

@@ -77,8 +77,8 @@ tables: setup
 # and grid.json. The carbon data are made first, which takes half an hour on two cores.
 weights: setup
 	$(BIN)/csgnn-dgl data make carbon-tb --to data/carbon-tb --projected
-	$(BIN)/csgnn-dgl train dos --data data/carbon-tb --preset compact --invariants all --cutoff 4 \
-		--band-weight 0.001 --output runs/weights-carbon-tb
+	$(BIN)/csgnn-dgl train dos --data data/carbon-tb --preset compact --cutoff 4 \
+		--band-weight 0.001 --batch-size 128 --weight-decay 1e-6 --output runs/weights-carbon-tb
 	$(BIN)/csgnn-dgl evaluate runs/weights-carbon-tb --votes 8 --vote-set random
 	$(BIN)/csgnn-dgl train dos --data $(PHONON_DATA) --preset crystals --output runs/weights-phonon-dos
 	$(BIN)/csgnn-dgl evaluate runs/weights-phonon-dos

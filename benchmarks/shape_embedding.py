@@ -284,7 +284,11 @@ def main(
                 ]
                 means = {key: float(np.mean([e[key] for e in each])) for key in each[0]}
                 spread = {key: float(np.std([e[key] for e in each])) for key in each[0]}
-                entry["fine_tuned"][f"{few} per class"] = {**means, "spread": spread, "repeats": repeats}
+                entry["fine_tuned"][f"{few} per class"] = {
+                    **means,
+                    "spread": spread,
+                    "repeats": repeats,
+                }
                 click.echo(
                     f"  {few:>2} per class: {100 * means['from_weights']:.1f} % from the weights, "
                     f"{100 * means['from_scratch']:.1f} % from scratch"

@@ -46,5 +46,10 @@ def test_probes_and_fine_tuning(tmp_path: Path) -> None:
         assert found["linear"]["accuracy"] > 0.5
         assert 0 <= found["nearest"] <= 1
         assert found["retrieval_all"]["random"] < found["retrieval_all"]["mean_average_precision"]
-    assert set(entry["fine_tuned"]["2 per class"]) == {"from_weights", "from_scratch", "spread", "repeats"}
+    assert set(entry["fine_tuned"]["2 per class"]) == {
+        "from_weights",
+        "from_scratch",
+        "spread",
+        "repeats",
+    }
     assert "2 per class" in done.stdout

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.mapping.neighbors import Neighbors
+from csgnn_dgl.models.atoms.rows import NeighborRows
 from csgnn_dgl.models.atoms.species import PROPERTIES, property_table
 
 __all__ = ["InvariantKind", "Invariants", "OuterSums", "RunningNorm", "harmonics"]
@@ -253,8 +254,7 @@ class OuterSums:
 
     All products of one neighbour are not kept where they need not be: with the neighbours of each
     atom in a row of their own, the sums are matrix products. Compilers get sums by index, because
-    the longest row depends on the data; so do neighbours that are not in the order of their
-    atoms, and atoms of which few have most neighbours.
+    the longest row depends on the data; so do atoms of which few have most neighbours.
 
     Parameters
     ----------
@@ -264,18 +264,12 @@ class OuterSums:
 
     def __init__(self, neighbors: Neighbors) -> None:
         self.centres, self.atoms = neighbors.centres, neighbors.n_atoms
-        self.place: Tensor | None = None
-        self.width = 0
-        if torch.compiler.is_compiling() or torch.jit.is_tracing() or not len(self.centres):
+        self.rows: NeighborRows | None = None
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
             return
-        counts = torch.bincount(self.centres, minlength=self.atoms)
-        width = int(counts.max())
-        ordered = bool((self.centres[1:] >= self.centres[:-1]).all())
-        if ordered and width * self.atoms <= _LARGEST_PADDING * len(self.centres):
-            rank = torch.arange(len(self.centres), device=self.centres.device)
-            first = counts.cumsum(0) - counts
-            self.place = self.centres * width + rank - first.index_select(0, self.centres)
-            self.width = width
+        rows = NeighborRows(self.centres, self.atoms)
+        if 0 < rows.width * self.atoms <= _LARGEST_PADDING * len(self.centres):
+            self.rows = rows
 
     def __call__(self, radial: Tensor, kinds: Tensor, angular: Tensor | None = None) -> Tensor:
         """Sums of products.
@@ -285,7 +279,7 @@ class OuterSums:
         """
         if angular is None:
             angular = torch.ones_like(radial[:, :1])
-        if self.place is None:
+        if self.rows is None:
             # One channel at a time, so that no product of all channels is kept.
             products = (radial[:, :, None] * angular[:, None]).flatten(1)
             summed = [
@@ -296,13 +290,8 @@ class OuterSums:
             ]
             return torch.stack(summed, dim=1).unflatten(2, (radial.shape[1], angular.shape[1]))
         right = (kinds[:, :, None] * angular[:, None]).flatten(1)
-        sums = self._rows(radial, self.place).transpose(1, 2) @ self._rows(right, self.place)
+        sums = self.rows(radial).transpose(1, 2) @ self.rows(right)
         return sums.unflatten(2, (kinds.shape[1], angular.shape[1])).transpose(1, 2)
-
-    def _rows(self, values: Tensor, place: Tensor) -> Tensor:
-        """Values of neighbours by atom, shape ``(A, width, …)``, zero where there are none."""
-        padded = values.new_zeros(self.atoms * self.width, values.shape[1])
-        return padded.index_copy(0, place, values).view(self.atoms, self.width, -1)
 
 
 def _outer_products(r: Tensor) -> Tensor:

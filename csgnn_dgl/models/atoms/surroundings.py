@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from csgnn_dgl.mapping.neighbors import Neighbors
+from csgnn_dgl.models.atoms.rows import NeighborRows
 from csgnn_dgl.models.atoms.species import PROPERTIES, element_properties
 
 __all__ = ["LARGEST_REACH", "fingerprint_length", "surroundings_fingerprint"]
@@ -80,17 +81,11 @@ def surroundings_fingerprint(neighbors: Neighbors, reach: float) -> Tensor:
     centres = neighbors.centres.index_select(0, near)
     device, atoms = vectors.device, neighbors.n_atoms
 
-    # One row of neighbours per atom, padded with neighbours of no weight, so that all sums are
-    # matrix products.
-    counts = torch.bincount(centres, minlength=atoms)
-    width = int(counts.max()) if len(centres) else 0
-    rank = torch.arange(len(centres), device=device)
-    place = centres * width + rank - (counts.cumsum(0) - counts)[centres]
+    # Rows are padded with neighbours of no weight, so that all sums are matrix products.
+    in_rows = NeighborRows(centres, atoms)
 
     def rows(values: Tensor, fill: float) -> Tensor:
-        padded = values.new_full((atoms * width, *values.shape[1:]), fill)
-        padded = padded.index_copy(0, place, values.index_select(0, near))
-        return padded.view(atoms, width, *values.shape[1:])
+        return in_rows(values.index_select(0, near), fill)
 
     distance = rows(distances, reach)
     by_shell = _shells(distance, reach)

@@ -138,7 +138,7 @@ def test_sums_in_rows_and_by_index_are_equal(
         (gradient,) = torch.autograd.grad((values * weights).sum(), moved)
         return values.detach(), gradient
 
-    assert OuterSums(neighbors).place is not None
+    assert OuterSums(neighbors).rows is not None
     in_rows = values_and_gradient(neighbors)
     order = torch.randperm(len(neighbors.centres), generator=torch.Generator().manual_seed(0))
     mixed = Neighbors(
@@ -150,12 +150,14 @@ def test_sums_in_rows_and_by_index_are_equal(
         neighbors.n_structures,
     )
     # Neighbours in any order count alike.
-    assert OuterSums(mixed).place is None
+    rows = OuterSums(mixed).rows
+    assert rows is not None
+    assert rows.order is not None
     values, gradient = values_and_gradient(mixed)
     torch.testing.assert_close(values, in_rows[0], atol=1e-12, rtol=0)
     torch.testing.assert_close(gradient, in_rows[1][order], atol=1e-11, rtol=0)
     monkeypatch.setattr(invariants, "_LARGEST_PADDING", 0)
-    assert OuterSums(neighbors).place is None
+    assert OuterSums(neighbors).rows is None
     values, gradient = values_and_gradient(neighbors)
     torch.testing.assert_close(values, in_rows[0], atol=1e-12, rtol=0)
     torch.testing.assert_close(gradient, in_rows[1], atol=1e-11, rtol=0)

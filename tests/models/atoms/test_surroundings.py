@@ -9,7 +9,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 
 from csgnn_dgl.mapping import random_rotations
-from csgnn_dgl.mapping.neighbors import find_neighbors
+from csgnn_dgl.mapping.neighbors import Neighbors, find_neighbors
 from csgnn_dgl.models.atoms.surroundings import (
     _merged,
     _shells,
@@ -111,3 +111,20 @@ def test_pieces_of_a_batch_are_the_batch() -> None:
     whole = surroundings_fingerprint(found, REACH)
     parts = torch.cat([surroundings_fingerprint(part, REACH) for part in found.chunks(3)])
     torch.testing.assert_close(whole, parts, atol=1e-12, rtol=0)
+
+
+def test_the_order_of_neighbours_changes_nothing() -> None:
+    atoms = bulk("NaCl", "rocksalt", 5.6)
+    atoms.rattle(0.1, seed=1)
+    known = find_neighbors([atoms], 5.0)
+    order = torch.randperm(len(known.centres), generator=torch.Generator().manual_seed(0))
+    mixed = Neighbors(
+        known.displacements[order],
+        known.centres[order],
+        known.numbers[order],
+        known.centre_numbers,
+        known.structures,
+        known.n_structures,
+    )
+    expected = surroundings_fingerprint(known, 5.0)
+    torch.testing.assert_close(surroundings_fingerprint(mixed, 5.0), expected, atol=1e-12, rtol=0)

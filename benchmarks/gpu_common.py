@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -57,9 +58,10 @@ class Setting:
         if self.cuda:
             torch.cuda.synchronize()
 
-    def hypers(self, n_spheres: int | None = None) -> ShapeCSGNNHypers:
-        spheres = self.grid.n_spheres if n_spheres is None else n_spheres
-        return ShapeCSGNNHypers(level=self.grid.level, n_spheres=spheres, channels=8)
+    def hypers(self, **options: Any) -> ShapeCSGNNHypers:
+        """The paper's classifier; ``options`` change it."""
+        grid = {"level": self.grid.level, "n_spheres": self.grid.n_spheres, "channels": 8}
+        return ShapeCSGNNHypers(**{**grid, **options})
 
 
 @contextlib.contextmanager
@@ -127,9 +129,11 @@ def inputs(setting: Setting, batch: int) -> tuple[Tensor, Tensor]:
     return points.to(setting.device), (torch.arange(batch) % 40).to(setting.device)
 
 
-def classifier(setting: Setting, n_spheres: int | None = None) -> tuple[Classifier, ShapeCSGNN]:
-    """Make the network, and return it with its model."""
+def classifier(
+    setting: Setting, dropout: float = 0.0, **options: Any
+) -> tuple[Classifier, ShapeCSGNN]:
+    """Make the network, with the options of its model, and return it with its model."""
     torch.manual_seed(0)
-    model = ShapeCSGNN(setting.hypers(n_spheres))
+    model = ShapeCSGNN(setting.hypers(**options))
     model.mapping.validate = False  # the check waits for the device
-    return Classifier(model, 40).to(setting.device), model
+    return Classifier(model, 40, dropout=dropout).to(setting.device), model

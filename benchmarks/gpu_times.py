@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from csgnn_dgl.mapping import Augmentation, normalize_clouds
 from csgnn_dgl.models.shapes.csgnn import encoder_config
+from csgnn_dgl.tasks.cuda_graphs import CudaGraphs
 
 CLOUDS = 9840  # clouds in an epoch of ModelNet40
 SPHERES = (1, 8, 16, 24, 32)  # R in the paper's Table 4
@@ -29,6 +30,8 @@ WAYS: dict[str, dict[str, bool]] = {
     "float32 without TF32": {"strict": True},
     "default, PyTorch's kernels": {"triton": False},
     "bf16, PyTorch's kernels": {"bf16": True, "triton": False},
+    "default, as the command": {"command": True},
+    "bf16, as the command": {"bf16": True, "command": True},
     "default, graph": {"graph": True},
     "bf16, graph": {"bf16": True, "graph": True},
 }
@@ -156,7 +159,10 @@ class Step:
 
     def __init__(self, setting: Setting, chosen: dict[str, bool], n_spheres: int | None) -> None:
         self.bf16, self.device = chosen.get("bf16", False), setting.device
-        self.network, self.model = classifier(setting, n_spheres)
+        spheres = {} if n_spheres is None else {"n_spheres": n_spheres}
+        self.network, self.model = classifier(setting, **spheres)
+        # Commands record forward and backward pass, and call the optimiser as usual.
+        self.graphs = CudaGraphs() if chosen.get("command") else None
         self.points, self.labels = inputs(setting, setting.batch)
         if chosen.get("compiled"):
             # torch.compile returns a module of another declared type.
@@ -168,8 +174,11 @@ class Step:
         self.generator = torch.Generator().manual_seed(3)
 
     def scores(self, points: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            found: Tensor = self.network(points)
+        call: Any = partial(self.graphs, self.network) if self.graphs else self.network
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False
+        ):
+            found: Tensor = call(points)
             return found
 
     def train(self, points: Tensor | None = None) -> None:

@@ -103,6 +103,15 @@ class ShapeModel(nn.Module, ABC):
         """
         return (self.features,)
 
+    @property
+    def capturable(self) -> bool:
+        """Whether CUDA may record a step of training and replay it; by default not.
+
+        Such a model does the same operations for all clouds of one shape and takes random numbers
+        only from torch, and nothing that runs in Python matters after the first steps.
+        """
+        return False
+
     @abstractmethod
     def forward(self, points: Tensor) -> Any:
         """Features of clouds ``(B, N, 3)``."""

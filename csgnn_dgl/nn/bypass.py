@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from torch import nn
 from torch.nn.modules import module as torch_module
 
-__all__ = ["bypassable", "recognised", "untouched"]
+__all__ = ["bypassable", "recognised", "unhooked", "untouched"]
 
 Kind = TypeVar("Kind", bound=type[nn.Module])
 
@@ -63,11 +63,28 @@ def untouched(module: object, *kinds: type[nn.Module]) -> bool:
     if not isinstance(module, nn.Module) or type(module) not in (kinds or _FORWARD):
         return False
     kind = type(module)
+    return kind.forward is _FORWARD.get(kind, _NAMED.get(kind)) and unhooked(module)
+
+
+def unhooked(module: nn.Module) -> bool:
+    """Whether nothing was attached to a module that runs when it is called: see :func:`untouched`.
+
+    Its class may be any, and may have any ``forward``.
+
+    Examples
+    --------
+    >>> linear = nn.Linear(3, 3)
+    >>> unhooked(linear)
+    True
+    >>> handle = linear.register_full_backward_hook(lambda *_: None)
+    >>> unhooked(linear)
+    False
+    """
     if torch_module._has_any_global_hook() or nn.Module.__call__ is not _CALL:
         return False
-    if kind.forward is not _FORWARD.get(kind, _NAMED.get(kind)) or "forward" in module.__dict__:
+    if "forward" in module.__dict__ or module._compiled_call_impl is not None:
         return False
-    return module._compiled_call_impl is None and not (
+    return not (
         module._forward_hooks
         or module._forward_pre_hooks
         or module._backward_hooks

@@ -94,6 +94,11 @@ class ShapeCSGNN(ShapeModel):
         self.features = self.encoder.config.global_features
 
     @property
+    def capturable(self) -> bool:
+        """True for this class itself, if no features of points are computed from neighbours."""
+        return type(self) is ShapeCSGNN and self.near is None
+
+    @property
     def head_features(self) -> tuple[int, ...]:
         """One head for each readout."""
         return self.encoder.config.readout_features

@@ -21,6 +21,7 @@ from csgnn_dgl.mapping import (
 from csgnn_dgl.models import Classifier
 from csgnn_dgl.models.contract import has_normals
 from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
+from csgnn_dgl.tasks.cuda_graphs import CudaGraphs
 from csgnn_dgl.tasks.mean import SampleMean
 from csgnn_dgl.tasks.seeds import derive_seed, generator
 from csgnn_dgl.tasks.training_task import TrainingTask
@@ -111,6 +112,7 @@ class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
             jitter_clip=config.jitter_clip,
             up_axis=up_axis,
         )
+        self._graphs = CudaGraphs()
         self.train_loss, self.validation_loss = SampleMean(), SampleMean()
         # The data were checked when they were read. To check them again waits for the device.
         options: dict[str, Any] = {"average": "micro", "validate_args": False}
@@ -126,7 +128,7 @@ class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
         if self.config.consistency:
             views = torch.cat([views, self._view(points, " of second views", place)])
             labels = labels.repeat(2)
-        found = self.model(normalize_clouds(views))
+        found = self._called(normalize_clouds(views))
         scores, penalty = found if isinstance(found, tuple) else (found, None)
         loss = self._loss(scores, labels)
         if penalty is not None:
@@ -140,6 +142,13 @@ class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
         self.log("train_loss", self.train_loss, on_epoch=True, on_step=False, prog_bar=True)
         self.log("train_accuracy", self.train_accuracy, on_epoch=True, on_step=False)
         return loss
+
+    def _called(self, points: Tensor) -> Any:
+        """The network's results in training. Several processes share statistics of batch norm."""
+        alone = self._trainer is None or self._trainer.world_size == 1
+        if self.model.model.capturable and alone:
+            return self._graphs(self.model, points)
+        return self.model(points)
 
     def _view(self, points: Tensor, stream: str, place: tuple[int, ...]) -> Tensor:
         """Points of each cloud at random, and changed at random."""

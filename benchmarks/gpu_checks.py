@@ -166,9 +166,10 @@ def check_recorded(setting: Setting, bf16: bool) -> Errors:
         for network, call in ((usual, usual), (recorded, partial(graphs, recorded))):
             torch.manual_seed(step)
             network.zero_grad()
-            with torch.autocast("cuda", torch.bfloat16, enabled=bf16, cache_enabled=False):
-                found = call(points.to(setting.device))
-            F.cross_entropy(found.float(), labels).backward()
+            with tf32(False):
+                with torch.autocast("cuda", torch.bfloat16, enabled=bf16, cache_enabled=False):
+                    found = call(points.to(setting.device))
+                F.cross_entropy(found.float(), labels).backward()
             scores.append(found.detach().clone())
         statistics = [
             torch.cat([b.double().flatten() for b in n.buffers()]) for n in (usual, recorded)

@@ -259,6 +259,8 @@ def _run(
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")
         # A run that was moved or copied continues at its present path.
         warnings.filterwarnings("ignore", message="The dirpath has changed")
+        # Steps that are recorded as CUDA graphs run on a stream of their own, and wait for it.
+        warnings.filterwarnings("ignore", message=".*AccumulateGrad node's stream does not match")
         # Lightning itself uses this deprecated part of torch.
         warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
         training, validation = loaders

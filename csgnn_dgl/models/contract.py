@@ -107,8 +107,9 @@ class ShapeModel(nn.Module, ABC):
     def capturable(self) -> bool:
         """Whether CUDA may record a step of training and replay it; by default not.
 
-        Such a model does the same operations for all clouds of one shape and takes random numbers
-        only from torch, and nothing that runs in Python matters after the first steps.
+        Such a model does the same operations for all batches of one shape, takes random numbers
+        only from torch, and runs nothing in Python that matters after the first steps. Networks
+        with modules from outside of torch and this package are never recorded.
         """
         return False
 

@@ -124,7 +124,7 @@ class ShapeCSGNNHypers(CSGNNHypers):
             {"level": 3, "n_spheres": 8, "channels": 4, "base_width": 16, "filter_order": 1},
         ),
         "embedding": Preset(
-            "the network and training of the shipped weights shapes, for --data kinds",
+            "the network and training of the shipped weights shapes-small, for --data kinds",
             {
                 "level": 2,
                 "n_spheres": 8,

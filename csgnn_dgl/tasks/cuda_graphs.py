@@ -24,6 +24,8 @@ Call = Callable[[Tensor], Any]
 _STEPS_BEFORE = 3
 # Each graph keeps the memory of a step.
 _MOST_GRAPHS = 2
+# Kinds of steps that are counted. There are more only where each step is another.
+_MOST_KINDS = 16
 
 
 class _Holder(nn.Module):
@@ -125,6 +127,8 @@ class CudaGraphs:
         if kind is None:
             return network(inputs)
         if kind not in self._graphs:
+            if len(self._seen) > _MOST_KINDS:
+                self._seen.clear()
             count = self._seen[kind] = self._seen.get(kind, 0) + 1
             if count <= _STEPS_BEFORE or len(self._graphs) == _MOST_GRAPHS:
                 return network(inputs)

@@ -195,3 +195,14 @@ def test_on_a_cpu_nothing_is_recorded(network):
     graphs = CudaGraphs()
     repeat(graphs, network)
     assert not graphs._seen
+
+
+def test_steps_that_all_differ_are_not_kept(recorder, network):
+    graphs = CudaGraphs()
+    for _ in range(3 * cuda_graphs._MOST_KINDS):
+        network.head.load_state_dict(
+            {name: value.clone() for name, value in network.head.state_dict().items()}, assign=True
+        )
+        graphs(network, points())
+    assert recorder.recorded == 0
+    assert len(graphs._seen) <= cuda_graphs._MOST_KINDS + 1

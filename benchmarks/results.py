@@ -107,9 +107,10 @@ ENTRIES: Mapping[str, Entry] = {
     ),
     "shrec11": Entry(
         (
-            "train modelnet --data {data} --preset compact --output {runs}/shrec11",
+            "train modelnet --data {data} --init-from shapes --preset compact --epochs 15 "
+            "--consistency 1 --ema-decay 0.95 --hidden 256 --output {runs}/shrec11",
             "evaluate {runs}/shrec11 --rotation so3 --json",
-            "evaluate {runs}/shrec11 --rotation so3 --votes 5 --vote-set random --json",
+            "evaluate {runs}/shrec11 --rotation so3 --votes 5 --json",
         ),
         _shapes,
         "SHREC11_DATA",

@@ -72,14 +72,14 @@ def find_baseline(
         f"training data, and these are not at hand"
     )
     data = found.data
-    if data.fingerprint != trained.fingerprint:
+    if not trained.was_trained_on(data):
         if found.run is None:
             return None, reason
         try:
             data = load(found.options)
         except CSGNNError:
             return None, reason
-    if data.fingerprint != trained.fingerprint:
+    if not trained.was_trained_on(data):
         return None, reason
     return compute(data), ""
 

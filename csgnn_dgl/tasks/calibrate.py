@@ -62,10 +62,10 @@ def main(weights: str, data: Path | None, model: str | None) -> None:
     except CSGNNError as error:
         click.echo(f"error: {error}", err=True)
         raise SystemExit(2) from None
-    if found.fingerprint != found.trained.fingerprint:
+    if not found.trained.was_trained_on(found.data):
         click.echo(
             f"warning: {weights} was trained on data with the fingerprint "
-            f"{found.trained.fingerprint}, but these have {found.fingerprint}: the held-out "
+            f"{found.trained.fingerprint}, but these have {found.data.fingerprint}: the held-out "
             f"samples, and those of the baseline, may be others than in the training"
         )
     assert found.learned.domain is not None

@@ -107,7 +107,7 @@ def find_evaluated(
     run = RunDirectory.open(path)
     chosen = config_class.from_yaml(run.config, config.model)
     found = data(chosen, config.data)
-    if config.data is None and found.fingerprint != trained.fingerprint:  # type: ignore[attr-defined]
+    if config.data is None and not trained.was_trained_on(found):
         raise DataError(
             f"{found.source} has changed since {path} was trained on it, so the test split may "  # type: ignore[attr-defined]
             f"hold training data; restore it, or name the data to use with --data"
@@ -123,7 +123,7 @@ def check_held_out(found: Found[Any, Any, Any]) -> None:
     ConfigError
         The data are others than those of the training, or the weights do not tell what it held out.
     """
-    if found.data.fingerprint != found.trained.fingerprint:
+    if not found.trained.was_trained_on(found.data):
         raise ConfigError(
             f"{found.data.source} are not the data that {found.trained.path} was trained on, so "
             f"nothing of them was held out for validation; leave out --split, or leave out --data"

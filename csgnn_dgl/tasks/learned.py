@@ -50,15 +50,15 @@ class Relearned:
     ----------
     learned, trained
         What was learned, and the network.
-    fingerprint
-        SHA-256 of the data.
+    data
+        The data.
     held_out
         Number of held-out samples.
     """
 
     learned: Learned
     trained: Trained[Any]
-    fingerprint: str
+    data: Any
     held_out: int
 
 

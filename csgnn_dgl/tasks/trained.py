@@ -15,6 +15,7 @@ from csgnn_dgl.errors import CheckpointError, CSGNNError
 from csgnn_dgl.models.registry import Domain as Kind
 from csgnn_dgl.models.registry import find_class, permitted_name
 from csgnn_dgl.tasks.domain import Domain
+from csgnn_dgl.tasks.same_data import identity, same_data
 from csgnn_dgl.tasks.shipped import find_weights, weights_file
 from csgnn_dgl.tasks.weights import Header, load_into, load_weights, split_state
 
@@ -54,6 +55,10 @@ class Trained(Generic[Network]):
         """SHA-256 of the data that it was trained on."""
         found = self.header.data.get("fingerprint")
         return None if found is None else str(found)
+
+    def was_trained_on(self, data: Any) -> bool:
+        """Whether a data set is the one that it was trained on, up to rounding."""
+        return same_data(self.header.data, identity(data))
 
 
 def load_network(

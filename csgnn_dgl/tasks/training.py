@@ -31,6 +31,7 @@ from csgnn_dgl.tasks.config import TrainingConfig
 from csgnn_dgl.tasks.history import History
 from csgnn_dgl.tasks.loggers import run_loggers
 from csgnn_dgl.tasks.run_directory import RunDirectory
+from csgnn_dgl.tasks.same_data import same_data
 from csgnn_dgl.tasks.seeds import derive_seed
 from csgnn_dgl.tasks.training_task import TrainingTask
 from csgnn_dgl.tasks.weights import Header, load_weights, save_weights
@@ -135,8 +136,8 @@ def fit(
     task
         The task to train.
     header
-        Header of the weights. If the run was started before, its ``data["fingerprint"]`` must be
-        the same as then.
+        Header of the weights. If the run was started before, its data must be the same as then
+        (:func:`~csgnn_dgl.tasks.same_data.same_data`).
     make_loaders
         Makes the batches of one process.
     command
@@ -193,7 +194,7 @@ def _check_unchanged(run: RunDirectory, header: Header) -> None:
     if not run.model.is_file():
         return
     before, _ = load_weights(run.model, header.kind)
-    if before.data.get("fingerprint") != header.data["fingerprint"]:
+    if not same_data(before.data, header.data):
         raise CheckpointError(
             f"the data have changed since {run.path} was started ({before.data.get('source')}, now "
             f"{header.data['source']}); restore them, or start a new run"

@@ -121,6 +121,9 @@ class _Weights:
     path: Path = Path("run")
     header: Any = None
 
+    def was_trained_on(self, data: Any) -> bool:
+        return self.fingerprint == data.fingerprint
+
 
 @dataclass
 class _Found:

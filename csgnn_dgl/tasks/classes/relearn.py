@@ -21,4 +21,4 @@ def relearn(weights: str | Path, config: EvaluateConfig) -> Relearned:
     training, held_out = data.split_validation(options.validation_fraction, options.seed)
     rotation = options.train_rotation
     learned = learn_shapes(found.trained, training, held_out, rotation=rotation, seed=options.seed)
-    return Relearned(learned, found.trained, data.fingerprint, len(held_out))
+    return Relearned(learned, found.trained, data, len(held_out))

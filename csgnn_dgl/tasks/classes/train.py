@@ -35,6 +35,7 @@ from csgnn_dgl.tasks.initial import start_from
 from csgnn_dgl.tasks.learned import Learned
 from csgnn_dgl.tasks.plots import plot_curves
 from csgnn_dgl.tasks.run_directory import RunDirectory
+from csgnn_dgl.tasks.same_data import identity
 from csgnn_dgl.tasks.seeds import generator
 from csgnn_dgl.tasks.training import Echo, silent
 from csgnn_dgl.tasks.training_job import Split, TrainingJob, resume_job, train_job
@@ -167,7 +168,7 @@ class ClassifierJob(TrainingJob[TrainModelNetConfig, ShapeDataset]):
             data={
                 "name": data.name,
                 "source": data.source,
-                "fingerprint": data.fingerprint,
+                **identity(data),
                 "up_axis": data.up_axis,
                 "points": config.points,
                 "pool": data.train.points.shape[1],

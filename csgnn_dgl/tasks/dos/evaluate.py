@@ -316,7 +316,7 @@ def _chosen(
             f"{dataset.source} has no test structures; leave out --split, or name data that have "
             f"some with --data"
         )
-    if dataset.fingerprint == found.trained.fingerprint:
+    if found.trained.was_trained_on(dataset):
         return "validation", dataset.split_validation(options.validation_fraction, options.seed)[1]
     # The model has seen none of them, so nothing needs to be held out.
     return "all", dataset.records

@@ -30,4 +30,4 @@ def relearn(weights: str | Path, config: EvaluateConfig) -> Relearned:
     seed = found.options.seed
     training, held_out = found.data.split_validation(found.options.validation_fraction, seed)
     learned = learn_atoms(found.trained, training, held_out, seed)
-    return Relearned(learned, found.trained, found.data.fingerprint, len(held_out))
+    return Relearned(learned, found.trained, found.data, len(held_out))

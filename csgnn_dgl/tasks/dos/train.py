@@ -27,6 +27,7 @@ from csgnn_dgl.tasks.history import History
 from csgnn_dgl.tasks.learned import Learned
 from csgnn_dgl.tasks.plots import plot_curves
 from csgnn_dgl.tasks.run_directory import RunDirectory
+from csgnn_dgl.tasks.same_data import identity
 from csgnn_dgl.tasks.training import Echo, silent
 from csgnn_dgl.tasks.training_job import Split, TrainingJob, resume_job, train_job
 from csgnn_dgl.tasks.weights import Header
@@ -105,7 +106,7 @@ class DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
             data={
                 "name": data.name,
                 "source": data.source,
-                "fingerprint": data.fingerprint,
+                **identity(data),
                 "grid": asdict(data.grid),
                 "quantity": data.quantity,
                 "dos_unit": data.dos_unit,

@@ -268,7 +268,7 @@ def test_calibrating_later_gives_what_the_training_gives(
 ) -> None:
     copy = without_domain(known_run, tmp_path)
     found = calibrate(copy)
-    assert found.fingerprint == found.trained.fingerprint
+    assert found.trained.was_trained_on(found.data)
     assert (copy / "model.safetensors").read_bytes() == known_run.model.read_bytes()
     alone = tmp_path / "alone.safetensors"
     save_weights(

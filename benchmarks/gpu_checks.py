@@ -51,7 +51,7 @@ def relative(found: Tensor, expected: Tensor) -> float:
 def _require(errors: Errors, limits: dict[str, float]) -> Errors:
     for what, error in errors.items():
         if not error < limits[what]:
-            raise AssertionError(f"{what} differs by {error:.1e} from float64")
+            raise AssertionError(f"{what} differs by {error:.1e} from the reference")
     return errors
 
 

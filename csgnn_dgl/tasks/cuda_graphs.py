@@ -90,13 +90,23 @@ def _same_every_time(network: nn.Module) -> bool:
     )
 
 
+def _settings(module: nn.Module) -> tuple[Hashable, ...]:
+    """Plain values of a module, such as its mode, a rate of dropout, or the momentum of a norm."""
+    return tuple(
+        (name, value)
+        for name, value in module.__dict__.items()
+        if isinstance(value, (bool, int, float, str))
+    )
+
+
 class CudaGraphs:
     """Calls a network in training, from a recorded graph where that cannot be observed.
 
     A step is recorded when a few of the same kind have run: with inputs of one shape, the same
-    modules in the same modes, the same tensors as weights, and the same precision. Hooks, modules
-    of others, or ``CSGNN_CUDA_GRAPHS=0`` make it call the network as usual, and so does an error of
-    the recording, such as a lack of memory.
+    modules with the same settings, the same tensors as weights, and the same precision. Hooks,
+    modules of others, or ``CSGNN_CUDA_GRAPHS=0`` make it call the network as usual, and so does an
+    error of the recording, such as a lack of memory. Results hold until the next call, and
+    gradients until the next backward pass, so they must not be accumulated over several.
 
     Examples
     --------
@@ -151,7 +161,7 @@ class CudaGraphs:
         weights = (*network.parameters(), *network.buffers())
         return (
             (inputs.shape, inputs.dtype, inputs.device),
-            tuple((id(module), module.training) for module in network.modules()),
+            tuple((id(module), _settings(module)) for module in network.modules()),
             tuple((id(w), w.data_ptr(), w.dtype, w.requires_grad) for w in weights),
             _precision(),
         )

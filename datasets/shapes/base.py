@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,9 @@ __all__ = [
 
 _VALIDATION = 0x5611
 _LONGEST_NAME = 200
+# Points of each shape that a sketch looks at, and an irrational step for the weights of shapes.
+_SKETCHED = 128
+_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,19 +174,25 @@ class ShapeDataset:
         """What stays the same where other processors round the last digits of points differently.
 
         Shapes that are made, and points that are sampled on meshes, differ between machines by
-        rounding, and so do fingerprints. ``exact`` is a SHA-256 of class names, sizes and labels,
-        and ``moments`` are sums over shapes, each with a weight of its own, of the means of their
-        coordinates and attributes and of their squares.
+        rounding, and so do fingerprints. ``exact`` is a SHA-256 of class names, sizes and labels.
+        ``moments`` are of each split the logarithm of the largest coordinate, and sums over shapes
+        of mean waves of their first points, each shape with a weight of its own from 1 to 2.
         """
         digest = hashlib.sha256("\n".join(self.class_names).encode())
         moments: list[float] = []
         for split in (self.train, self.test):
+            clouds = split.clouds[:, :_SKETCHED]
             digest.update(repr(tuple(split.clouds.shape)).encode())
             digest.update(split.labels.contiguous().numpy().tobytes())
-            weights = torch.arange(1, len(split) + 1, dtype=torch.float64).cos()
-            for powers in (1, 2):
-                means = [part.double().pow(powers).mean(dim=1) for part in split.clouds.split(256)]
-                moments.extend((weights @ torch.cat(means)).tolist())
+            largest = (float(clouds.abs().max()) if clouds.numel() else 0.0) or 1.0
+            # A power of two, since rounding of the largest coordinate would change all waves.
+            scale = 2.0 ** round(math.log2(largest))
+            numbers = torch.arange(1, len(split) + 1, dtype=torch.float64)
+            weights = 1 + (numbers * _GOLDEN) % 1
+            waves = (1 + torch.arange(6 * clouds.shape[2], dtype=torch.float64)).sin()
+            waves = 4 * waves.view(clouds.shape[2], 6) / scale
+            means = [(part.double() @ waves + 1).sin().mean(dim=1) for part in clouds.split(256)]
+            moments.extend([math.log(largest), *(weights @ torch.cat(means)).tolist()])
         return {"exact": digest.hexdigest(), "moments": moments}
 
     def split_validation(self, fraction: float, seed: int) -> tuple[ShapeSplit, ShapeSplit]:

@@ -46,6 +46,10 @@ def points(count=4):
     return torch.rand(count, 20, 3) / 2
 
 
+def first(network, kind):
+    return next(module for module in network.modules() if isinstance(module, kind))
+
+
 def repeat(graphs, network, times=_STEPS_BEFORE + 2, count=4):
     for _ in range(times):
         graphs(network, points(count))
@@ -138,6 +142,8 @@ def test_only_the_model_itself_says_that_it_can_be_recorded():
     "change",
     [
         lambda network: network.eval(),
+        lambda network: setattr(first(network, nn.Dropout), "p", 0.1),
+        lambda network: setattr(first(network, nn.BatchNorm1d), "momentum", 0.5),
         lambda network: network.head.requires_grad_(False),
         lambda network: network.double(),
         lambda network: network.model.encoder.levels[0].eval(),

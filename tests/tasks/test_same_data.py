@@ -37,6 +37,23 @@ def test_one_other_shape_does(solids: ShapeDataset) -> None:
     assert not same_data(identity(solids), identity(with_train(solids, points=points)))
 
 
+def test_each_of_them_counts(solids: ShapeDataset) -> None:
+    """The shape of the next class, in place of any one."""
+    known = identity(solids)
+    for index in range(len(solids.train)):
+        points = solids.train.points.clone()
+        points[index] = points[(index + len(points) // 2) % len(points)]
+        other = identity(with_train(solids, points=points))
+        assert not same_data(known, other), index
+
+
+def test_units_change_nothing_but_the_scale(solids: ShapeDataset) -> None:
+    """Millimetres are rounded like metres, and are not the same data."""
+    large = with_train(solids, points=solids.train.points * 1000)
+    assert not same_data(identity(solids), identity(large))
+    assert same_data(identity(large), identity(rounded(large)))
+
+
 def test_other_order_or_labels_do(solids: ShapeDataset) -> None:
     points = solids.train.points.clone()
     points[[0, 1]] = points[[1, 0]]

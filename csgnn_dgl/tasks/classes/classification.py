@@ -144,11 +144,18 @@ class ClassificationTask(TrainingTask[Classifier, TrainModelNetConfig]):
         return loss
 
     def _called(self, points: Tensor) -> Any:
-        """The network's results in training. Several processes share statistics of batch norm."""
-        alone = self._trainer is None or self._trainer.world_size == 1
-        if self.model.model.capturable and alone:
-            return self._graphs(self.model, points)
-        return self.model(points)
+        """The network's results in training.
+
+        Several processes share statistics of batch norm, and gradients of recorded steps cannot be
+        accumulated.
+        """
+        trainer = self._trainer
+        usual = trainer is not None and (
+            trainer.world_size > 1 or trainer.accumulate_grad_batches > 1
+        )
+        if usual or not self.model.model.capturable:
+            return self.model(points)
+        return self._graphs(self.model, points)
 
     def _view(self, points: Tensor, stream: str, place: tuple[int, ...]) -> Tensor:
         """Points of each cloud at random, and changed at random."""

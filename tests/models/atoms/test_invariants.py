@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -126,7 +127,10 @@ def test_unknown_kinds_are_named() -> None:
 @pytest.mark.parametrize("properties", [False, True])
 @pytest.mark.parametrize("kind", ["sums", "all"])
 def test_sums_in_rows_and_by_index_are_equal(
-    kind: Literal["sums", "all"], properties: bool, monkeypatch: pytest.MonkeyPatch
+    kind: Literal["sums", "all"],
+    properties: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    shuffled: Callable[[Neighbors], tuple[Neighbors, torch.Tensor]],
 ) -> None:
     model = Invariants(kind, 5.0, properties=properties).double()
     neighbors = found(CRYSTAL, ETHANOL, Atoms("H"))
@@ -140,15 +144,7 @@ def test_sums_in_rows_and_by_index_are_equal(
 
     assert OuterSums(neighbors).rows is not None
     in_rows = values_and_gradient(neighbors)
-    order = torch.randperm(len(neighbors.centres), generator=torch.Generator().manual_seed(0))
-    mixed = Neighbors(
-        neighbors.displacements[order],
-        neighbors.centres[order],
-        neighbors.numbers[order],
-        neighbors.centre_numbers,
-        neighbors.structures,
-        neighbors.n_structures,
-    )
+    mixed, order = shuffled(neighbors)
     # Neighbours in any order count alike.
     rows = OuterSums(mixed).rows
     assert rows is not None

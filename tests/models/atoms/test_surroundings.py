@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -113,18 +115,12 @@ def test_pieces_of_a_batch_are_the_batch() -> None:
     torch.testing.assert_close(whole, parts, atol=1e-12, rtol=0)
 
 
-def test_the_order_of_neighbours_changes_nothing() -> None:
+def test_the_order_of_neighbours_changes_nothing(
+    shuffled: Callable[[Neighbors], tuple[Neighbors, torch.Tensor]],
+) -> None:
     atoms = bulk("NaCl", "rocksalt", 5.6)
     atoms.rattle(0.1, seed=1)
     known = find_neighbors([atoms], 5.0)
-    order = torch.randperm(len(known.centres), generator=torch.Generator().manual_seed(0))
-    mixed = Neighbors(
-        known.displacements[order],
-        known.centres[order],
-        known.numbers[order],
-        known.centre_numbers,
-        known.structures,
-        known.n_structures,
-    )
+    mixed, _ = shuffled(known)
     expected = surroundings_fingerprint(known, 5.0)
     torch.testing.assert_close(surroundings_fingerprint(mixed, 5.0), expected, atol=1e-12, rtol=0)

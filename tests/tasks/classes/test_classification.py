@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,6 +27,26 @@ def test_classes_are_weighed_by_their_counts(
     weights = task(small, class_balance=power).class_weights
     assert weights[0] / weights[1] == pytest.approx(ratio)
     assert weights.mean() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("others", "records"),
+    [({}, True), ({"world_size": 2}, False), ({"accumulate_grad_batches": 2}, False)],
+)
+def test_recorded_steps_are_for_one_process_and_one_batch_a_step(
+    others: dict[str, int], records: bool, small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained, asked = task(small), []
+    trainer = SimpleNamespace(**{"world_size": 1, "accumulate_grad_batches": 1, **others})
+    monkeypatch.setattr(trained, "_trainer", trainer)
+
+    def graphs(network: torch.nn.Module, points: torch.Tensor) -> Any:
+        asked.append(network)
+        return network(points)
+
+    monkeypatch.setattr(trained, "_graphs", graphs)
+    trained._called(torch.rand(2, 64, 3) / 2)
+    assert bool(asked) == records
 
 
 def test_weights_of_classes_are_not_in_checkpoints(small: dict[str, Any]) -> None:

@@ -114,13 +114,17 @@ _SYSTEMS = (
 )
 
 # Written out, so that presets cannot change what the paper's row is.
-_AS_PAPER: Mapping[str, Any] = {"filter_order": 0, "gradients": False, "readout": ["pool"]}
+_AS_PAPER: Mapping[str, Any] = {
+    "filter_order": 0,
+    "gradients": False,
+    "readout": ["pool"],
+    "members": 1,
+}
 _SHAPES_AS_PAPER: Mapping[str, Any] = {**_AS_PAPER, "point_features": []}
 _ATOMS_AS_PAPER: Mapping[str, Any] = {
     **_AS_PAPER,
     "invariants": "none",
     "passes": 0,
-    "members": 1,
     "block_norm": "batch",
 }
 

@@ -91,14 +91,6 @@ class AtomCSGNNHypers(CSGNNHypers):
         "site, or none.",
         "Network",
     )
-    members: int = option(
-        1,
-        "Networks side by side, each with a head and a loss of its own. Their curves are averaged, "
-        "and their descriptors joined.",
-        "Network",
-        ge=1,
-        le=64,
-    )
 
     @model_validator(mode="after")
     def _shells(self) -> Self:

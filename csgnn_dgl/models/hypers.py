@@ -79,6 +79,14 @@ class CSGNNHypers(Hypers):
         "each gets a head of its own, and their scores are averaged.",
         "Network",
     )
+    members: int = option(
+        1,
+        "Networks side by side, each with heads and losses of its own. Their predictions are "
+        "averaged, and their features joined.",
+        "Network",
+        ge=1,
+        le=64,
+    )
 
     def _default(self, name: str) -> Any:
         return type(self).model_fields[name].default

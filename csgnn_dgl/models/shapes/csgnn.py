@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.mapping import NEIGHBOR_FEATURES, NeighborFeatures, PointMapping, radial_cosine
@@ -54,6 +54,10 @@ class ShapeCSGNN(ShapeModel):
     parameters, for any ``R``. With ``point_features``, which are invariant under rotation, each
     site has ``C`` channels for each of them beside those of the density.
 
+    With ``members``, several encoders see the same mapped cloud, and its features are those of all
+    of them, one after the other. Each has heads and losses of its own, and their scores are
+    averaged (deep ensembles; Lakshminarayanan et al., NeurIPS 2017).
+
     Parameters
     ----------
     hypers
@@ -91,7 +95,9 @@ class ShapeCSGNN(ShapeModel):
         near = [name for name in hypers.point_features if name in NEIGHBOR_FEATURES]
         self.near = NeighborFeatures(near, hypers.feature_neighbors) if near else None
         self.encoder = CSGNN(encoder_config(hypers))
-        self.features = self.encoder.config.global_features
+        # The first encoder is the first member; so its weights have the same names without others.
+        self.others = nn.ModuleList(CSGNN(self.encoder.config) for _ in range(hypers.members - 1))
+        self.features = hypers.members * self.encoder.config.global_features
 
     @property
     def capturable(self) -> bool:
@@ -100,14 +106,16 @@ class ShapeCSGNN(ShapeModel):
 
     @property
     def head_features(self) -> tuple[int, ...]:
-        """One head for each readout."""
-        return self.encoder.config.readout_features
+        """One head for each readout of each member."""
+        return self.encoder.config.readout_features * self.hypers.members
 
     def encode(self, points: Tensor, output: Output = "global") -> Tensor:
         """Features of clouds ``(B, N, 3)``; see :class:`CSGNN` for ``output``."""
         mapped = self.mapping(points[..., :3], features=self.point_features(points))
         features: Tensor = self.encoder(mapped, output)
-        return features
+        if not self.others:
+            return features
+        return torch.cat([features, *(other(mapped, output) for other in self.others)], dim=-1)
 
     def point_features(self, points: Tensor) -> Tensor | None:
         """Features ``(B, N, F)`` of points with their attributes; None for a model without any."""
@@ -165,7 +173,7 @@ class ShapeCSGNN(ShapeModel):
         for step, (intra, radial) in enumerate(widths):
             sites = encoder.sites(encoder.level - step)
             values += sites * batch_size * sum((*intra, *radial))
-        return 2 * values
+        return 2 * values * hypers.members
 
     def prepare_export(self) -> None:
         """Switch off the check of values in the mapping."""

@@ -62,6 +62,38 @@ class TestRicher(ShapeModelSuite):
     symmetry = "icosahedral"
 
 
+class TestMembers(ShapeModelSuite):
+    """Two networks side by side, each with two heads."""
+
+    model = "csgnn"
+    hypers = {**SIZES, "members": 2, "readout": ["pool", "max-mean"]}  # noqa: RUF012
+    symmetry = "icosahedral"
+
+
+def test_members_are_networks_of_their_own() -> None:
+    """Features are those of the members, one after the other; scores are the mean of theirs."""
+    members = Classifier(ShapeCSGNN(ShapeCSGNNHypers(**SIZES, members=2)), 5, hidden=(8,)).eval()
+    points = normalize_clouds(torch.rand(3, 40, 3))
+    weights = members.state_dict()
+    scores, features = [], []
+    for encoder, head in (("encoder", 0), ("others.0", 1)):
+        alone = Classifier(ShapeCSGNN(ShapeCSGNNHypers(**SIZES)), 5, hidden=(8,)).eval()
+        own = {
+            name: weights[
+                name.replace("model.encoder", f"model.{encoder}").replace(
+                    "head.", f"head.heads.{head}."
+                )
+            ]
+            for name in alone.state_dict()
+        }
+        alone.load_state_dict(own)
+        scores.append(alone(points))
+        features.append(alone.embed(points))
+    assert not torch.equal(features[0], features[1])
+    torch.testing.assert_close(members.embed(points), torch.cat(features, dim=1))
+    torch.testing.assert_close(members(points), torch.stack(scores).mean(dim=0))
+
+
 def test_parameters_of_the_preset() -> None:
     config = TrainModelNetConfig.resolve(preset="released")
     model = Classifier(ShapeCSGNN(config.hypers), 40, hidden=config.hidden, dropout=config.dropout)

@@ -26,7 +26,7 @@ class Row:
     model
         Name of the model.
     options
-        Options of the model that differ from the preset's.
+        Options of the model, and of the training, that differ from the preset's.
     """
 
     name: str
@@ -121,9 +121,19 @@ _AS_PAPER: Mapping[str, Any] = {
     "members": 1,
 }
 _SHAPES_AS_PAPER: Mapping[str, Any] = {**_AS_PAPER, "point_features": []}
+# The other systems are trained as published: by gradient descent alone.
+_NO_CLOSING_FIT: Mapping[str, Any] = {"closing_fit": False}
+_IMPROVED_ATOMS: Mapping[str, Any] = {
+    "channels": 32,
+    "invariants": "all",
+    "append_invariants": True,
+    "closing_fit": True,
+}
 _ATOMS_AS_PAPER: Mapping[str, Any] = {
     **_AS_PAPER,
+    **_NO_CLOSING_FIT,
     "invariants": "none",
+    "append_invariants": False,
     "passes": 0,
     "block_norm": "batch",
 }
@@ -168,11 +178,11 @@ TABLES: Mapping[str, Table] = {
             "Band energy from densities of states of carbon: mean absolute error",
             "atoms",
             [
-                Row("agni", "agni"),
-                Row("schnet", "schnet"),
+                Row("agni", "agni", _NO_CLOSING_FIT),
+                Row("schnet", "schnet", _NO_CLOSING_FIT),
                 Row("csgnn, C = 1", "csgnn", {**_ATOMS_AS_PAPER, "channels": 1}),
                 Row("csgnn", "csgnn", {**_ATOMS_AS_PAPER, "channels": 32}),
-                Row("csgnn improved", "csgnn", {"channels": 32, "invariants": "all"}),
+                Row("csgnn improved", "csgnn", _IMPROVED_ATOMS),
             ],
             {"structures": (Test("all"), Test("all, 8 votes", votes=8))},
             published.TABLE_2,

@@ -33,7 +33,13 @@ class AtomCSGNNHypers(CSGNNHypers):
             "the same with exact invariants beside the grid, trained for longer on few atoms of "
             "many structures: for data with curves of atoms, such as data make carbon-tb "
             "--projected",
-            {"level": 1, "assignment": "smooth", "features": 256, "invariants": "all"},
+            {
+                "level": 1,
+                "assignment": "smooth",
+                "features": 256,
+                "invariants": "all",
+                "append_invariants": True,
+            },
         ),
         "crystals": Preset(
             "a small network at level 1 for crystals of many elements, with measures against "
@@ -50,7 +56,13 @@ class AtomCSGNNHypers(CSGNNHypers):
         "best": Preset(
             "level 2 with exact invariants beside the grid, trained as compact: for data with "
             "curves of atoms, and a GPU",
-            {"level": 2, "assignment": "smooth", "invariants": "all", "filter_order": 1},
+            {
+                "level": 2,
+                "assignment": "smooth",
+                "invariants": "all",
+                "append_invariants": True,
+                "filter_order": 1,
+            },
         ),
         "paper": Preset("the paper's network and training (level 3): needs a GPU", {}),
     }
@@ -78,6 +90,12 @@ class AtomCSGNNHypers(CSGNNHypers):
         "spectrum of their density.",
         "Network",
     )
+    append_invariants: bool = option(
+        False,
+        "Put the invariants themselves at the end of the descriptor, too, so that the head sees "
+        "them.",
+        "Network",
+    )
     passes: int = option(
         0,
         "Rounds of messages between atoms, after which a descriptor sees farther than the cutoff.",
@@ -98,6 +116,11 @@ class AtomCSGNNHypers(CSGNNHypers):
             raise ConfigError(
                 f"kernel_size is {self.kernel_size}, but with one sphere there are no radial "
                 f"convolutions. Leave it out, or set n_spheres"
+            )
+        if self.append_invariants and self.invariants == "none":
+            raise ConfigError(
+                "append_invariants is on, but there are no invariants. Leave it out, or set "
+                "invariants"
             )
         if self.passes == 0 and self.pass_cutoff != self._default("pass_cutoff"):
             raise ConfigError(

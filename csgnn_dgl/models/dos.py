@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.mapping.neighbors import Neighbors
 from csgnn_dgl.models.contract import AtomModel, check_features, check_made
+from csgnn_dgl.models.fitted_head import FittedHead
 from csgnn_dgl.models.heads import CurveHead, CurveHeads
 from csgnn_dgl.models.share_head import ShareHead
 from csgnn_dgl.nn.site_norm import Norm
@@ -35,6 +37,9 @@ class DOSModel(nn.Module):
     apart
         Predict the shape of a curve and its integral apart
         (:class:`~csgnn_dgl.models.share_head.ShareHead`).
+    fitted
+        The last layer sees the descriptor, too, and is to be fitted in closed form
+        (:class:`~csgnn_dgl.models.fitted_head.FittedHead`). Not together with ``apart``.
 
     Shapes
     ------
@@ -66,14 +71,17 @@ class DOSModel(nn.Module):
         dropout: float = 0.0,
         norm: Norm = "batch",
         apart: bool = False,
+        fitted: bool = False,
     ) -> None:
         super().__init__()
+        if apart and fitted:
+            raise ConfigError("a head cannot be both apart and fitted; leave out one of them")
         check_made(model, type(model).__name__)
         self.model = model
-        kind = ShareHead if apart else CurveHead
+        kind = ShareHead if apart else FittedHead if fitted else CurveHead
         parts = model.head_features
         heads = [kind(n, bins, hidden=hidden, dropout=dropout, norm=norm) for n in parts]
-        self.head: CurveHead | ShareHead | CurveHeads
+        self.head: CurveHead | ShareHead | FittedHead | CurveHeads
         self.head = heads[0] if len(parts) == 1 else CurveHeads(heads, parts)
 
     def describe(self, neighbors: Neighbors) -> Tensor:

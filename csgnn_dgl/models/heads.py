@@ -153,7 +153,8 @@ class CurveHeads(nn.Module):
     Parameters
     ----------
     heads
-        The heads: :class:`CurveHead` or :class:`~csgnn_dgl.models.share_head.ShareHead`.
+        The heads: :class:`CurveHead`, :class:`~csgnn_dgl.models.share_head.ShareHead` or
+        :class:`~csgnn_dgl.models.fitted_head.FittedHead`.
     features
         Length of each head's part.
 

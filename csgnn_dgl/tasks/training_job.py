@@ -125,6 +125,12 @@ class TrainingJob(ABC, Generic[Config, Data]):
     def initialise(self, network: Any) -> None:
         """Give the untrained network other weights to start from; by default it keeps its own."""
 
+    def finish(self, run: RunDirectory, splits: tuple[Split, Split], echo: Echo) -> None:
+        """Change the saved weights after the last epoch; by default they stay as they are.
+
+        It is called again where a finished run is resumed.
+        """
+
     def check_memory(self) -> None:
         """Refuse a training that does not fit in memory, before data are read."""
 
@@ -165,7 +171,7 @@ class TrainingJob(ABC, Generic[Config, Data]):
 
         done = fit(run, task, header, make_loaders, command=self.command, echo=echo)
         if done is not None:
-            self._summarise(run, header, *done, echo)
+            self._summarise(run, header, splits, *done, echo)
 
     def _learn(self, run: RunDirectory, trained: Any, echo: Echo) -> dict[str, Any]:
         """Put what is learned from the data into the weights; returns entries of the summary."""
@@ -197,8 +203,15 @@ class TrainingJob(ABC, Generic[Config, Data]):
             ) from error
 
     def _summarise(
-        self, run: RunDirectory, header: Header, history: History, keep: KeepWeights, echo: Echo
+        self,
+        run: RunDirectory,
+        header: Header,
+        splits: tuple[Split, Split],
+        history: History,
+        keep: KeepWeights,
+        echo: Echo,
     ) -> None:
+        self.finish(run, splits, echo)
         trained = self.load_trained(run)
         domain = self._learn(run, trained, echo)
         for line in switched_off_warning(trained.model.model, self.config.weight_decay):

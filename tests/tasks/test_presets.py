@@ -39,6 +39,7 @@ LATER_FOR_ONE_KIND = {
     "shapes_per_class": None,
     "apart": False,
     "band_weight": 0.0,
+    "closing_fit": False,
 }
 LATER_HYPERS = {
     "neighbourhood": "face",
@@ -52,6 +53,7 @@ LATER_HYPERS = {
     "sphere_coarsening": "together",
     "sphere_levels": None,
     "invariants": "none",
+    "append_invariants": False,
     "passes": 0,
     "pass_cutoff": 4.0,
     "block_norm": "batch",
@@ -61,7 +63,14 @@ LATER_HYPERS = {
 CHANGED: dict[str, dict[str, Any]] = {
     "modelnet quick": {"filter_order": 1},
     "modelnet compact": {"filter_order": 1},
-    "dos compact": {"invariants": "all", "batch_size": 32, "weight_decay": 0.0},
+    "dos quick": {"closing_fit": True},
+    "dos compact": {
+        "invariants": "all",
+        "append_invariants": True,
+        "batch_size": 32,
+        "weight_decay": 0.0,
+        "closing_fit": True,
+    },
 }
 # Presets that came later.
 NEW = {"modelnet released", "modelnet embedding", "modelnet best", "dos best"}
@@ -74,7 +83,9 @@ def flat(config: TrainingConfig, changed: dict[str, Any]) -> dict[str, Any]:
     # These had no option before: they follow from base_width, as now by default.
     assert {hypers.pop(name, None) for name in ("intra_widths", "radial_widths")} == {None}
     assert {name: content.pop(name) for name in LATER} == LATER
-    assert all(content.pop(name, value) == value for name, value in LATER_FOR_ONE_KIND.items())
+    for name, value in LATER_FOR_ONE_KIND.items():
+        expected = changed.get(name, value)
+        assert content.pop(name, expected) == expected
     later = {**LATER_HYPERS, **changed}
     assert all(hypers.pop(name, later[name]) == later[name] for name in LATER_HYPERS)
     return {**content, **hypers}
@@ -84,7 +95,8 @@ def flat(config: TrainingConfig, changed: dict[str, Any]) -> dict[str, Any]:
 def test_every_option_of_every_preset(name: str) -> None:
     training, _, preset = name.partition(" ")
     changed = CHANGED.get(name, {})
-    of_before = {key: value for key, value in changed.items() if key not in LATER_HYPERS}
+    known = {**LATER_HYPERS, **LATER_FOR_ONE_KIND}
+    of_before = {key: value for key, value in changed.items() if key not in known}
     expected = {**OLD[training], **OLD[name], **of_before}
     found = flat(TRAININGS[training].resolve(preset=preset or None), changed)
     assert found == expected

@@ -47,7 +47,8 @@ class AtomCSGNN(AtomModel):
     With a single element, neighbours have no embedding, and the encoder is exactly the paper's.
     Optionally, exact invariants of the same neighbours
     (:class:`~csgnn_dgl.models.atoms.invariants.Invariants`) are mapped linearly and added to the
-    encoder's features. With ``passes``, descriptors then see those of their neighbours
+    encoder's features; with ``append_invariants`` they are put at the end of the descriptor, too.
+    With ``passes``, descriptors then see those of their neighbours
     (:class:`~csgnn_dgl.models.atoms.passing.AtomPass`), and whole structures are needed.
 
     With ``members``, several such networks stand side by side, and a descriptor is those of all of
@@ -70,7 +71,7 @@ class AtomCSGNN(AtomModel):
 
     def __init__(self, hypers: AtomCSGNNHypers, elements: tuple[int, ...]) -> None:
         super().__init__(hypers, elements)
-        self.features, self.cutoff = hypers.members * hypers.features, hypers.cutoff
+        self.cutoff = hypers.cutoff
         self.mapping = AtomMapping(
             hypers.level,
             hypers.n_spheres,
@@ -93,6 +94,10 @@ class AtomCSGNN(AtomModel):
                 hypers.invariants, hypers.cutoff, properties=self.species is not None
             )
             self.beside = nn.Linear(self.invariants.features, hypers.features, bias=False)
+        own = hypers.features
+        if hypers.append_invariants and self.invariants is not None:
+            own += self.invariants.features
+        self.own_features, self.features = own, own * hypers.members
         self.norm = channel_norm(hypers.block_norm, hypers.features)
         self.local = hypers.passes == 0
         self.passes = nn.ModuleList(
@@ -107,7 +112,7 @@ class AtomCSGNN(AtomModel):
     @property
     def head_features(self) -> tuple[int, ...]:
         """One head for each member."""
-        return (self.hypers.features,) * self.hypers.members
+        return (self.own_features,) * self.hypers.members
 
     @property
     def knows_any_element(self) -> bool:
@@ -136,8 +141,9 @@ class AtomCSGNN(AtomModel):
             )
             found = self.encoder(sites)
         out = self.project(found)
-        if self.invariants is not None:
-            out = out + self.beside(self.invariants(neighbors))
+        invariants = None if self.invariants is None else self.invariants(neighbors)
+        if invariants is not None:
+            out = out + self.beside(invariants)
         if self.centre is not None:
             out = out + self.centre(neighbors.centre_numbers)
         out = F.relu(self.norm(out))
@@ -145,4 +151,6 @@ class AtomCSGNN(AtomModel):
             edges = AtomEdges.of(neighbors, self.hypers.pass_cutoff)
             for block in self.passes:
                 out = block(edges, out)
+        if invariants is not None and self.hypers.append_invariants:
+            out = torch.cat([out, invariants], dim=1)
         return out

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import PositiveInt
+from pydantic import PositiveInt, model_validator
+from typing_extensions import Self
 
 from csgnn_dgl.config import option
+from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.models.atom_hypers import AtomCSGNNHypers
 from csgnn_dgl.models.registry import Domain
 from csgnn_dgl.tasks.config import TrainingConfig
@@ -35,6 +37,7 @@ _FEW_ATOMS = {
     "epochs": 700,
     "ema_decay": 0.99,
     "weight_decay": 0.0,
+    "closing_fit": True,
 }
 
 
@@ -52,7 +55,13 @@ class TrainDOSConfig(TrainingConfig):
     domain: ClassVar[Domain] = "atoms"
     presets = AtomCSGNNHypers.presets
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {**_SMALL, "batch_size": 8, "epochs": 60, "ema_decay": 0.98},
+        "quick": {
+            **_SMALL,
+            "batch_size": 8,
+            "epochs": 60,
+            "ema_decay": 0.98,
+            "closing_fit": True,
+        },
         "compact": {**_SMALL, **_FEW_ATOMS},
         "best": {
             **_SMALL,
@@ -102,6 +111,13 @@ class TrainDOSConfig(TrainingConfig):
     calibrate: bool = option(
         False,
         "Initialise the last layer from the mean and the principal components of training curves.",
+        "Network",
+    )
+    closing_fit: bool = option(
+        False,
+        "After the training, fit the last layer by least squares to all training structures; it "
+        "then sees the descriptor beside the last hidden layer. Kept if the loss of the held-out "
+        "structures is lower.",
         "Network",
     )
     # Augmentation
@@ -162,3 +178,12 @@ class TrainDOSConfig(TrainingConfig):
     loss: Literal["squared", "absolute"] = option(
         "squared", "Mean squared or mean absolute error.", "Optimisation"
     )
+
+    @model_validator(mode="after")
+    def _one_last_layer(self) -> Self:
+        if self.apart and self.closing_fit:
+            raise ConfigError(
+                "apart and closing_fit are both on, but the closing fit is of one linear layer; leave "
+                "out apart, or switch off closing_fit (--no-closing-fit), which a preset may set"
+            )
+        return self

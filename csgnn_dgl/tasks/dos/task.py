@@ -277,13 +277,13 @@ class DOSTask(TrainingTask[DOSModel, TrainDOSConfig]):
         # another, so that all make the same errors.
         each = self.model.per_head(neighbors)
         mean = each.mean(dim=0)
-        loss, error = self._loss_of_atoms(mean, neighbors, batch)
+        loss, error = self.loss_of_atoms(mean, neighbors, batch)
         if self.training and len(each) > 1:
-            losses = [self._loss_of_atoms(atoms, neighbors, batch)[0] for atoms in each]
+            losses = [self.loss_of_atoms(atoms, neighbors, batch)[0] for atoms in each]
             loss = torch.stack(losses).mean()
         return loss, error
 
-    def _loss_of_atoms(
+    def loss_of_atoms(
         self, atoms: Tensor, neighbors: Neighbors, batch: DOSBatch
     ) -> tuple[Tensor, Tensor]:
         """Loss of atoms' curves, and mean absolute error of the structures' curves."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from csgnn_dgl.errors import DataError
 from csgnn_dgl.models import DOSModel
 from csgnn_dgl.tasks.baseline import BASELINE, training_warnings
 from csgnn_dgl.tasks.callbacks import KeepWeights
+from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.dos.baseline import MeanCurves
+from csgnn_dgl.tasks.dos.closing_fit import closing_fit, held_out_loss
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
 from csgnn_dgl.tasks.dos.learn import learn_atoms
 from csgnn_dgl.tasks.dos.plots import plot_examples
@@ -30,7 +33,7 @@ from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.same_data import identity
 from csgnn_dgl.tasks.training import Echo, silent
 from csgnn_dgl.tasks.training_job import Split, TrainingJob, resume_job, train_job
-from csgnn_dgl.tasks.weights import Header
+from csgnn_dgl.tasks.weights import Header, save_weights
 
 __all__ = ["DOSJob", "closing_lines", "load_run_data", "resume", "train", "without_curves"]
 
@@ -159,6 +162,42 @@ class DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
             f"{len(data.elements)} elements",
         ]
 
+    def finish(self, run: RunDirectory, splits: tuple[Split, Split], echo: Echo) -> None:
+        self.validated: dict[str, float] = {}
+        self.fitted: dict[str, Any] = {}
+        if not self.config.closing_fit:
+            return
+        started, trained = time.perf_counter(), self.load_trained(run)
+        if self.config.accelerator in ("auto", "gpu", "cuda"):
+            trained.model.to(choose_device("auto"))
+        task = self.task(trained.model).to(next(trained.model.parameters()).device)
+        training, validation = (split.batches for split in splits)
+        if trained.header.head.get("fitted"):  # a finished run is resumed
+            self.fitted = run.read_summary().get("closing_fit", {})
+            loss, error = held_out_loss(task, trained.model, validation)
+            self.validated = {"validation_loss": loss, "validation_error": error}
+            return
+        found = closing_fit(task, training, validation)
+        loss = found.losses[found.ridge]
+        self.validated = {"validation_loss": loss, "validation_error": found.error}
+        self.fitted = {
+            "ridge": found.ridge,
+            "validation_loss_before": found.losses[None],
+            "seconds": round(time.perf_counter() - started, 2),
+        }
+        if found.ridge is None:
+            echo(
+                f"the closing fit did not lower the validation loss ({found.losses[None]:.3g} with "
+                f"all atoms), so the last layer stays as it was trained"
+            )
+            return
+        header = replace(trained.header, head={**trained.header.head, "fitted": True})
+        save_weights(run.model, found.network.state_dict(), header)
+        echo(
+            f"closing fit of the last layer: validation loss {found.losses[None]:.3g} before, "
+            f"{loss:.3g} after, with all atoms; {self.fitted['seconds']:.0f} s"
+        )
+
     def load_trained(self, run: RunDirectory) -> TrainedDOS:
         return load_dos_model(run.path, model=self.model)
 
@@ -194,6 +233,8 @@ class DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
             },
             "validation_loss": best["validation_loss"],
             "validation_error": best["validation_error"],
+            **self.validated,
+            **({"closing_fit": self.fitted} if self.fitted else {}),
         }
 
 

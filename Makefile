@@ -78,7 +78,7 @@ tables: setup
 weights: setup
 	$(BIN)/csgnn-dgl data make carbon-tb --to data/carbon-tb --projected
 	$(BIN)/csgnn-dgl train dos --data data/carbon-tb --preset compact --cutoff 4 \
-		--band-weight 0.001 --batch-size 128 --weight-decay 1e-6 --output runs/weights-carbon-tb
+		--band-weight 0.003 --epochs 150 --weight-decay 1e-6 --output runs/weights-carbon-tb
 	$(BIN)/csgnn-dgl evaluate runs/weights-carbon-tb --votes 8 --vote-set random
 	$(BIN)/csgnn-dgl train dos --data $(PHONON_DATA) --preset crystals --output runs/weights-phonon-dos
 	$(BIN)/csgnn-dgl evaluate runs/weights-phonon-dos

@@ -93,7 +93,7 @@ class FittedHead(nn.Module):
         last = next(i for i, layer in enumerate(head.layers) if layer is linears[-1])
         # A dropout before the last layer belongs to that layer.
         last -= isinstance(head.layers[last - 1], nn.Dropout) if last else 0
-        fitted.layers = head.layers[:last]
+        fitted.layers = nn.Sequential(*list(head.layers)[:last])
         width = linears[0].in_features + (linears[-1].in_features if len(linears) > 1 else 0)
         weight = linears[0].weight
         fitted.linear = nn.Linear(width, head.bins, device=weight.device, dtype=weight.dtype)

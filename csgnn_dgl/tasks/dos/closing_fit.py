@@ -8,6 +8,7 @@ no steps. It minimises the error of curves, of their sums and of all that is lin
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,8 @@ __all__ = ["RIDGES", "ClosingFit", "closing_fit", "held_out_loss"]
 
 #: Penalties that are tried, as shares of the variance of each feature.
 RIDGES = (1e-10, 1e-8, 1e-6, 1e-4, 1e-2)
+# Losses up to this multiple of the smallest count as equal.
+_AS_GOOD = 1.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,9 +120,9 @@ def closing_fit(
     The fitted layer sees the last hidden layer, the descriptor and a constant
     (:class:`~csgnn_dgl.models.fitted_head.FittedHead`). The errors of structures and of atoms with
     known curves are weighed as in the loss of the training (``atom_weight``). The penalty is the
-    one with the smallest loss of the held-out structures; if no fitted layer has a smaller loss
-    than the trained one, that one stays. If the training turned surroundings at random, so does
-    the fit.
+    largest one whose loss of the held-out structures is within 1 % of the smallest; a larger one
+    extrapolates less. If no fitted layer has a smaller loss than the trained one, that one stays.
+    If the training turned surroundings at random, so does the fit.
 
     Parameters
     ----------
@@ -146,18 +149,23 @@ def closing_fit(
             done(len(batch.curves))
     held_out = _Described(task, network, validation)
     losses: dict[float | None, float] = {}
-    losses[None], error = held_out.loss(network.head)
-    best, kept = network, None
-    for ridge in RIDGES:
-        candidate = _with_heads(network, fitted)
-        for head, own in zip(_heads(candidate), sums, strict=True):
+    losses[None], trained_error = held_out.loss(network.head)
+
+    def with_penalty(ridge: float) -> DOSModel:
+        for head, own in zip(fitted, sums, strict=True):
             weight = own.solve(training.curves, task.config.atom_weight, ridge)
             head.linear.weight.data.copy_(weight[:-1].T)
             head.linear.bias.data.copy_(weight[-1])
-        losses[ridge], own_error = held_out.loss(candidate.head)
-        if losses[ridge] <= min(losses.values()):
-            best, kept, error = candidate, ridge, own_error
-    return ClosingFit(best, kept, losses, error)
+        return _with_heads(network, fitted)
+
+    for ridge in RIDGES:
+        losses[ridge], _ = held_out.loss(with_penalty(ridge).head)
+    smallest = min(loss for loss in losses.values() if math.isfinite(loss))
+    good = [r for r in RIDGES if losses[r] <= _AS_GOOD * smallest and losses[r] < losses[None]]
+    if not good:
+        return ClosingFit(network, None, losses, trained_error)
+    best = with_penalty(max(good))
+    return ClosingFit(best, max(good), losses, held_out.loss(best.head)[1])
 
 
 def held_out_loss(

@@ -183,7 +183,8 @@ class TrainDOSConfig(TrainingConfig):
     def _one_last_layer(self) -> Self:
         if self.apart and self.closing_fit:
             raise ConfigError(
-                "apart and closing_fit are both on, but the closing fit is of one linear layer; leave "
-                "out apart, or switch off closing_fit (--no-closing-fit), which a preset may set"
+                "apart and closing_fit are both on, but the closing fit is of one linear layer; "
+                "leave out apart, or switch off closing_fit (--no-closing-fit), which a preset may "
+                "set"
             )
         return self

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -171,7 +171,7 @@ class DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
         if self.config.accelerator in ("auto", "gpu", "cuda"):
             trained.model.to(choose_device("auto"))
         task = self.task(trained.model).to(next(trained.model.parameters()).device)
-        training, validation = (split.batches for split in splits)
+        training, validation = (cast(StructureBatches, split.batches) for split in splits)
         if trained.header.head.get("fitted"):  # a finished run is resumed
             self.fitted = run.read_summary().get("closing_fit", {})
             loss, error = held_out_loss(task, trained.model, validation)
@@ -191,7 +191,13 @@ class DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
                 f"all atoms), so the last layer stays as it was trained"
             )
             return
-        header = replace(trained.header, head={**trained.header.head, "fitted": True})
+        # What was learned about the network as it was, in a run that had finished, holds no more.
+        header = replace(
+            trained.header,
+            head={**trained.header.head, "fitted": True},
+            domain={},
+            calibration={},
+        )
         save_weights(run.model, found.network.state_dict(), header)
         echo(
             f"closing fit of the last layer: validation loss {found.losses[None]:.3g} before, "

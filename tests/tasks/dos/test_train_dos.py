@@ -176,7 +176,7 @@ def test_each_member_has_a_loss_of_its_own() -> None:
     for number, head in enumerate(task.model.head.heads):
         head.smooth.bias.fill_(1.0 + number)  # type: ignore[union-attr, operator]
     losses = [
-        float(task._loss_of_atoms(curves, batch.neighbors, batch)[0])
+        float(task.loss_of_atoms(curves, batch.neighbors, batch)[0])
         for curves in task.model.per_head(batch.neighbors)
     ]
     assert abs(losses[0] - losses[1]) > 1e-4
@@ -185,7 +185,7 @@ def test_each_member_has_a_loss_of_its_own() -> None:
     # What is validated, and the error that is printed, are of the mean curve.
     in_validation, same = task.eval()._compare(batch)
     curves = task.model.per_atom(batch.neighbors)
-    expected = task._loss_of_atoms(curves, batch.neighbors, batch)[0]
+    expected = task.loss_of_atoms(curves, batch.neighbors, batch)[0]
     assert float(in_validation) == pytest.approx(float(expected), rel=1e-5)
     assert float(error) == pytest.approx(float(same), rel=1e-5)
 

@@ -171,7 +171,7 @@ def test_a_finished_run_that_kept_its_layer_can_be_fitted(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What was learned about the trained layer gives way to what is learned about the fitted one."""
+    """What was learned of the trained layer gives way to what is learned of the fitted one."""
     output = tmp_path / "run"
     flags = {**small_dos, "data": curves_folder, "output": output, "closing_fit": True}
     with monkeypatch.context() as patch:

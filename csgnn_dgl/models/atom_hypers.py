@@ -119,8 +119,8 @@ class AtomCSGNNHypers(CSGNNHypers):
             )
         if self.append_invariants and self.invariants == "none":
             raise ConfigError(
-                "append_invariants is on, but there are no invariants. Leave it out, or set "
-                "invariants"
+                "append_invariants is on, but there are no invariants. Set invariants, or switch "
+                "it off (--no-append-invariants), as a preset may set it"
             )
         if self.passes == 0 and self.pass_cutoff != self._default("pass_cutoff"):
             raise ConfigError(

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from csgnn_dgl.errors import ConfigError
-from csgnn_dgl.models.heads import CurveHead, hidden_layers
+from csgnn_dgl.models.heads import HiddenLayers
 from csgnn_dgl.nn.site_norm import Norm
 
 __all__ = ["FittedHead", "rising"]
@@ -39,12 +38,13 @@ def rising(curves: Tensor) -> Tensor:
     return torch.cat([middle[:, :1], middle.diff(dim=1)], dim=1)
 
 
-class FittedHead(nn.Module):
+class FittedHead(HiddenLayers):
     """Hidden layers of a :class:`~csgnn_dgl.models.CurveHead`, and one linear layer from all of it.
 
     The linear layer sees the last hidden layer and the descriptor beside it. It is meant to be
-    fitted by least squares to all training data (``train dos --closing-fit``). Curves are never
-    negative (:func:`rising`).
+    fitted by least squares to all training data (``train dos --closing-fit``). The tensors of the
+    hidden layers have the names that they have in a :class:`~csgnn_dgl.models.CurveHead`. Curves
+    are never negative (:func:`rising`).
 
     Parameters
     ----------
@@ -75,31 +75,8 @@ class FittedHead(nn.Module):
         dropout: float = 0.0,
         norm: Norm = "batch",
     ) -> None:
-        super().__init__()
-        if bins < 2:
-            raise ConfigError(f"bins is {bins}, but a curve needs at least 2")
-        self.bins = bins
-        self.layers = nn.Sequential(*hidden_layers(features, hidden, dropout, norm))
+        super().__init__(features, bins, hidden=hidden, dropout=dropout, norm=norm)
         self.linear = nn.Linear(features + sum(hidden[-1:]), bins)
-
-    @classmethod
-    def of(cls, head: CurveHead) -> FittedHead:
-        """Make one with the hidden layers of a trained head, in evaluation mode.
-
-        The weights of the linear layer are zero.
-        """
-        linears = [layer for layer in head.layers if isinstance(layer, nn.Linear)]
-        fitted = cls(linears[0].in_features, head.bins, hidden=(), norm="none")
-        last = next(i for i, layer in enumerate(head.layers) if layer is linears[-1])
-        # A dropout before the last layer belongs to that layer.
-        last -= isinstance(head.layers[last - 1], nn.Dropout) if last else 0
-        fitted.layers = nn.Sequential(*list(head.layers)[:last])
-        width = linears[0].in_features + (linears[-1].in_features if len(linears) > 1 else 0)
-        weight = linears[0].weight
-        fitted.linear = nn.Linear(width, head.bins, device=weight.device, dtype=weight.dtype)
-        nn.init.zeros_(fitted.linear.weight)
-        nn.init.zeros_(fitted.linear.bias)
-        return fitted.eval()
 
     def rows(self, descriptors: Tensor) -> Tensor:
         """What the linear layer sees: the last hidden layer, and the descriptor."""
@@ -110,8 +87,3 @@ class FittedHead(nn.Module):
     def forward(self, descriptors: Tensor) -> Tensor:
         """Curves of atoms with these descriptors."""
         return rising(self.linear(self.rows(descriptors)))
-
-    @torch.no_grad()
-    def calibrate(self, curves: Tensor) -> None:
-        """Initialise the linear layer with the mean curve; see :meth:`CurveHead.calibrate`."""
-        self.linear.bias.copy_(curves.nanmean(dim=0).nan_to_num())

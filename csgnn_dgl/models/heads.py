@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.nn.site_norm import Norm, channel_norm
 
-__all__ = ["ClassHead", "ClassHeads", "CurveHead", "CurveHeads", "hidden_layers"]
+__all__ = ["ClassHead", "ClassHeads", "CurveHead", "CurveHeads", "HiddenLayers"]
 
 
 def _check_widths(hidden: Sequence[int], dropout: float) -> None:
@@ -23,7 +23,7 @@ def _check_widths(hidden: Sequence[int], dropout: float) -> None:
         raise ConfigError(f"dropout is {dropout}, but it must be at least 0 and less than 1")
 
 
-def hidden_layers(
+def _hidden_layers(
     features: int, hidden: Sequence[int], dropout: float, norm: Norm
 ) -> list[nn.Module]:
     """Hidden layers of a head for curves: dropout, linear, a norm and ReLU for each width.
@@ -189,7 +189,37 @@ class CurveHeads(nn.Module):
             cast(CurveHead, head).calibrate(curves)
 
 
-class CurveHead(nn.Module):
+class HiddenLayers(nn.Module):
+    """Base of heads for curves: the hidden layers, each linear with a norm and a ReLU.
+
+    Parameters
+    ----------
+    features, bins, hidden, dropout, norm
+        See :class:`CurveHead`.
+
+    Raises
+    ------
+    ConfigError
+        A size or the norm is not allowed.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        bins: int,
+        *,
+        hidden: Sequence[int] = (512, 512),
+        dropout: float = 0.0,
+        norm: Norm = "batch",
+    ) -> None:
+        super().__init__()
+        if bins < 2:
+            raise ConfigError(f"bins is {bins}, but a curve needs at least 2")
+        self.bins = bins
+        self.layers = nn.Sequential(*_hidden_layers(features, hidden, dropout, norm))
+
+
+class CurveHead(HiddenLayers):
     """Layers from descriptors of atoms to curves that are never negative (Fig. 7).
 
     Linear layers, each with a norm and a ReLU, are followed by a convolution over the bins (1 → 3
@@ -235,15 +265,12 @@ class CurveHead(nn.Module):
         dropout: float = 0.0,
         norm: Norm = "batch",
     ) -> None:
-        super().__init__()
-        if bins < 2:
-            raise ConfigError(f"bins is {bins}, but a curve needs at least 2")
-        self.bins = bins
-        layers = hidden_layers(features, hidden, dropout, norm)
+        super().__init__(features, bins, hidden=hidden, dropout=dropout, norm=norm)
         last = (*hidden[-1:], features)[0]
         # A layer norm over the bins would give every curve the same mean and spread.
-        layers += hidden_layers(last, [bins], dropout, "none" if norm == "layer" else norm)
-        self.layers = nn.Sequential(*layers)
+        self.layers.extend(
+            _hidden_layers(last, [bins], dropout, "none" if norm == "layer" else norm)
+        )
         self.smooth = nn.Conv1d(1, 3, 3, padding=1)
 
     def forward(self, descriptors: Tensor) -> Tensor:

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from csgnn_dgl.errors import ConfigError
-from csgnn_dgl.models.heads import hidden_layers
+from csgnn_dgl.models.heads import HiddenLayers
 from csgnn_dgl.nn.site_norm import Norm
 
 __all__ = ["ShareHead"]
@@ -18,7 +17,7 @@ __all__ = ["ShareHead"]
 _FLOOR = 1e-3
 
 
-class ShareHead(nn.Module):
+class ShareHead(HiddenLayers):
     r"""Layers from descriptors of atoms to curves: shares of the bins times the sum over all bins.
 
     .. math:: g_b = \mathrm{softmax}(W h)_b \cdot \mathrm{softplus}(w \cdot h + c)
@@ -55,13 +54,9 @@ class ShareHead(nn.Module):
         dropout: float = 0.0,
         norm: Norm = "batch",
     ) -> None:
-        super().__init__()
-        if bins < 2:
-            raise ConfigError(f"bins is {bins}, but a curve needs at least 2")
-        self.bins = bins
-        layers = hidden_layers(features, hidden, dropout, norm)
-        layers += [nn.Dropout(dropout)] if dropout else []
-        self.layers = nn.Sequential(*layers)
+        super().__init__(features, bins, hidden=hidden, dropout=dropout, norm=norm)
+        if dropout:
+            self.layers.append(nn.Dropout(dropout))
         width = (*hidden[-1:], features)[0]
         self.shape = nn.Linear(width, bins)
         self.total = nn.Linear(width, 1)

@@ -125,11 +125,13 @@ class TrainingJob(ABC, Generic[Config, Data]):
     def initialise(self, network: Any) -> None:
         """Give the untrained network other weights to start from; by default it keeps its own."""
 
-    def finish(self, run: RunDirectory, splits: tuple[Split, Split], echo: Echo) -> None:
+    def finish(self, run: RunDirectory, splits: tuple[Split, Split], echo: Echo) -> dict[str, Any]:
         """Change the saved weights after the last epoch; by default they stay as they are.
 
-        It is called again where a finished run is resumed.
+        It is called again where a finished run is resumed. It returns entries of the summary, which
+        go before those of :meth:`report`.
         """
+        return {}
 
     def check_memory(self) -> None:
         """Refuse a training that does not fit in memory, before data are read."""
@@ -211,7 +213,7 @@ class TrainingJob(ABC, Generic[Config, Data]):
         keep: KeepWeights,
         echo: Echo,
     ) -> None:
-        self.finish(run, splits, echo)
+        finished = self.finish(run, splits, echo)
         trained = self.load_trained(run)
         domain = self._learn(run, trained, echo)
         for line in switched_off_warning(trained.model.model, self.config.weight_decay):
@@ -225,6 +227,7 @@ class TrainingJob(ABC, Generic[Config, Data]):
                 "command": f"train {self.command}",
                 "model": self.config.model,
                 **own,
+                **finished,
                 "data": {**data, **own["data"]},
                 "domain": domain,
                 "seed": self.config.seed,

@@ -43,15 +43,15 @@ def test_curves_have_gradients() -> None:
 def test_it_takes_over_the_hidden_layers(
     norm: Norm, hidden: tuple[int, ...], dropout: float
 ) -> None:
-    """Its tensors are those of a head made from the same sizes, so that files can be read."""
+    """Its tensors have the names of those of a trained head of the same sizes."""
     head = CurveHead(5, 12, hidden=hidden, dropout=dropout, norm=norm)
     head(torch.rand(9, 5))  # statistics of norms
-    fitted = FittedHead.of(head.eval())
-    new = FittedHead(5, 12, hidden=hidden, dropout=dropout, norm=norm)
-    new.load_state_dict(fitted.state_dict())
+    known = head.eval().state_dict()
+    new = FittedHead(5, 12, hidden=hidden, dropout=dropout, norm=norm).eval()
+    own = {name: known[name] for name in new.layers.state_dict(prefix="layers.")}
+    new.load_state_dict({**new.state_dict(), **own})
     x = torch.rand(4, 5)
-    rows = new.eval().rows(x)
-    torch.testing.assert_close(rows, fitted.rows(x))
+    rows = new.rows(x)
     assert rows.shape == (4, 5 + sum(hidden[-1:]))
     torch.testing.assert_close(rows[:, -5:], x)
     if hidden:
@@ -60,7 +60,6 @@ def test_it_takes_over_the_hidden_layers(
         linear.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
         head(x)
         torch.testing.assert_close(rows[:, :-5], seen[0])
-    assert not fitted(x).any()
 
 
 def test_not_with_shares() -> None:

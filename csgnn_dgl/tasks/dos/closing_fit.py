@@ -7,11 +7,10 @@ no steps. It minimises the error of curves, of their sums and of all that is lin
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +19,7 @@ from csgnn_dgl._progress import working
 from csgnn_dgl.mapping.neighbors import Neighbors
 from csgnn_dgl.models.dos import DOSModel, structure_mean
 from csgnn_dgl.models.fitted_head import FittedHead
-from csgnn_dgl.models.heads import CurveHead, CurveHeads
+from csgnn_dgl.models.heads import CurveHeads
 from csgnn_dgl.tasks.dos.task import DOSBatch, DOSTask, StructureBatches, random_turns
 from csgnn_dgl.tasks.seeds import generator
 
@@ -38,20 +37,22 @@ class ClosingFit:
 
     Parameters
     ----------
-    network
-        The network with the better last layer: fitted, or as it was.
     ridge
-        The penalty; None if the trained layer was better.
+        The penalty; None if the trained layer is better than any fitted one.
     losses
         Loss of the held-out structures by penalty; that of the trained layer under None.
     error
         Mean absolute error of the held-out curves with the better layer.
     """
 
-    network: DOSModel
     ridge: float | None
     losses: dict[float | None, float]
     error: float
+
+    @property
+    def loss(self) -> float:
+        """Loss of the held-out structures with the better layer."""
+        return self.losses[self.ridge]
 
 
 class _Sums:
@@ -59,8 +60,8 @@ class _Sums:
 
     def __init__(self) -> None:
         self.rows: list[Tensor] = []
-        self.square: Tensor | None = None
-        self.right: Tensor | None = None
+        self.square: Tensor | float = 0.0
+        self.right: Tensor | float = 0.0
         self.atoms = 0
 
     def add(self, rows: Tensor, neighbors: Neighbors, curves: Tensor | None) -> None:
@@ -70,39 +71,42 @@ class _Sums:
             return
         known = curves.isfinite().all(dim=1)
         rows, curves = rows[known], curves[known].to(rows)
-        square, right = rows.T @ rows, rows.T @ curves
-        self.square = square if self.square is None else self.square + square
-        self.right = right if self.right is None else self.right + right
+        self.square = self.square + (rows.T @ rows).cpu()
+        self.right = self.right + (rows.T @ curves).cpu()
         self.atoms += len(rows)
 
-    def solve(self, curves: Tensor, atom_weight: float, ridge: float) -> Tensor:
-        """Weights ``(rows, bins)`` of the linear layer for curves ``(n, bins)`` of structures."""
+    def solve(self, curves: Tensor, atom_weight: float) -> dict[float, Tensor]:
+        """Weights ``(rows, bins)`` of the linear layer for curves ``(n, bins)`` of structures.
+
+        They are returned for each of :data:`RIDGES`. Bins that no curve defines get none.
+        """
         rows, curves = torch.cat(self.rows), curves.double()
-        found = rows.new_zeros(rows.shape[1], curves.shape[1])
+        found = {ridge: rows.new_zeros(rows.shape[1], curves.shape[1]) for ridge in RIDGES}
+        share = atom_weight / self.atoms if self.atoms else 0.0
         # Bins that are defined for the same structures share their equations.
         masks, group = torch.unique(curves.isfinite(), dim=1, return_inverse=True)
         for index, mask in enumerate(masks.T):
-            bins, known = group == index, int(mask.sum())
-            square = rows[mask].T @ rows[mask] / max(known, 1)
-            right = rows[mask].T @ curves[mask][:, bins] / max(known, 1)
-            if self.square is not None and self.right is not None and self.atoms and atom_weight:
-                share = atom_weight / self.atoms
-                square = square + share * self.square.cpu()
-                right = right + share * self.right.cpu()[:, bins]
-            found[:, bins] = _ridge(square, right, ridge)
+            bins, known = group == index, rows[mask]
+            count = max(len(known), 1)
+            square = known.T @ known / count + share * self.square
+            right = known.T @ curves[mask][:, bins] / count
+            if isinstance(self.right, Tensor):
+                right = right + share * self.right[:, bins]
+            if square[-1, -1] > 0:
+                for ridge, weights in found.items():
+                    weights[:, bins] = _ridge(square, right, ridge)
         return found
 
 
 def _ridge(square: Tensor, right: Tensor, ridge: float) -> Tensor:
     """Solve normal equations; the last row is the constant, which has no penalty."""
-    weight = square[-1, -1].clamp(min=torch.finfo(square.dtype).tiny)
-    variance = (square.diagonal() - square[-1].square() / weight).clamp(min=0)
+    variance = (square.diagonal() - square[-1].square() / square[-1, -1]).clamp(min=0)
     # Features that never vary, such as units that are always off, get no weight.
     floor = 1e-12 * variance.max().clamp(min=torch.finfo(square.dtype).tiny)
     penalty = ridge * variance + floor
     penalty[-1] = 0
     square = square + torch.diag(penalty)
-    # Of LAPACK's solutions, this one is the same bit for bit each time.
+    # LAPACK's other solvers round differently from call to call.
     scale = square.diagonal().rsqrt()
     factor, failed = torch.linalg.cholesky_ex(scale[:, None] * square * scale)
     if failed:
@@ -111,9 +115,7 @@ def _ridge(square: Tensor, right: Tensor, ridge: float) -> Tensor:
 
 
 def closing_fit(
-    task: DOSTask,
-    training: StructureBatches,
-    validation: StructureBatches,
+    task: DOSTask, fitted: DOSModel, training: StructureBatches, validation: StructureBatches
 ) -> ClosingFit:
     """Fit the last layer of a trained network to the training structures in closed form.
 
@@ -128,12 +130,15 @@ def closing_fit(
     ----------
     task
         The trained network with its options. It is not changed.
+    fitted
+        A network of the same model and sizes whose heads are to be fitted. It gets the weights of
+        the trained one, and the fitted layer.
     training, validation
         The structures to fit, and those held out.
     """
     network = task.model.eval()
-    heads = [head for head in _heads(network) if isinstance(head, CurveHead)]
-    fitted = [FittedHead.of(head) for head in heads]
+    _take_over(network, fitted)
+    heads = [cast(FittedHead, head) for head in _heads(fitted)]
     sums = [_Sums() for _ in heads]
     with torch.no_grad(), working("closing fit", len(training), unit="structure") as done:
         for index, batch in enumerate(_batches(training, task.config.batch_size)):
@@ -142,30 +147,29 @@ def closing_fit(
                 turns = generator(task.config.seed, "closing fit", index)
                 neighbors = random_turns(neighbors, turns, together=not network.model.local)
             parts = _descriptors(network, neighbors).split(network.model.head_features, dim=1)
-            for head, part, own in zip(fitted, parts, sums, strict=True):
+            for head, part, own in zip(heads, parts, sums, strict=True):
                 rows = head.rows(part).double()
                 rows = torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1)
                 own.add(rows, neighbors, batch.atom_curves)
             done(len(batch.curves))
+    solutions = [own.solve(training.curves, task.config.atom_weight) for own in sums]
     held_out = _Described(task, network, validation)
     losses: dict[float | None, float] = {}
-    losses[None], trained_error = held_out.loss(network.head)
+    losses[None], error = held_out.loss(network.head)
 
-    def with_penalty(ridge: float) -> DOSModel:
-        for head, own in zip(fitted, sums, strict=True):
-            weight = own.solve(training.curves, task.config.atom_weight, ridge)
-            head.linear.weight.data.copy_(weight[:-1].T)
-            head.linear.bias.data.copy_(weight[-1])
-        return _with_heads(network, fitted)
+    def loss_of(ridge: float) -> tuple[float, float]:
+        for head, found in zip(heads, solutions, strict=True):
+            head.linear.weight.data.copy_(found[ridge][:-1].T)
+            head.linear.bias.data.copy_(found[ridge][-1])
+        return held_out.loss(fitted.head)
 
     for ridge in RIDGES:
-        losses[ridge], _ = held_out.loss(with_penalty(ridge).head)
+        losses[ridge] = loss_of(ridge)[0]
     smallest = min(loss for loss in losses.values() if math.isfinite(loss))
     good = [r for r in RIDGES if losses[r] <= _AS_GOOD * smallest and losses[r] < losses[None]]
-    if not good:
-        return ClosingFit(network, None, losses, trained_error)
-    best = with_penalty(max(good))
-    return ClosingFit(best, max(good), losses, held_out.loss(best.head)[1])
+    if good:
+        error = loss_of(max(good))[1]
+    return ClosingFit(max(good) if good else None, losses, error)
 
 
 def held_out_loss(
@@ -211,15 +215,14 @@ def _descriptors(network: DOSModel, neighbors: Neighbors) -> Tensor:
     return torch.cat([network.describe(chunk) for chunk in chunks])
 
 
-def _heads(network: DOSModel) -> Sequence[Any]:
+def _heads(network: DOSModel) -> list[nn.Module]:
     head = network.head
     return list(head.heads) if isinstance(head, CurveHeads) else [head]
 
 
-def _with_heads(network: DOSModel, heads: Sequence[FittedHead]) -> DOSModel:
-    """The same network with copies of other heads."""
-    found = copy.copy(network)
-    found._modules = dict(network._modules)
-    own = [copy.deepcopy(head) for head in heads]
-    found.head = own[0] if len(own) == 1 else CurveHeads(own, network.model.head_features)
-    return found.eval()
+def _take_over(network: DOSModel, fitted: DOSModel) -> None:
+    """Give a network the tensors of another that it has, too: all but those of the last layer."""
+    weight = next(network.parameters())
+    fitted.to(weight.device, weight.dtype).eval()
+    known, own = network.state_dict(), fitted.state_dict()
+    fitted.load_state_dict({name: known.get(name, value) for name, value in own.items()})

@@ -15,7 +15,7 @@ from torch import Tensor
 from csgnn_dgl.datasets.atoms.dos import DOSDataset, DOSRecord
 from csgnn_dgl.datasets.atoms.loading import load_dos_dataset
 from csgnn_dgl.errors import DataError
-from csgnn_dgl.models import DOSModel
+from csgnn_dgl.models import CurveHead, DOSModel
 from csgnn_dgl.tasks.baseline import BASELINE, training_warnings
 from csgnn_dgl.tasks.callbacks import KeepWeights
 from csgnn_dgl.tasks.device import choose_device
@@ -82,7 +82,8 @@ class DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
     def build(self) -> DOSModel:
         network = dos_network(self.model, self.config.hypers, self.data.elements, self._head())
         if self.config.calibrate:
-            network.head.calibrate(_curves_to_start_from(self.training))
+            head = cast(CurveHead, network.head)  # it is fitted only after the training
+            head.calibrate(_curves_to_start_from(self.training))
         return network
 
     def _head(self) -> dict[str, Any]:
@@ -162,47 +163,48 @@ class DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
             f"{len(data.elements)} elements",
         ]
 
-    def finish(self, run: RunDirectory, splits: tuple[Split, Split], echo: Echo) -> None:
-        self.validated: dict[str, float] = {}
-        self.fitted: dict[str, Any] = {}
+    def finish(self, run: RunDirectory, splits: tuple[Split, Split], echo: Echo) -> dict[str, Any]:
         if not self.config.closing_fit:
-            return
+            return {}
         started, trained = time.perf_counter(), self.load_trained(run)
+        header, network = trained.header, trained.model
         if self.config.accelerator in ("auto", "gpu", "cuda"):
-            trained.model.to(choose_device("auto"))
-        task = self.task(trained.model).to(next(trained.model.parameters()).device)
+            network.to(choose_device("auto"))
+        task = self.task(network).to(next(network.parameters()).device)
         training, validation = (cast(StructureBatches, split.batches) for split in splits)
-        if trained.header.head.get("fitted"):  # a finished run is resumed
-            self.fitted = run.read_summary().get("closing_fit", {})
-            loss, error = held_out_loss(task, trained.model, validation)
-            self.validated = {"validation_loss": loss, "validation_error": error}
-            return
-        found = closing_fit(task, training, validation)
-        loss = found.losses[found.ridge]
-        self.validated = {"validation_loss": loss, "validation_error": found.error}
-        self.fitted = {
-            "ridge": found.ridge,
-            "validation_loss_before": found.losses[None],
-            "seconds": round(time.perf_counter() - started, 2),
-        }
+        if header.head.get("fitted"):  # a finished run is resumed
+            loss, error = held_out_loss(task, network, validation)
+            return {
+                "validation_loss": loss,
+                "validation_error": error,
+                "closing_fit": run.read_summary().get("closing_fit", {}),
+            }
+        head = {**header.head, "fitted": True}
+        fitted = dos_network(self.model, self.config.hypers, header.model["elements"], head)
+        found = closing_fit(task, fitted, training, validation)
+        seconds = round(time.perf_counter() - started, 2)
         if found.ridge is None:
             echo(
-                f"the closing fit did not lower the validation loss ({found.losses[None]:.3g} with "
-                f"all atoms), so the last layer stays as it was trained"
+                f"the closing fit did not lower the validation loss ({found.loss:.3g} with all "
+                f"atoms), so the last layer stays as it was trained"
             )
-            return
-        # What was learned about the network as it was, in a run that had finished, holds no more.
-        header = replace(
-            trained.header,
-            head={**trained.header.head, "fitted": True},
-            domain={},
-            calibration={},
-        )
-        save_weights(run.model, found.network.state_dict(), header)
-        echo(
-            f"closing fit of the last layer: validation loss {found.losses[None]:.3g} before, "
-            f"{loss:.3g} after, with all atoms; {self.fitted['seconds']:.0f} s"
-        )
+        else:
+            # What was learned of the trained layer, in a run that had finished, holds no more.
+            header = replace(header, head=head, domain={}, calibration={})
+            save_weights(run.model, fitted.state_dict(), header)
+            echo(
+                f"closing fit of the last layer: validation loss {found.losses[None]:.3g} before, "
+                f"{found.loss:.3g} after, with all atoms; {seconds:.0f} s"
+            )
+        return {
+            "validation_loss": found.loss,
+            "validation_error": found.error,
+            "closing_fit": {
+                "ridge": found.ridge,
+                "validation_loss_before": found.losses[None],
+                "seconds": seconds,
+            },
+        }
 
     def load_trained(self, run: RunDirectory) -> TrainedDOS:
         return load_dos_model(run.path, model=self.model)
@@ -239,8 +241,6 @@ class DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
             },
             "validation_loss": best["validation_loss"],
             "validation_error": best["validation_error"],
-            **self.validated,
-            **({"closing_fit": self.fitted} if self.fitted else {}),
         }
 
 

@@ -57,6 +57,12 @@ def task(members: int = 1, **options: Any) -> DOSTask:
     return DOSTask(config, network, GRID)
 
 
+def to_fit(found: DOSTask) -> DOSModel:
+    """An untrained network like that of a task, whose heads are to be fitted."""
+    model = AtomCSGNN(found.model.model.hypers, (6,))
+    return DOSModel(model, GRID.size, hidden=(5,), fitted=True)
+
+
 @pytest.mark.parametrize(("atoms", "gaps"), [(True, False), (False, False), (False, True)])
 def test_it_is_the_least_squares_solution(
     atoms: bool, gaps: bool, monkeypatch: pytest.MonkeyPatch
@@ -66,12 +72,12 @@ def test_it_is_the_least_squares_solution(
     found = task(atom_weight=0.7, rotate=False)
     training = records(40, 0, atoms=atoms, gaps=gaps)
     batches = StructureBatches(training, 4.0)
-    result = closing_fit(found, batches, batches)
-    assert result.ridge == 0.0
-    assert isinstance(result.network.head, FittedHead)
+    fitted = to_fit(found)
+    assert closing_fit(found, fitted, batches, batches).ridge == 0.0
+    assert isinstance(fitted.head, FittedHead)
     neighbors = find_neighbors([r.atoms for r in training], 4.0).to("cpu", torch.float64)
     with torch.no_grad():
-        rows = result.network.head.rows(found.model.describe(neighbors))
+        rows = fitted.head.rows(found.model.describe(neighbors))
     rows = torch.cat([rows, torch.ones(len(rows), 1)], dim=1)
     mean = structure_mean(rows, neighbors).numpy()
     for bin_ in range(GRID.size):
@@ -85,21 +91,32 @@ def test_it_is_the_least_squares_solution(
             right.append(own[:, bin_] * (0.7 / len(rows)) ** 0.5)
         solution = np.linalg.lstsq(np.concatenate(left), np.concatenate(right))[0]
         expected = rows.numpy() @ solution
-        weight = torch.cat(
-            [result.network.head.linear.weight, result.network.head.linear.bias[:, None]], dim=1
-        )
+        linear = fitted.head.linear
+        weight = torch.cat([linear.weight, linear.bias[:, None]], dim=1)
         np.testing.assert_allclose((rows @ weight[bin_].detach()).numpy(), expected, atol=1e-6)
+
+
+def test_bins_that_no_structure_defines_are_zero() -> None:
+    training = records(20, 0, atoms=False)
+    for record in training:
+        record.dos[-3:] = np.nan
+    found, batches = task(rotate=False), StructureBatches(training, 4.0)
+    fitted = to_fit(found)
+    assert closing_fit(found, fitted, batches, batches).ridge is not None
+    assert not fitted.head.linear.weight[-3:].any()
+    assert fitted.head.linear.weight[:-3].any(dim=1).all()
 
 
 def test_members_are_fitted_each() -> None:
     found = task(members=2, rotate=True)
     batches = StructureBatches(records(30, 0, atoms=True), 4.0)
     before = {name: value.clone() for name, value in found.model.state_dict().items()}
-    result = closing_fit(found, batches, batches)
-    assert [type(head) for head in result.network.head.heads] == [FittedHead, FittedHead]
+    fitted = to_fit(found)
+    result = closing_fit(found, fitted, batches, batches)
+    assert [type(head) for head in fitted.head.heads] == [FittedHead, FittedHead]
     good = [r for r, v in result.losses.items() if r and v <= 1.01 * min(result.losses.values())]
     assert result.ridge == max(good)
-    loss, error = held_out_loss(found, result.network, batches)
+    loss, error = held_out_loss(found, fitted, batches)
     assert loss == pytest.approx(result.losses[result.ridge])
     assert error == pytest.approx(result.error)
     after = found.model.state_dict()
@@ -120,9 +137,9 @@ def test_a_better_trained_layer_stays(monkeypatch: pytest.MonkeyPatch) -> None:
                 for i in range(4)
             ]
         )
-    result = closing_fit(found, batches, held_out)
+    result = closing_fit(found, to_fit(found), batches, held_out)
     assert result.ridge is None
-    assert result.network is found.model
+    assert result.loss == result.losses[None]
     assert result.error < 1e-6
 
 

@@ -181,24 +181,25 @@ def test_resuming_a_finished_run_changes_nothing(fitted_run: RunDirectory, tmp_p
     assert after["validation_loss"] == pytest.approx(before["validation_loss"])
 
 
+@pytest.fixture
+def same_training(fitted_run: RunDirectory, tmp_path: Path) -> TrainDOSConfig:
+    """Options of the finished run, for another folder."""
+    config = TrainDOSConfig.from_yaml(fitted_run.config)
+    return config.model_copy(update={"output": tmp_path / "run"})
+
+
 def test_a_finished_run_that_kept_its_layer_can_be_fitted(
-    curves_folder: Path,
-    fitted_run: RunDirectory,
-    small_dos: dict[str, Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    fitted_run: RunDirectory, same_training: TrainDOSConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was learned of the trained layer gives way to what is learned of the fitted one."""
-    output = tmp_path / "run"
-    flags = {**small_dos, "data": curves_folder, "output": output, "closing_fit": True}
     with monkeypatch.context() as patch:
         patch.setattr(module, "RIDGES", ())  # no fit is better
-        run = train(TrainDOSConfig.resolve(flags=flags))
+        run = train(same_training)
     before, summary = load_weights(run.model, "dos")[0], run.read_summary()
     assert "fitted" not in before.head
     assert summary["closing_fit"]["ridge"] is None
     assert summary["validation_loss"] == summary["closing_fit"]["validation_loss_before"]
-    resume(output)
+    resume(run.path)
     after = load_weights(run.model, "dos")
     whole = load_weights(fitted_run.model, "dos")
     assert after[0].head == whole[0].head
@@ -207,15 +208,9 @@ def test_a_finished_run_that_kept_its_layer_can_be_fitted(
 
 
 def test_an_interrupted_run_ends_with_the_same_fit(
-    curves_folder: Path,
-    fitted_run: RunDirectory,
-    small_dos: dict[str, Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    fitted_run: RunDirectory, same_training: TrainDOSConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also if it was interrupted during the fit: the trained layer is what a reader finds then."""
-    output = tmp_path / "run"
-    flags = {**small_dos, "data": curves_folder, "output": output, "closing_fit": True}
 
     def broken(*args: Any) -> None:
         raise MemoryError
@@ -223,7 +218,9 @@ def test_an_interrupted_run_ends_with_the_same_fit(
     with monkeypatch.context() as patch:
         patch.setattr("csgnn_dgl.tasks.dos.train.closing_fit", broken)
         with pytest.raises(MemoryError):
-            train(TrainDOSConfig.resolve(flags=flags))
+            train(same_training)
+    output = same_training.output
+    assert output is not None
     assert "fitted" not in load_dos_model(output).header.head
     resumed = load_weights(resume(output).model, "dos")[1]
     whole = load_weights(fitted_run.model, "dos")[1]

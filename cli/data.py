@@ -14,7 +14,7 @@ __all__ = ["data"]
 
 @click.group("data")
 def data() -> None:
-    """Inspect, download, make or import data."""
+    """Inspect, download, make, import or join data."""
 
 
 @data.command("info")
@@ -256,6 +256,43 @@ def _label_structures(
         click.echo(f"rejected: {entry.name}: {entry.reason}", err=True)
     if result.rejected:
         context.exit(1)
+
+
+@data.command("join")
+@click.argument(
+    "folders", nargs=-1, required=True, metavar="FOLDER...", type=click.Path(path_type=Path)
+)
+@click.option(
+    "--to",
+    "destination",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder to make.",
+)
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    help="Random seed for choosing validation structures, where a set has none.",
+)
+def join_command(folders: tuple[Path, ...], destination: Path, seed: int) -> None:
+    """Join data sets of densities of states, to train on all of them.
+
+    They must have the same energies, units and zero of energy. Their splits are kept. If some of
+    them have validation structures and others have none, a part of the training structures of the
+    others is held out.
+    """
+    from csgnn_dgl.datasets.atoms.dos_join import join_dos
+    from csgnn_dgl.tasks.dos.config import TrainDOSConfig
+
+    with shown(), working("joining data"):
+        fraction = TrainDOSConfig().validation_fraction
+        result = join_dos(folders, destination, validation_fraction=fraction, seed=seed)
+    for note in result.notes:
+        click.echo(f"note: {note}", err=True)
+    counts = ", ".join(f"{count} for {split}" for split, count in result.counts.items() if count)
+    click.echo(f"{destination}: structures: {counts}")
+    click.echo(f"train on it: csgnn-dgl train dos --data {destination}")
 
 
 @data.command("import-vasp")

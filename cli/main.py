@@ -86,7 +86,7 @@ cli = _group(
             "csgnn_dgl.cli.doctor:doctor",
             "Show what is installed, what is missing, and what to do.",
         ),
-        "data": ("csgnn_dgl.cli.data:data", "Inspect, download, make or import data."),
+        "data": ("csgnn_dgl.cli.data:data", "Inspect, download, make, import or join data."),
         "train": ("csgnn_dgl.cli.train:train_group", "Train a model: train modelnet, train dos."),
         "evaluate": ("csgnn_dgl.cli.evaluate:evaluate_command", "Test a trained model."),
         "predict": (

@@ -8,17 +8,20 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Literal, overload
 
-from csgnn_dgl.errors import ResourceError
+from csgnn_dgl.errors import DataError, ResourceError
 
 __all__ = [
     "atomic_write",
     "atomic_write_json",
     "atomic_write_text",
+    "check_no_folder",
+    "new_folder",
     "remove_leftovers",
     "resource_error",
     "sha256_file",
@@ -213,6 +216,63 @@ def atomic_write_json(path: str | os.PathLike[str], value: Any) -> None:
     """
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     atomic_write_text(path, text + "\n")
+
+
+def check_no_folder(path: Path) -> None:
+    """Refuse a folder that exists already, unless it is empty.
+
+    Raises
+    ------
+    DataError
+        There is something at this path.
+    """
+    if path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
+        return
+    if path.exists() or path.is_symlink():
+        raise DataError(f"{path} exists already; remove it, or name another folder with --to")
+
+
+@contextlib.contextmanager
+def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Make a folder that exists with all its files, or not at all.
+
+    The files are written into a folder beside it, which gets the name when the block ends, and is
+    removed if the block fails. An empty folder of that name is replaced.
+
+    Parameters
+    ----------
+    path
+        The folder to make.
+
+    Raises
+    ------
+    ResourceError
+        A file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     with new_folder(Path(place) / "made") as folder:
+    ...         _ = (folder / "a.txt").write_text("a")
+    ...     sorted(p.name for p in Path(place).iterdir())
+    ['made']
+    """
+    target = Path(path)
+    aside = target.with_name(f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
+    try:
+        try:
+            aside.mkdir(parents=True)
+            yield aside
+            if target.is_dir():
+                target.rmdir()
+            aside.replace(target)
+        except OSError as error:
+            raise resource_error(error, target, "write") from error
+    except BaseException:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(aside)
+        raise
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:

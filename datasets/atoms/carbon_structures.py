@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import secrets
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,13 @@ import numpy as np
 import numpy.typing as npt
 from ase import Atoms
 
-from csgnn_dgl._files import atomic_write, resource_error
+from csgnn_dgl._files import atomic_write, check_no_folder, new_folder, resource_error
 from csgnn_dgl._foreign import reading
 from csgnn_dgl.datasets.atoms.base import Rejected
 from csgnn_dgl.datasets.atoms.carbon_md import SMEARING, run_in_processes
 from csgnn_dgl.datasets.atoms.carbon_trajectory import CARBON_GRID, read_arrays
+from csgnn_dgl.datasets.atoms.dos import DOSRecord
+from csgnn_dgl.datasets.atoms.dos_folder import write_extxyz
 from csgnn_dgl.datasets.atoms.grid_file import GRID_FILE, GridFile, write_grid_file
 from csgnn_dgl.datasets.atoms.structures import read_structures
 from csgnn_dgl.errors import DataError
@@ -37,7 +38,7 @@ _SPLITS = ("train", "validation", "test")
 _AT_ONCE = 64
 # Number of standard deviations that broadening reaches.
 _REACH = 3.0
-_NUMBERS = ("band_energy_per_atom", "fermi_level", "gap")
+_NUMBERS = ("band_energy", "fermi_level", "gap")
 
 
 @dataclass(frozen=True)
@@ -104,10 +105,7 @@ def label_carbon(
     ResourceError
         The folder cannot be written.
     """
-    if destination.is_symlink() or (destination.exists() and any(_entries(destination))):
-        raise DataError(
-            f"{destination} exists already; remove it, or name another folder with --to"
-        )
+    check_no_folder(destination)
     splits: dict[str, list[tuple[str, Atoms]]] = {}
     for file in files:
         stem = file.name.split(".")[0].lower()
@@ -137,10 +135,6 @@ def label_carbon(
     with contextlib.suppress(OSError):
         shutil.rmtree(parts)
     return result
-
-
-def _entries(destination: Path) -> Any:
-    return destination.iterdir() if destination.is_dir() else [destination]
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,7 +222,7 @@ def _labels(atoms: Atoms, spacing: float) -> tuple[Floats, dict[str, float], Flo
         bands.eigenvalues.reshape(-1), CARBON_GRID, width=SMEARING, weights=shares
     )
     values = {
-        "band_energy_per_atom": bands.band_energy / len(atoms),
+        "band_energy": bands.band_energy / len(atoms),
         "fermi_level": bands.fermi_level,
         "gap": bands.gap,
     }
@@ -241,70 +235,50 @@ def _join(
     """Write the folder from the saved results."""
     rejected: list[Rejected] = []
     counts: dict[str, int] = {}
-    aside = destination.with_name(f".tmp-{secrets.token_hex(8)}.partial")
-    try:
-        try:
-            aside.mkdir(parents=True)
-            for split, own in jobs.items():
-                counts[split] = _write_split(aside / f"{split}.extxyz", own, rejected)
-            if not counts["train"]:
-                first = "; ".join(f"{entry.name}: {entry.reason}" for entry in rejected[:3])
-                raise DataError(f"no structure for training can be used. {first}")
-            about = GridFile(
-                CARBON_GRID,
-                "electronic",
-                "states/eV/atom",
-                electrons={"C": float(VALENCE_ELECTRONS)},
-                name="carbon-tb structures",
-                source=f"tight-binding carbon, k-points at most {spacing:g} 1/Å apart, broadened "
-                f"by {SMEARING:g} eV",
-            )
-            write_grid_file(aside / GRID_FILE, about)
-            if destination.is_dir():
-                destination.rmdir()
-            aside.replace(destination)
-        except OSError as error:
-            raise resource_error(error, destination, "write") from error
-    except BaseException:
-        with contextlib.suppress(OSError):
-            shutil.rmtree(aside)
-        raise
+    with new_folder(destination) as folder:
+        for split, own in jobs.items():
+            records = _records(own, projected, rejected)
+            counts[split] = write_extxyz(folder / f"{split}.extxyz", records)
+        if not counts["train"]:
+            first = "; ".join(f"{entry.name}: {entry.reason}" for entry in rejected[:3])
+            raise DataError(f"no structure for training can be used. {first}")
+        about = GridFile(
+            CARBON_GRID,
+            "electronic",
+            "states/eV/atom",
+            electrons={"C": float(VALENCE_ELECTRONS)},
+            name="carbon-tb structures",
+            source=f"tight-binding carbon, k-points at most {spacing:g} 1/Å apart, broadened by "
+            f"{SMEARING:g} eV",
+        )
+        write_grid_file(folder / GRID_FILE, about)
     return LabelledCarbon(destination, counts, tuple(rejected))
 
 
-def _write_split(path: Path, jobs: Sequence[_Job], rejected: list[Rejected]) -> int:
-    """Write the structures of a split, and beside it the curves of their atoms."""
-    import ase.io
-
-    count, shares = 0, []
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for job in jobs:
-            names = ("dos", "numbers", "problems", *(("pdos",) if job.projected else ()))
-            with reading(job.path, advice="remove it, and run the same command again"):
-                found = read_arrays(job.path, names)
-            start = 0
-            for index, (name, atoms) in enumerate(job.members):
-                stop = start + len(atoms)
-                if problem := str(found["problems"][index]):
-                    rejected.append(Rejected(name, problem))
-                else:
-                    frame = _frame(name, atoms, found["dos"][index], found["numbers"][index])
-                    ase.io.write(file, frame, format="extxyz", columns=["symbols", "positions"])
-                    count += 1
-                    if job.projected:
-                        shares.append(found["pdos"][start:stop])
-                start = stop
-    if not count:
-        path.unlink()
-    elif shares:
-        np.savez_compressed(path.with_suffix(".npz"), pdos=np.concatenate(shares))
-    return count
-
-
-def _frame(name: str, atoms: Atoms, dos: Floats, numbers: Floats) -> Atoms:
-    frame = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-    frame.info = {"name": name, "dos": np.round(dos, 6)}
-    if isinstance(group := atoms.info.get("group"), str):
-        frame.info["group"] = group
-    frame.info |= dict(zip(_NUMBERS, (round(float(value), 6) for value in numbers), strict=True))
-    return frame
+def _records(
+    jobs: Sequence[_Job], projected: bool, rejected: list[Rejected]
+) -> Iterator[DOSRecord]:
+    """The structures of the saved results; those that cannot be used are added to ``rejected``."""
+    for job in jobs:
+        names = ("dos", "numbers", "problems", *(("pdos",) if projected else ()))
+        with reading(job.path, advice="remove it, and run the same command again"):
+            found = read_arrays(job.path, names)
+        start = 0
+        for index, (name, atoms) in enumerate(job.members):
+            stop = start + len(atoms)
+            if problem := str(found["problems"][index]):
+                rejected.append(Rejected(name, problem))
+            else:
+                group = atoms.info.get("group")
+                yield DOSRecord(
+                    atoms,
+                    np.round(found["dos"][index], 6),
+                    name,
+                    group if isinstance(group, str) else "all",
+                    atom_dos=found["pdos"][start:stop] if projected else None,
+                    **{
+                        key: round(float(v), 6)
+                        for key, v in zip(_NUMBERS, found["numbers"][index], strict=True)
+                    },
+                )
+            start = stop

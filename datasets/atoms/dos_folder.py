@@ -1,12 +1,16 @@
-"""Load folders with ``grid.json``: densities of states in extxyz files, or in a table."""
+"""Load and write folders with ``grid.json``: densities of states in extxyz files, or in a table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from csgnn_dgl.datasets.atoms.dos import DOSDataset
+import numpy as np
+import numpy.typing as npt
+from ase import Atoms
+
+from csgnn_dgl.datasets.atoms.dos import DOSDataset, DOSRecord
 from csgnn_dgl.datasets.atoms.dos_labels import DOSLabels
 from csgnn_dgl.datasets.atoms.extxyz_folder import extxyz_files, gather_extxyz
 from csgnn_dgl.datasets.atoms.gathering import Gathering
@@ -14,7 +18,7 @@ from csgnn_dgl.datasets.atoms.grid_file import GRID_FILE, read_grid_file
 from csgnn_dgl.datasets.atoms.table_folder import gather_table, table_files
 from csgnn_dgl.errors import DataError
 
-__all__ = ["load_extxyz_folder", "load_table_folder"]
+__all__ = ["load_extxyz_folder", "load_table_folder", "write_extxyz"]
 
 
 def load_extxyz_folder(path: Path) -> DOSDataset:
@@ -80,3 +84,57 @@ def _load(path: Path, gather: Callable[[Path, Gathering[Any]], None], source: st
     )
     assert isinstance(dataset, DOSDataset)
     return dataset
+
+
+def write_extxyz(path: Path, records: Iterable[DOSRecord]) -> int:
+    """Write a split of a folder that :func:`load_extxyz_folder` loads.
+
+    Curves of atoms are written in half precision to a ``.npz`` beside the file, with NaN for
+    structures without them. Nothing is written if there are no records.
+
+    Parameters
+    ----------
+    path
+        ``train.extxyz``, ``validation.extxyz`` or ``test.extxyz`` in the folder.
+    records
+        The structures; an iterator is read once.
+
+    Returns
+    -------
+    int
+        Number of structures.
+    """
+    import ase.io
+
+    count, shares = 0, list[npt.NDArray[np.float16]]()
+    projected = False
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for record in records:
+            ase.io.write(file, _frame(record), format="extxyz", columns=["symbols", "positions"])
+            count += 1
+            own = record.atom_dos
+            projected |= own is not None
+            if own is None:
+                own = np.full((len(record.atoms), len(record.dos)), np.nan)
+            shares.append(own.astype(np.float16))
+    if not count:
+        path.unlink()
+    elif projected:
+        np.savez_compressed(path.with_suffix(".npz"), pdos=np.concatenate(shares))
+    return count
+
+
+def _frame(record: DOSRecord) -> Atoms:
+    atoms = record.atoms
+    frame = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    frame.info = {"name": record.name, "dos": record.dos}
+    if record.group != "all":
+        frame.info["group"] = record.group
+    values = {
+        "electrons_per_atom": record.electrons,
+        "band_energy_per_atom": record.band_energy,
+        "fermi_level": record.fermi_level,
+        "gap": record.gap,
+    }
+    frame.info |= {key: value for key, value in values.items() if value is not None}
+    return frame

@@ -101,7 +101,8 @@ class DOSLabels:
     ``name`` or ``id``; ``group``; ``electrons`` of the structure or ``electrons_per_atom``;
     ``band_energy_per_atom``, ``fermi_level`` and ``gap`` (of the eigenvalues) [unit of the
     energies]. A Fermi level is kept; if the curve has another one, there is a warning that gives
-    both. The column of atoms is ``pdos``, the curve of each atom with one value for each energy.
+    both. The column of atoms is ``pdos``, the curve of each atom with one value for each energy; it
+    is all NaN in a structure without such curves.
 
     Parameters
     ----------
@@ -229,7 +230,7 @@ class DOSLabels:
         self, entry: Entry, curve: Floats, remark: Remark
     ) -> npt.NDArray[np.float32] | None:
         given = entry.atom_values.get("pdos")
-        if given is None:
+        if given is None or _unknown(given):
             return None
         try:
             fitted, difference = fitted_curves(given, curve, len(entry.atoms))
@@ -244,6 +245,11 @@ class DOSLabels:
                 f"{entry.name}: {100 * difference:.0f} %",
             )
         return fitted.astype(np.float32)
+
+
+def _unknown(curves: npt.NDArray[Any]) -> bool:
+    """Whether all values are NaN, as for the atoms of a structure without curves of its atoms."""
+    return curves.dtype.kind == "f" and bool(np.isnan(curves).all())
 
 
 def _curve(values: Mapping[str, Any]) -> Floats:

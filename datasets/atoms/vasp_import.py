@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from ase import Atoms
 
-from csgnn_dgl._files import resource_error
+from csgnn_dgl._files import check_no_folder, new_folder
 from csgnn_dgl._foreign import excerpt, reading
 from csgnn_dgl.datasets.atoms.base import Rejected
 from csgnn_dgl.datasets.atoms.grid_file import GRID_FILE, GridFile, write_grid_file
@@ -150,7 +148,7 @@ def import_vasp(
         raise ConfigError(f"unknown zero {zero!r}: {suggest(zero, get_args(Zero))}")
     if not (np.isfinite(width) and width >= 0):
         raise ConfigError(f"the width of the broadening is {width}; it must be positive, or zero")
-    _check_absent(destination)
+    check_no_folder(destination)
     runs: dict[str, VaspRun] = {}
     rejected: list[Rejected] = []
 
@@ -197,15 +195,6 @@ def import_vasp(
 def _none_left(rejected: list[Rejected]) -> DataError:
     first = "; ".join(f"{entry.name}: {entry.reason}" for entry in rejected[:3])
     return DataError(f"none of the {len(rejected)} calculations can be used. {first}")
-
-
-def _check_absent(destination: Path) -> None:
-    if destination.is_dir() and not any(destination.iterdir()):
-        return
-    if destination.exists() or destination.is_symlink():
-        raise DataError(
-            f"{destination} exists already; remove it, or name another folder with --to"
-        )
 
 
 def _listed(paths: Sequence[Path]) -> list[tuple[str, Path | DataError]]:
@@ -328,23 +317,9 @@ def _rebinned(dos: Floats, run: VaspRun, grid: EnergyGrid, width: float) -> Floa
 def _write(destination: Path, frames: list[Atoms], about: GridFile) -> None:
     import ase.io
 
-    aside = destination.with_name(f".tmp-{secrets.token_hex(8)}.partial")
-    try:
-        try:
-            aside.mkdir(parents=True)
-            with (aside / "train.extxyz").open("w", encoding="utf-8", newline="\n") as file:
-                for atoms in frames:
-                    columns = [
-                        "symbols",
-                        "positions",
-                        *(["pdos"] if "pdos" in atoms.arrays else []),
-                    ]
-                    ase.io.write(file, atoms, format="extxyz", columns=columns)
-            write_grid_file(aside / GRID_FILE, about)
-            aside.replace(destination)
-        except OSError as error:
-            raise resource_error(error, destination, "write") from error
-    except BaseException:
-        with contextlib.suppress(OSError):
-            shutil.rmtree(aside)
-        raise
+    with new_folder(destination) as folder:
+        with (folder / "train.extxyz").open("w", encoding="utf-8", newline="\n") as file:
+            for atoms in frames:
+                columns = ["symbols", "positions", *(["pdos"] if "pdos" in atoms.arrays else [])]
+                ase.io.write(file, atoms, format="extxyz", columns=columns)
+        write_grid_file(folder / GRID_FILE, about)

@@ -105,6 +105,14 @@ ENTRIES: Mapping[str, Entry] = {
         _dos,
         "CARBON_DATA",
     ),
+    "carbon-all": Entry(
+        (
+            "evaluate carbon-all --data {data} --votes 8 --vote-set random --json",
+            "evaluate carbon-all --data {data} --json",
+        ),
+        _dos,
+        "CARBON_ALL_DATA",
+    ),
     "shrec11": Entry(
         (
             "train modelnet --data {data} --init-from shapes --preset compact --epochs 15 "

@@ -122,7 +122,7 @@ def test_every_entry_says_where_it_comes_from(path: Path) -> None:
     assert not re.search(r"[\"' ]/(?!\s)\w+/", json.dumps(content["commands"])), "a machine's path"
 
 
-@pytest.mark.parametrize("name", ["carbon-tb", "phonon-dos", "phonon-dos-4"])
+@pytest.mark.parametrize("name", ["carbon-all", "carbon-tb", "phonon-dos", "phonon-dos-4"])
 def test_shipped_figures_are_the_measured_ones(name: str, figures: dict[str, Any]) -> None:
     shipped = figures["shipped"][name]
     measured = figures[name.replace("-", "_")][f"votes_{shipped['votes']}"]["model"]["all"]
@@ -132,7 +132,7 @@ def test_shipped_figures_are_the_measured_ones(name: str, figures: dict[str, Any
         assert shipped[key] == pytest.approx(value, abs=6e-5), key
 
 
-@pytest.mark.parametrize("name", ["carbon-tb", "phonon-dos", "phonon-dos-4"])
+@pytest.mark.parametrize("name", ["carbon-all", "carbon-tb", "phonon-dos", "phonon-dos-4"])
 def test_shipped_models_are_compared_with_the_mean_curve(
     name: str, figures: dict[str, Any]
 ) -> None:

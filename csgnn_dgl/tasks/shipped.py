@@ -77,7 +77,7 @@ def shipped_models() -> dict[str, ShippedModel]:
     Examples
     --------
     >>> sorted(shipped_models())
-    ['carbon-tb', 'phonon-dos', 'phonon-dos-4', 'shapes', 'shapes-small']
+    ['carbon-all', 'carbon-tb', 'phonon-dos', 'phonon-dos-4', 'shapes', 'shapes-small']
     """
     content = json.loads((FOLDER / "models.json").read_text(encoding="utf-8"))
     return {

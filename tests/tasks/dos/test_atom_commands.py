@@ -353,7 +353,7 @@ def test_shipped_models_are_listed(run: Run) -> None:
         assert word in out
     entries = json.loads(run("models", "--json")[1])
     assert [entry["name"] for entry in entries] == [
-        *("carbon-tb", "phonon-dos", "phonon-dos-4", "shapes", "shapes-small")
+        *("carbon-all", "carbon-tb", "phonon-dos", "phonon-dos-4", "shapes", "shapes-small")
     ]
     for entry in entries:
         assert entry["bytes"] is None or entry["bytes"] <= 5_000_000

@@ -1,6 +1,6 @@
 """Make crystals with displaced atoms, and diamonds, for the weights ``carbon-all``.
 
-    python benchmarks/displaced_carbon.py data/carbon24 --to data/displaced
+    python benchmarks/displaced_carbon.py data/carbon24 --to data/displaced-structures
 
 writes ``train.extxyz`` and ``validation.extxyz``, to be labelled by ``data make carbon-tb
 --structures``. Structures found by random search are at minima of their energy; a model also has to

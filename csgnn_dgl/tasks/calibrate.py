@@ -13,8 +13,8 @@ import click
 
 from csgnn_dgl.errors import CSGNNError, DataError
 from csgnn_dgl.tasks.domain import FEWEST_HELD_OUT
-from csgnn_dgl.tasks.learned import Relearned, save_learned
-from csgnn_dgl.tasks.shipped import find_weights
+from csgnn_dgl.tasks.learned import Relearned, drop_intervals, save_learned
+from csgnn_dgl.tasks.shipped import find_weights, shipped_models
 from csgnn_dgl.tasks.targets import target_of
 from csgnn_dgl.tasks.use_config import EvaluateConfig
 
@@ -47,7 +47,11 @@ def calibrate(weights: str | Path, data: Path | None = None, model: str | None =
             f"{found.held_out} held-out samples are too few to learn what {weights} knows; at "
             f"least {FEWEST_HELD_OUT} are needed"
         )
-    save_learned(found.trained.path, found.trained.header.kind, found.learned)
+    path, kind = found.trained.path, found.trained.header.kind
+    save_learned(path, kind, found.learned)
+    for shipped in shipped_models().values():
+        if shipped.path == path:
+            drop_intervals(path, kind, shipped.without_intervals)
     return found
 
 

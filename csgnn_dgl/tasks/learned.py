@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from csgnn_dgl.tasks.domain import Domain
 from csgnn_dgl.tasks.trained import Trained
 from csgnn_dgl.tasks.weights import join_state, load_weights, save_weights, split_state
 
-__all__ = ["Learned", "Relearned", "sampled", "save_learned"]
+__all__ = ["Learned", "Relearned", "drop_intervals", "sampled", "save_learned"]
 
 Sample = TypeVar("Sample")
 
@@ -97,6 +97,42 @@ def save_learned(path: Path, kind: str, learned: Learned) -> None:
     )
     arrays = {} if domain is None else {**domain.tensors(), **learned.tensors}
     save_weights(path, join_state(network, arrays), header)
+
+
+def drop_intervals(path: Path, kind: str, quantities: Collection[str]) -> None:
+    """Remove the intervals of some quantities from a file of weights.
+
+    Parameters
+    ----------
+    path
+        The file. It stays as it is if there are no quantities, or no intervals in it.
+    kind
+        The kind that its header names.
+    quantities
+        Names of quantities whose intervals would mislead.
+
+    Raises
+    ------
+    CheckpointError
+        The file is no file of weights.
+    ResourceError
+        It cannot be written. The older file stays unchanged.
+    """
+    header, state = load_weights(path, kind)
+    if not quantities or not header.calibration.get("votes"):
+        return
+    votes = {
+        number: {name: entry for name, entry in entries.items() if name not in quantities}
+        for number, entries in header.calibration["votes"].items()
+    }
+    network, arrays = split_state(state)
+    left = {
+        name: array
+        for name, array in arrays.items()
+        if not (name.startswith("error.") and name.split(".")[-1] in quantities)
+    }
+    header = replace(header, calibration={**header.calibration, "votes": votes})
+    save_weights(path, join_state(network, left), header)
 
 
 def sampled(samples: Sequence[Sample], most: int, seed: int) -> Sequence[Sample]:

@@ -1,28 +1,25 @@
 """Put a trained model into the package.
 
 ``python -m csgnn_dgl.tasks.ship RUN NAME`` copies the weights, without paths of the machine that
-trained them, and puts the results of the run's last evaluation into ``models.json``. Quantities
-that are ``without_intervals`` there get none: those whose intervals hold on average, but not for a
-kind of structure that users will ask about.
+trained them, and puts the results of the run's last evaluation into ``models.json``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
-from torch import Tensor
 
 from csgnn_dgl._files import atomic_write_json
 from csgnn_dgl.errors import CheckpointError, suggest
+from csgnn_dgl.tasks.learned import drop_intervals
 from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.shipped import FOLDER
 from csgnn_dgl.tasks.targets import target_of
-from csgnn_dgl.tasks.weights import Header, join_state, load_weights, save_weights, split_state
+from csgnn_dgl.tasks.weights import load_weights, save_weights
 
 __all__ = ["ship"]
 
@@ -58,9 +55,9 @@ def ship(path: Path, name: str, folder: Path = FOLDER) -> Path:
             f"{listed[name]['kind']!r}"
         )
     header, state = load_weights(run.model, kind)
-    header, state = _without(header, state, listed[name].get("without_intervals", ()))
     target = folder / str(listed[name]["file"])
     save_weights(target, state, replace(header, data={**header.data, "source": name}))
+    drop_intervals(target, kind, listed[name].get("without_intervals", ()))
     last = summary["evaluation"][-1]
     trained_on = ("training_structures", "training_shapes", "classes")
     found = {
@@ -75,22 +72,6 @@ def ship(path: Path, name: str, folder: Path = FOLDER) -> Path:
     }
     atomic_write_json(folder / "models.json", listed)
     return target
-
-
-def _without(
-    header: Header, state: dict[str, Tensor], quantities: Collection[str]
-) -> tuple[Header, dict[str, Tensor]]:
-    """Leave out the intervals of some quantities."""
-    if not quantities:
-        return header, state
-    network, learned = split_state(state)
-    votes = {
-        number: {key: value for key, value in entries.items() if key not in quantities}
-        for number, entries in header.calibration["votes"].items()
-    }
-    left = {key: value for key, value in learned.items() if key.split(".")[-1] not in quantities}
-    header = replace(header, calibration={**header.calibration, "votes": votes})
-    return header, join_state(network, left)
 
 
 def _results(summary: dict[str, Any]) -> dict[str, Any]:

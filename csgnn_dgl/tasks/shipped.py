@@ -38,6 +38,9 @@ class ShippedModel:
         What it cannot do, in sentences.
     recipe
         The command that trains it.
+    without_intervals
+        Quantities without intervals, because theirs hold on average, but not for a kind of sample
+        that users will ask about.
     """
 
     name: str
@@ -48,6 +51,7 @@ class ShippedModel:
     figures: Mapping[str, Any]
     limits: tuple[str, ...]
     recipe: str
+    without_intervals: tuple[str, ...] = ()
 
     @property
     def is_here(self) -> bool:
@@ -65,6 +69,7 @@ class ShippedModel:
             "figures": dict(self.figures),
             "limits": list(self.limits),
             "recipe": self.recipe,
+            "without_intervals": list(self.without_intervals),
             "file": str(self.path),
             "bytes": self.path.stat().st_size if self.is_here else None,
         }
@@ -90,6 +95,7 @@ def shipped_models() -> dict[str, ShippedModel]:
             entry["figures"],
             tuple(entry["limits"]),
             entry["recipe"],
+            tuple(entry.get("without_intervals", ())),
         )
         for name, entry in content.items()
     }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from ase import Atoms
 
 from csgnn_dgl._files import check_no_folder, new_folder
 from csgnn_dgl.datasets.atoms.dos import DOSDataset, DOSRecord
@@ -12,6 +15,7 @@ from csgnn_dgl.datasets.atoms.dos_folder import write_extxyz
 from csgnn_dgl.datasets.atoms.grid_file import GRID_FILE, GridFile, write_grid_file
 from csgnn_dgl.datasets.atoms.loading import load_dos_dataset
 from csgnn_dgl.errors import ConfigError, DataError
+from csgnn_dgl.physics import EnergyGrid
 
 __all__ = ["Joined", "join_dos"]
 
@@ -30,7 +34,7 @@ class Joined:
     counts
         Number of structures of each split.
     notes
-        What was left out, and what was held out.
+        What was left out, what was held out, and structures in more than one split.
     """
 
     folder: Path
@@ -92,6 +96,12 @@ def join_dos(
         own = {"train": training, "validation": validation, "test": found.test}
         for split, records in own.items():
             splits[split] += [_named(record, found) for record in records]
+    repeated = _repeated(splits)
+    if repeated:
+        notes.append(
+            f"{repeated} validation or test structures are also training structures, so errors on "
+            f"them will be too small"
+        )
     about = GridFile(
         first.grid,
         first.quantity,
@@ -117,25 +127,43 @@ def _named(record: DOSRecord, found: DOSDataset) -> DOSRecord:
 
 def _check_same(place: Path, first: DOSDataset, other_place: Path, other: DOSDataset) -> None:
     """Refuse data sets whose curves cannot stand beside each other."""
-    same = (
-        first.grid.size == other.grid.size
-        and abs(first.grid.start - other.grid.start) <= _SAME * first.grid.step
-        and abs(first.grid.stop - other.grid.stop) <= _SAME * first.grid.step
+    mine, theirs = first.grid, other.grid
+    ends = (abs(mine.start - theirs.start), abs(mine.stop - theirs.stop))
+    compared = (
+        ("quantities", first.quantity, other.quantity, first.quantity == other.quantity),
+        ("units of energy", mine.unit, theirs.unit, mine.unit == theirs.unit),
+        (
+            "energies",
+            _energies(mine),
+            _energies(theirs),
+            mine.size == theirs.size and max(ends) <= _SAME * mine.step,
+        ),
+        ("zeros of energy", mine.zero, theirs.zero, mine.zero == theirs.zero),
+        ("units of the curves", first.dos_unit, other.dos_unit, first.dos_unit == other.dos_unit),
     )
-    for what, mine, theirs, equal in (
-        ("quantities", first.quantity, other.quantity, None),
-        ("units of energy", first.grid.unit, other.grid.unit, None),
-        ("energies", _energies(first), _energies(other), same),
-        ("zeros of energy", first.grid.zero, other.grid.zero, None),
-        ("units of the curves", first.dos_unit, other.dos_unit, None),
-    ):
-        if not (mine == theirs if equal is None else equal):
+    for what, here, there, same in compared:
+        if not same:
             raise DataError(
                 f"{place} and {other_place} cannot be joined, because their {what} differ: "
-                f"{mine}, and {theirs}. Bring one of them to the other's first"
+                f"{here}, and {there}"
             )
 
 
-def _energies(data: DOSDataset) -> str:
-    grid = data.grid
-    return f"{grid.size} from {grid.start:g} to {grid.stop:g} {grid.unit}"
+def _energies(grid: EnergyGrid) -> str:
+    return f"{grid.size} from {grid.start:.10g} to {grid.stop:.10g} {grid.unit}"
+
+
+def _repeated(splits: Mapping[str, Sequence[DOSRecord]]) -> int:
+    """Number of validation and test structures that are training structures, too.
+
+    Labels are not compared: two sets may have computed those of one structure in different ways.
+    """
+    known = {_structure(record.atoms) for record in splits["train"]}
+    others = (*splits["validation"], *splits["test"])
+    return sum(_structure(record.atoms) in known for record in others)
+
+
+def _structure(atoms: Atoms) -> bytes:
+    # Zero is added so that -0 becomes 0.
+    parts = (atoms.numbers, atoms.pbc, np.round(atoms.positions, 4), np.round(atoms.cell.array, 4))
+    return b"".join((np.asarray(part, dtype=np.float64) + 0.0).tobytes() for part in parts)

@@ -112,6 +112,7 @@ class DOSLabels:
 
     def __init__(self, about: GridFile) -> None:
         self.about = about
+        self._unknown_curves = 0
 
     @property
     def columns(self) -> Mapping[str, str]:
@@ -175,6 +176,11 @@ class DOSLabels:
                 f"{len(without)} of {len(records)} structures have no curves of their atoms; the "
                 f"first is {without[0]}",
             )
+        elif without and self._unknown_curves:
+            parts["warnings"] += (
+                f"pdos is there, but nan for all atoms of {self._unknown_curves} structures, so no "
+                f"curves of atoms are known",
+            )
         return DOSDataset(
             **parts, grid=about.grid, quantity=about.quantity, dos_unit=about.dos_unit
         )
@@ -230,7 +236,10 @@ class DOSLabels:
         self, entry: Entry, curve: Floats, remark: Remark
     ) -> npt.NDArray[np.float32] | None:
         given = entry.atom_values.get("pdos")
-        if given is None or _unknown(given):
+        if given is None:
+            return None
+        if _unknown(given):
+            self._unknown_curves += 1
             return None
         try:
             fitted, difference = fitted_curves(given, curve, len(entry.atoms))

@@ -94,6 +94,24 @@ def test_validation_sees_every_set(tmp_path: Path) -> None:
     assert load_dos_dataset(tmp_path / "again").fingerprint == joined.fingerprint
 
 
+def test_structures_in_two_splits_are_named(tmp_path: Path) -> None:
+    # The same structure, with a curve that was computed in another way.
+    other = DOSRecord(record(1).atoms, record(1).dos * 1.01, "again", electrons=2.0)
+    first = folder(tmp_path, "first", train=[record(1)], test=[record(2)])
+    second = folder(tmp_path, "second", train=[record(3)], test=[other, record(4)])
+    (note,) = join_dos([first, second], tmp_path / "both").notes
+    assert note.startswith("1 validation or test structures are also training structures")
+
+
+def test_curves_of_atoms_that_are_all_nan_are_named(tmp_path: Path) -> None:
+    path = folder(tmp_path, "first", train=[record(1), record(2)], test=[record(3)])
+    for split, atoms in (("train", 4), ("test", 2)):
+        np.savez(path / f"{split}.npz", pdos=np.full((atoms, GRID.size), np.nan))
+    data = load_dos_dataset(path)
+    assert all(r.atom_dos is None for r in data.records)
+    assert any("nan for all atoms of 3 structures" in warning for warning in data.warnings)
+
+
 @pytest.mark.parametrize(
     ("grid", "message"),
     [

@@ -6,6 +6,7 @@ import json
 import shutil
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from csgnn_dgl.tasks.dos.train import resume, train
 from csgnn_dgl.tasks.dos.trained import load_dos_model
 from csgnn_dgl.tasks.learned import Learned, save_learned
 from csgnn_dgl.tasks.run_directory import RunDirectory
+from csgnn_dgl.tasks.shipped import shipped_models
 from csgnn_dgl.tasks.use_config import EvaluateConfig
 from csgnn_dgl.tasks.weights import load_weights, save_weights, split_state
 
@@ -278,6 +280,19 @@ def test_calibrating_later_gives_what_the_training_gives(
     options = known_run.path.parent
     calibrate(alone, options)
     assert alone.read_bytes() == known_run.model.read_bytes()
+
+
+def test_calibrating_a_shipped_model_gives_no_intervals_that_mislead(
+    known_run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "shipped.safetensors"
+    header, state = load_weights(known_run.model, "dos")
+    save_weights(path, state, header)
+    shipped = replace(shipped_models()["carbon-all"], path=path)
+    monkeypatch.setattr("csgnn_dgl.tasks.calibrate.shipped_models", lambda: {"carbon-all": shipped})
+    assert set(load_dos_model(path).errors[1]) >= {"dos", "gap"}
+    calibrate(path, known_run.path.parent)
+    assert set(load_dos_model(path).errors[1]) == {"dos", "band_energy"}
 
 
 def test_a_run_that_is_resumed_when_finished_learns_again(

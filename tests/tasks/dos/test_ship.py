@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.build import bulk
-from ase.io import write
+from ase.io import read, write
 
 from csgnn_dgl.descriptor import AtomDescriptor, OutOfDomainWarning, predict_dos
 from csgnn_dgl.errors import CheckpointError
@@ -18,6 +18,7 @@ from csgnn_dgl.physics.carbon_bands import solve_bands
 from csgnn_dgl.tasks.dos.baseline import MeanCurves
 from csgnn_dgl.tasks.dos.evaluate import evaluate
 from csgnn_dgl.tasks.dos.trained import load_dos_model
+from csgnn_dgl.tasks.learned import drop_intervals
 from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.ship import ship
 from csgnn_dgl.tasks.shipped import FOLDER, find_weights, shipped_models
@@ -57,18 +58,38 @@ def test_weights_and_figures_are_copied_and_places_are_not(
     assert figures["structures"] == 4
 
 
-def test_intervals_that_mislead_are_left_out(dos_run: RunDirectory, folder: Path) -> None:
-    whole = load_dos_model("carbon-tb").errors
-    assert whole[1].keys() == {"dos", "fermi_level", "band_energy", "gap"}
-    assert {n: e.keys() for n, e in load_dos_model("carbon-all").errors.items()} == {
-        1: {"dos", "band_energy"},
-        4: {"dos", "band_energy"},
+def test_intervals_that_mislead_are_dropped(tmp_path: Path) -> None:
+    copy = tmp_path / "copy.safetensors"
+    shutil.copy(shipped_models()["carbon-tb"].path, copy)
+    whole = load_dos_model(copy)
+    assert {votes: set(found) for votes, found in whole.errors.items()} == {
+        votes: {"dos", "fermi_level", "band_energy", "gap"} for votes in (1, 4)
     }
-    found = predict_dos(bulk("C", "diamond", 3.57, cubic=True), "carbon-all")
+    atoms = read(Path(__file__).parents[3] / "docs" / "examples" / "c60-300K.extxyz")
+    drop_intervals(copy, "dos", ())
+    assert copy.read_bytes() == shipped_models()["carbon-tb"].path.read_bytes()
+    drop_intervals(copy, "dos", ("fermi_level", "gap"))
+    before, after = predict_dos(atoms, "carbon-tb"), predict_dos(atoms, copy)
+    assert before.uncertainty.keys() == whole.errors[1].keys()
+    assert after.uncertainty == {name: before.uncertainty[name] for name in ("dos", "band_energy")}
+    np.testing.assert_array_equal(after.dos, before.dos)
+    assert after.score == before.score
+
+
+def test_a_run_without_intervals_ships_too(dos_run: RunDirectory, folder: Path) -> None:
+    """A run with few held-out structures learned none."""
+    copy = folder.parent / "run"
+    shutil.copytree(dos_run.path, copy)
+    evaluate(copy, EvaluateConfig())
+    assert load_dos_model(ship(copy, "carbon-all", folder)).errors == {}
+
+
+def test_diamond_is_known_to_carbon_all() -> None:
+    diamond = bulk("C", "diamond", 3.57, cubic=True)
+    found = predict_dos(diamond, "carbon-all")
     assert not found.outside
     assert found.uncertainty.keys() == {"dos", "band_energy"}
-    # The reference is that of the tight-binding model.
-    reference = solve_bands(bulk("C", "diamond", 3.57, cubic=True), 0.2).band_energy / 8
+    reference = solve_bands(diamond, 0.2).band_energy / len(diamond)
     assert found.band_energy == pytest.approx(reference, abs=0.05)
 
 

@@ -79,7 +79,8 @@ def join_dos(
     for folder, other in zip(folders[1:], sets[1:], strict=True):
         _check_same(folders[0], first, folder, other)
     notes = [
-        f"{folder}: {len(found.rejected)} structures are left out, because they cannot be used"
+        f"{folder}: {len(found.rejected)} structures are left out, because they cannot be used "
+        f"(csgnn-dgl data info {folder} tells why)"
         for folder, found in zip(folders, sets, strict=True)
         if found.rejected
     ]
@@ -96,12 +97,7 @@ def join_dos(
         own = {"train": training, "validation": validation, "test": found.test}
         for split, records in own.items():
             splits[split] += [_named(record, found) for record in records]
-    repeated = _repeated(splits)
-    if repeated:
-        notes.append(
-            f"{repeated} validation or test structures are also training structures, so errors on "
-            f"them will be too small"
-        )
+    notes += _repeated(splits)
     about = GridFile(
         first.grid,
         first.quantity,
@@ -153,14 +149,22 @@ def _energies(grid: EnergyGrid) -> str:
     return f"{grid.size} from {grid.start:.10g} to {grid.stop:.10g} {grid.unit}"
 
 
-def _repeated(splits: Mapping[str, Sequence[DOSRecord]]) -> int:
-    """Number of validation and test structures that are training structures, too.
+def _repeated(splits: Mapping[str, Sequence[DOSRecord]]) -> list[str]:
+    """Notes on structures that are in more than one set.
 
     Labels are not compared: two sets may have computed those of one structure in different ways.
     """
-    known = {_structure(record.atoms) for record in splits["train"]}
-    others = (*splits["validation"], *splits["test"])
-    return sum(_structure(record.atoms) in known for record in others)
+    training, *others = ([_structure(r.atoms) for r in records] for records in splits.values())
+    known, held_out = set(training), [structure for own in others for structure in own]
+    notes = []
+    if leaked := sum(structure in known for structure in held_out):
+        notes.append(
+            f"{leaked} validation or test structures are also training structures, so errors on "
+            f"them will be too small"
+        )
+    if twice := sum(len(own) - len(set(own)) for own in (training, *others)):
+        notes.append(f"{twice} structures repeat others of their split, and count again")
+    return notes
 
 
 def _structure(atoms: Atoms) -> bytes:

@@ -101,6 +101,10 @@ def test_structures_in_two_splits_are_named(tmp_path: Path) -> None:
     second = folder(tmp_path, "second", train=[record(3)], test=[other, record(4)])
     (note,) = join_dos([first, second], tmp_path / "both").notes
     assert note.startswith("1 validation or test structures are also training structures")
+    third = folder(tmp_path, "third", train=[record(1), record(5)], test=[record(6)])
+    assert join_dos([first, third], tmp_path / "again").notes == (
+        "1 structures repeat others of their split, and count again",
+    )
 
 
 def test_curves_of_atoms_that_are_all_nan_are_named(tmp_path: Path) -> None:

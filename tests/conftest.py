@@ -49,14 +49,20 @@ def open3d() -> None:
         pytest.skip(str(error))
 
 
-def make_clouds(folder: Path, per_class: int = 6, points: int = 96, seed: int = 0) -> Path:
+def make_clouds(
+    folder: Path,
+    per_class: int = 6,
+    points: int = 96,
+    seed: int = 0,
+    tested: int | None = None,
+) -> Path:
     """Three classes of .npy clouds, with train/ and test/: rods, discs and balls."""
     rng = np.random.default_rng(seed)
     for name, stretch in (("rod", (1, 0.1, 0.1)), ("disc", (1, 1, 0.1)), ("ball", (1, 1, 1))):
-        for which in ("train", "test"):
+        for which, count in (("train", per_class), ("test", tested or per_class)):
             place = folder / name / which
             place.mkdir(parents=True)
-            for index in range(per_class):
+            for index in range(count):
                 np.save(place / f"{name}{index}.npy", rng.normal(size=(points, 3)) * stretch)
     return folder
 
@@ -65,6 +71,12 @@ def make_clouds(folder: Path, per_class: int = 6, points: int = 96, seed: int = 
 def clouds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of small clouds that many tests read and none changes."""
     return make_clouds(tmp_path_factory.mktemp("clouds"))
+
+
+@pytest.fixture(scope="session")
+def few_clouds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Clouds that are so few that commands start no workers to read them."""
+    return make_clouds(tmp_path_factory.mktemp("few"), tested=4)
 
 
 def save_tiny(path: Path, elements: tuple[int, ...], data: dict[str, object]) -> Path:

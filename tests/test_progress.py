@@ -105,11 +105,11 @@ assert not _LINE._works and _LINE._thread is None
     assert not any(as_seen(written))
 
 
-def test_a_training_on_a_terminal(clouds: Path, tmp_path: Path) -> None:
+def test_a_training_on_a_terminal(few_clouds: Path, tmp_path: Path) -> None:
     pytest.importorskip("lightning")  # which the process needs, and this one does not import
     options = "--level 1 --n-spheres 2 --channels 2 --base-width 4 --hidden 8 --points 64"
     written = on_terminal(
-        *("-m", "csgnn_dgl.cli", "train", "modelnet", "--data", str(clouds)),
+        *("-m", "csgnn_dgl.cli", "train", "modelnet", "--data", str(few_clouds)),
         *(*options.split(), "--epochs", "3", "--output", str(tmp_path / "run")),
     )
     seen = [line for line in as_seen(written) if line]

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from csgnn_dgl.testing.commands import run_python
+
 __all__ = ["run_alone"]
 
+# What torch imports to load and run a program, which takes seconds.
+_TORCH = (
+    *("torch", "torch.export", "torch._dynamo", "torch._export.serde.serialize"),
+    *(
+        "torch.export.pt2_archive._package",
+        "torch._inductor.sizevars",
+        "torch.fx.experimental.validator",
+    ),
+)
 # A process in which neither this package nor DGL can be imported.
 _ALONE = """
 import sys, torch
@@ -60,8 +69,8 @@ def run_alone(
 
     given, taken = program.with_suffix(".in"), program.with_suffix(".out")
     torch.save(inputs, given)
-    command = [sys.executable, "-c", _ALONE, str(program), str(given), str(taken), HEADER]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+    words = ["-c", _ALONE, program, given, taken, HEADER]
+    done = run_python(words, imported=_TORCH, timeout=timeout)
     if done.returncode:
         raise AssertionError(f"the program does not run without csgnn-dgl:\n{done.stderr}")
     outputs, header = torch.load(taken, weights_only=True)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
-import subprocess
-import sys
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +22,7 @@ from csgnn_dgl.tasks.targets import TARGETS, Target, target_of
 from csgnn_dgl.tasks.training import seed_weights, silent
 from csgnn_dgl.tasks.use_config import EvaluateConfig, PredictConfig
 from csgnn_dgl.tasks.weights import load_weights
+from csgnn_dgl.testing.commands import run_in_two_processes
 from csgnn_dgl.testing.model_suite import ModelSuite, Record
 
 __all__ = ["RunSuite"]
@@ -163,18 +161,10 @@ class RunSuite(ModelSuite):
         changed = {"batch_size": 2, "devices": "2", "output": two.path}
         config = tmp_path / "two.yaml"
         config.write_text(begun.model_copy(update=changed).to_yaml(), encoding="utf-8")
-        command = [sys.executable, "-m", "csgnn_dgl.cli", "train", self.target.command]
-        command += ["--config", str(config), "--model", name_of(self.model)]
-        # What can be imported here can be imported there.
-        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
-        )
-        assert done.returncode == 0, done.stderr
+        words = ["-m", "csgnn_dgl.cli", "train", self.target.command]
+        words += ["--config", str(config), "--model", name_of(self.model)]
+        done = run_in_two_processes(words)
+        assert [process.returncode for process in done] == [0, 0], [one.stderr for one in done]
         states = [self.state(run) for run in (one, two, other)]
         worst = 0.0
         for name, value in states[0].items():

@@ -35,7 +35,7 @@ def random_clouds(batch: int = 3, points: int = 64, *, seed: int = 0) -> Tensor:
 
 
 def write_shape_folder(
-    folder: Path, *, per_class: int = 6, points: int = 64, seed: int = 0
+    folder: Path, *, per_class: int = 6, tested: int = 4, points: int = 64, seed: int = 0
 ) -> Path:
     """Write a data set of rods, discs and balls, as ``csgnn-dgl train modelnet`` reads it.
 
@@ -44,7 +44,9 @@ def write_shape_folder(
     folder
         Where.
     per_class
-        Clouds for training and for testing of each class.
+        Clouds for training of each class.
+    tested
+        Clouds for testing of each class.
     points
         Points of a cloud.
     seed
@@ -52,10 +54,10 @@ def write_shape_folder(
     """
     rng = np.random.default_rng(seed)
     for name, stretch in _STRETCH.items():
-        for split in ("train", "test"):
+        for split, count in (("train", per_class), ("test", tested)):
             place = folder / name / split
             place.mkdir(parents=True)
-            for index in range(per_class):
+            for index in range(count):
                 np.save(place / f"{name}-{index}.npy", rng.normal(size=(points, 3)) * stretch)
     return folder
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 import yaml
 
 from csgnn_dgl.tasks.targets import target_of
+from csgnn_dgl.testing.commands import run_python
 from csgnn_dgl.testing.samples import write_dos_folder
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "dos.py"
@@ -27,8 +27,7 @@ SYSTEMS = [
 
 
 def script(*words: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "ignore", str(SCRIPT), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=400)
+    return run_python([SCRIPT, *words])
 
 
 def test_systems_beside_each_other(tmp_path: Path) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from csgnn_dgl.testing.commands import run_python
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
 
@@ -15,8 +15,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
 @pytest.mark.skipif(not SCRIPT.is_file(), reason="not in a checkout")
 def test_quick_on_a_cpu(tmp_path: Path) -> None:
     output = tmp_path / "gpu.json"
-    command = [sys.executable, str(SCRIPT), "--device", "cpu", "--quick", "--output", str(output)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=400)
+    done = run_python([SCRIPT, "--device", "cpu", "--quick", "--output", output])
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(output.read_text())
     assert found["failed"] == {}

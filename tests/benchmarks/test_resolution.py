@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from csgnn_dgl.testing.commands import run_python
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="not in a checkout")
 
 
 def script(name: str, *words: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "ignore", str(FOLDER / name), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=900)
+    return run_python([FOLDER / name, *words])
 
 
 def test_steps(tmp_path: Path) -> None:
@@ -30,11 +30,11 @@ def test_steps(tmp_path: Path) -> None:
     assert rows["0,2,3"]["memory_mib"] > 0
 
 
-def test_accuracy_and_picture(clouds: Path, tmp_path: Path) -> None:
+def test_accuracy_and_picture(few_clouds: Path, tmp_path: Path) -> None:
     output, picture = tmp_path / "resolution.json", tmp_path / "resolution.png"
     small = ["points=64", "pool=96", "batch_size=4", "validation_fraction=0.34", "base_width=2"]
     # Without names, only the uniform network.
-    words = ["--data", clouds, "--epochs", 1, "--only", "--batch", 2, "--rounds", 1, "--test"]
+    words = ["--data", few_clouds, "--epochs", 1, "--only", "--batch", 2, "--rounds", 1, "--test"]
     words += ["--set", *small, "accelerator=cpu", "--json", output, "--picture", picture]
     done = script("resolution.py", *words)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
 from csgnn_dgl.tasks.classes.train import train
+from csgnn_dgl.testing.commands import run_python
 from tests.conftest import make_clouds
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "shape_embedding.py"
@@ -36,8 +35,7 @@ def test_probes_and_fine_tuning(tmp_path: Path) -> None:
     output = tmp_path / "found.json"
     words = ["--weights", run.path, "--shrec11", data, "--votes", "2", "--output", output]
     words += ["--fine-tune", "--shots", "2", "--repeats", "1"]
-    command = [sys.executable, "-W", "ignore", str(SCRIPT), *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=400)
+    done = run_python([SCRIPT, *words])
     assert done.returncode == 0, done.stderr
     (entry,) = json.loads(output.read_text(encoding="utf-8"))["data"].values()
     for which in ("trained", "untrained"):

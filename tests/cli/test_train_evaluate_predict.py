@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -272,17 +270,13 @@ def test_a_full_disk_is_named_and_loses_nothing(
     assert (copy / "summary.json").read_bytes() == before
 
 
-def test_two_processes_train_one_model(clouds: Path, tmp_path: Path) -> None:
+def test_two_processes_train_one_model(few_clouds: Path, tmp_path: Path) -> None:
     pytest.importorskip("lightning")  # which the processes need, and this one does not import
-    words = ["train", "modelnet", "--data", clouds, "--output", tmp_path / "run", *SMALL_FLAGS]
+    from csgnn_dgl.testing.commands import run_python
+
+    words = ["train", "modelnet", "--data", few_clouds, "--output", tmp_path / "run", *SMALL_FLAGS]
     words += ["--devices", "2"]
-    done = subprocess.run(
-        [sys.executable, "-m", "csgnn_dgl.cli", *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    done = run_python(["-m", "csgnn_dgl.cli", *words])
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     # The first process alone speaks.

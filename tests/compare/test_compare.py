@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,14 @@ from csgnn_dgl.compare.report import collect, summarise, write_report
 from csgnn_dgl.compare.settings import Cell, Settings
 from csgnn_dgl.compare.store import Store
 from csgnn_dgl.errors import ConfigError, DataError
+from csgnn_dgl.testing.commands import run_python
 from csgnn_dgl.testing.samples import write_shape_folder
 
 TINY = ("--models", "pointnet", "--protocols", "so3", "--epochs", "1")
 
 
 def compare(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "csgnn_dgl.cli", "compare", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return run_python(["-m", "csgnn_dgl.cli", "compare", *words])
 
 
 @pytest.fixture(scope="module")
@@ -137,11 +136,8 @@ def test_a_claimed_cell_is_left_to_its_process(store: Store) -> None:
             "store = Store.open(Path(sys.argv[1]))\n"
             "with store.claimed(store.settings.cells()[0]) as mine: print(mine)\n"
         )
-        command = [sys.executable, "-c", script, str(store.path)]
-        other = subprocess.run(command, capture_output=True, text=True, check=True)
-        assert other.stdout == "False\n"
-    other = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert other.stdout == "True\n"
+        assert run_python(["-c", script, store.path]).stdout == "False\n"
+    assert run_python(["-c", script, store.path]).stdout == "True\n"
 
 
 def test_a_failed_cell_does_not_stop_the_others(

@@ -111,7 +111,7 @@ def test_options_that_are_refused(options: dict[str, Any], what: str) -> None:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A comparison of two systems, of which one is done."""
     place = tmp_path_factory.mktemp("curve")
-    data = write_shape_folder(place / "shapes", points=1024, per_class=3)
+    data = write_shape_folder(place / "shapes", points=1024, per_class=3, tested=3)
     settings = Settings(
         "table1",
         str(data),

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ from torch import Tensor, distributed, multiprocessing, nn
 
 from csgnn_dgl.nn import batch_norm
 from csgnn_dgl.nn.batch_norm import revert_batch_norm, synchronise_batch_norm
+from csgnn_dgl.testing.commands import run_in_two_processes, run_python
 
 pytestmark = pytest.mark.skipif(
     not distributed.is_available(), reason="torch without torch.distributed"
@@ -237,19 +235,10 @@ if trainer.global_rank == 0:
 def test_as_a_plugin_of_lightning(tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)
-    found = []
-    for processes in (1, 2):
-        file = tmp_path / f"{processes}.pt"
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", str(script), str(processes), str(file)],
-            capture_output=True,
-            text=True,
-            timeout=300,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
+    alone = run_python([script, "1", tmp_path / "1.pt"])
+    for done in (alone, *run_in_two_processes([script, "2", tmp_path / "2.pt"])):
         assert done.returncode == 0, done.stderr
-        found.append(torch.load(file, weights_only=True))
-    one, two = found
+    one, two = (torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in (1, 2))
     assert one.keys() == two.keys()
     for name, expected in one.items():
         torch.testing.assert_close(two[name], expected, rtol=1e-9, atol=1e-9, msg=name)

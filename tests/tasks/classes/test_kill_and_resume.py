@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import resource
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,6 +15,7 @@ import torch
 
 from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
 from csgnn_dgl.tasks.weights import load_weights
+from csgnn_dgl.testing.commands import Command, start_python
 
 FLAGS = [
     *("--level", "2", "--n-spheres", "4", "--channels", "2", "--base-width", "8"),
@@ -28,24 +25,10 @@ FLAGS = [
 ]
 
 
-def start(
-    *words: object, largest_file: int | None = None, listen: bool = False
-) -> subprocess.Popen[bytes]:
-    def limit() -> None:
-        # Whoever started the tests may have it ignored.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        if largest_file is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-
-    command = [sys.executable, "-W", "ignore", "-m", "csgnn_dgl.cli", "train", "modelnet"]
+def start(*words: object, largest_file: int | None = None) -> Command:
     # One thread: how sums are split among threads is part of what must be equal.
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [*command, *map(str, words)],
-        stderr=subprocess.PIPE if largest_file or listen else subprocess.DEVNULL,
-        env=environment,
-        preexec_fn=limit,
-    )
+    command = ["-m", "csgnn_dgl.cli", "train", "modelnet", *words]
+    return start_python(command, largest_file=largest_file)
 
 
 def epochs_done(path: Path) -> int:
@@ -63,10 +46,10 @@ def check_that_files_are_whole(path: Path) -> None:
         json.loads((path / "summary.json").read_text())
 
 
-def test_killed_and_resumed(clouds: Path, tmp_path: Path) -> None:
+def test_killed_and_resumed(few_clouds: Path, tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    uninterrupted = start("--data", clouds, "--output", whole, *FLAGS)
-    process = start("--data", clouds, "--output", cut, *FLAGS)
+    uninterrupted = start("--data", few_clouds, "--output", whole, *FLAGS)
+    process = start("--data", few_clouds, "--output", cut, *FLAGS)
     kills = []
     # Killed twice: in the epoch after the second, and in that after the fifth.
     for target in (2, 5):
@@ -77,7 +60,7 @@ def test_killed_and_resumed(clouds: Path, tmp_path: Path) -> None:
             time.sleep(0.005)
         time.sleep(0.03)
         process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        assert process.wait(60) == -signal.SIGKILL
         kills.append(epochs_done(cut))
         check_that_files_are_whole(cut)
         process = start("--resume", cut)
@@ -96,19 +79,19 @@ def test_killed_and_resumed(clouds: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_says_how_to_go_on(number: signal.Signals, clouds: Path, tmp_path: Path) -> None:
+def test_a_stop_says_how_to_go_on(number: signal.Signals, few_clouds: Path, tmp_path: Path) -> None:
     path = tmp_path / "run"
-    process = start("--data", clouds, "--output", path, *FLAGS, "--epochs", 2000, listen=True)
+    process = start("--data", few_clouds, "--output", path, *FLAGS, "--epochs", 2000)
     deadline = time.monotonic() + 120
     while epochs_done(path) < 2:
         assert process.poll() is None, "it ended before it could be stopped"
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said.decode()
-    assert b"Traceback" not in said
-    last = said.decode().splitlines()[-1]
+    done = process.finish(60)
+    assert done.returncode == 130, done.stderr
+    assert "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]
     found = re.fullmatch(
         r"error: stopped in epoch (\d+); all complete epochs are saved; "
         rf"resume with: csgnn-dgl train modelnet --resume {re.escape(str(path))}",
@@ -121,19 +104,18 @@ def test_a_stop_says_how_to_go_on(number: signal.Signals, clouds: Path, tmp_path
     assert 0 <= saved - (int(found[1]) - 1) <= 1
 
 
-def test_a_disk_that_refuses_loses_nothing(clouds: Path, tmp_path: Path) -> None:
+def test_a_disk_that_refuses_loses_nothing(few_clouds: Path, tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    flags = ["--data", clouds, *FLAGS, "--epochs", 3]
+    flags = ["--data", few_clouds, *FLAGS, "--epochs", 3]
     assert start("--output", whole, *flags).wait(timeout=120) == 0
     # The weights fit, the larger checkpoint does not.
     limit = (whole / "model.safetensors").stat().st_size + 10_000
     assert limit < (whole / "last.ckpt").stat().st_size
-    refused = start("--output", cut, *flags, largest_file=limit)
-    _, said = refused.communicate(timeout=120)
-    assert refused.returncode == 2, said.decode()
-    assert b"Traceback" not in said
-    assert b"last.ckpt: it would be larger than the system allows" in said
-    assert f"--resume {cut}".encode() in said
+    refused = start("--output", cut, *flags, largest_file=limit).finish(120)
+    assert refused.returncode == 2, refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert "last.ckpt: it would be larger than the system allows" in refused.stderr
+    assert f"--resume {cut}" in refused.stderr
     assert not (cut / "last.ckpt").exists()
     assert not [p for p in cut.rglob("*") if ".partial" in p.name]
     assert start("--resume", cut).wait(timeout=120) == 0

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from csgnn_dgl.tasks.weights import load_weights
+from csgnn_dgl.testing.commands import run_python, start_python
 
+State = dict[str, torch.Tensor]
 # Nothing random but the order: random streams are each process's own. In float64, because Adam
 # scales up whatever rounding leaves of gradients that are zero, such as that of a bias which batch
 # norm takes away again.
@@ -25,30 +24,23 @@ OPTIONS = [
 ]
 
 
-def command_for(clouds: Path, output: Path, *words: str) -> list[str]:
-    command = [sys.executable, "-m", "csgnn_dgl.cli", "train", "modelnet"]
+def words_for(clouds: Path, output: Path, *words: str) -> list[str]:
+    command = ["-m", "csgnn_dgl.cli", "train", "modelnet"]
     return [*command, "--data", str(clouds), "--output", str(output), *OPTIONS, *words]
 
 
-def trained(clouds: Path, output: Path, *words: str) -> dict[str, torch.Tensor]:
-    done = subprocess.run(
-        command_for(clouds, output, *words),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+def trained(clouds: Path, output: Path, *words: str) -> State:
+    done = run_python(words_for(clouds, output, *words))
     assert done.returncode == 0, done.stderr
     return load_weights(output / "model.safetensors", "classifier")[1]
 
 
-def trained_by_slurm(clouds: Path, output: Path, *words: str) -> dict[str, torch.Tensor]:
+def trained_by_slurm(clouds: Path, output: Path, *words: str) -> State:
     """Train in two processes that are started and told of each other as by ``srun``."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     job = {
-        "OMP_NUM_THREADS": "1",
         "SLURM_JOB_ID": "4711",
         "SLURM_JOB_NAME": "train",
         "SLURM_NNODES": "2",
@@ -60,29 +52,32 @@ def trained_by_slurm(clouds: Path, output: Path, *words: str) -> dict[str, torch
         "MASTER_PORT": str(port),
     }
     tasks = [
-        subprocess.Popen(
-            command_for(clouds, output, *words),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, **job, "SLURM_PROCID": str(rank), "SLURM_NODEID": str(rank)},
+        start_python(
+            words_for(clouds, output, *words),
+            {**job, "SLURM_PROCID": str(rank), "SLURM_NODEID": str(rank)},
         )
         for rank in range(2)
     ]
     try:
-        printed = [task.communicate(timeout=300)[0] for task in tasks]
+        done = [task.finish() for task in tasks]
     finally:
         for task in tasks:
             task.kill()
-    assert [task.returncode for task in tasks] == [0, 0], printed
+    assert [task.returncode for task in done] == [0, 0], [task.stderr for task in done]
     return load_weights(output / "model.safetensors", "classifier")[1]
 
 
+@pytest.fixture(scope="module")
+def one(few_clouds: Path, tmp_path_factory: pytest.TempPathFactory) -> State:
+    """What one process learns."""
+    output = tmp_path_factory.mktemp("one") / "run"
+    return trained(few_clouds, output, "--devices", "1", "--batch-size", "4")
+
+
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="no torch.distributed")
-def test_two_processes_equal_one(clouds: Path, tmp_path: Path) -> None:
-    one = trained(clouds, tmp_path / "one", "--devices", "1", "--batch-size", "4")
-    two = trained(clouds, tmp_path / "two", "--devices", "2", "--batch-size", "2")
-    other = trained(clouds, tmp_path / "other", "--devices", "1", "--batch-size", "2")
+def test_two_processes_equal_one(few_clouds: Path, one: State, tmp_path: Path) -> None:
+    two = trained(few_clouds, tmp_path / "two", "--devices", "2", "--batch-size", "2")
+    other = trained(few_clouds, tmp_path / "other", "--devices", "1", "--batch-size", "2")
     assert one.keys() == two.keys()
     for name, values in one.items():
         torch.testing.assert_close(two[name], values, rtol=1e-5, atol=1e-5, msg=name)
@@ -94,10 +89,9 @@ def test_two_processes_equal_one(clouds: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="no torch.distributed")
-def test_two_machines_of_slurm_equal_one(clouds: Path, tmp_path: Path) -> None:
-    one = trained(clouds, tmp_path / "one", "--devices", "1", "--batch-size", "4")
+def test_two_machines_of_slurm_equal_one(few_clouds: Path, one: State, tmp_path: Path) -> None:
     words = ("--num-nodes", "2", "--devices", "1", "--batch-size", "2")
-    two = trained_by_slurm(clouds, tmp_path / "two", *words)
+    two = trained_by_slurm(few_clouds, tmp_path / "two", *words)
     assert one.keys() == two.keys()
     for name, values in one.items():
         torch.testing.assert_close(two[name], values, rtol=1e-5, atol=1e-5, msg=name)

@@ -122,7 +122,7 @@ _IMPORT_ALL = """
     sys.meta_path.insert(0, Absent())
     import csgnn_dgl
     names = [m.name for m in pkgutil.walk_packages(csgnn_dgl.__path__, "csgnn_dgl.")]
-    for name in (*names, *CONTROL):
+    for name in CONTROL or names:
         if not name.endswith("__main__") and "triton_kernels" not in name:
             importlib.import_module(name)
             for absent in ABSENT:

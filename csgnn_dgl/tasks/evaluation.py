@@ -91,7 +91,7 @@ def find_evaluated(
     DataError
         The data have changed since the run was trained.
     CSGNNError
-        The weights or the data cannot be used.
+        The weights, the data, or the summary of the run cannot be used.
     """
     path = find_weights(weights)
     if trained is None:
@@ -105,6 +105,8 @@ def find_evaluated(
         chosen = options(trained)
         return Found(trained, chosen, data(chosen, config.data), None)
     run = RunDirectory.open(path)
+    # The result will be written there: a damaged file is found out before the work, not after it.
+    run.read_summary()
     chosen = config_class.from_yaml(run.config, config.model)
     found = data(chosen, config.data)
     if config.data is None and not trained.was_trained_on(found):

@@ -205,11 +205,12 @@ class RunDirectory:
             )
         if not isinstance(content, dict):
             raise CheckpointError(f"{self.summary} does not hold a JSON object; {advice}")
-        found = content.get("evaluation", [])
-        if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
-            raise CheckpointError(
-                f"{self.summary} has no list of evaluations under 'evaluation'; {advice}"
-            )
+        for key in ("evaluation", "retrieval"):
+            found = content.get(key, [])
+            if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+                raise CheckpointError(
+                    f"{self.summary} has no list of evaluations under '{key}'; {advice}"
+                )
         return content
 
     def write_summary(self, content: dict[str, Any]) -> None:

@@ -304,6 +304,8 @@ def resume_job(
         There is no run, or it is damaged, or the data have changed since it started.
     """
     run = RunDirectory.open(path)
+    # What is learned will be written there: a damaged file is found out before the work.
+    run.read_summary()
     config = config_class.from_yaml(run.config, model)
     check_loggers(config.logger)
     with shown(config.progress and is_first_process()):

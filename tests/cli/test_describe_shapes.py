@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,11 @@ def test_retrieval(run: Run, trained: Path, clouds: Path) -> None:
     assert "predicts densities of states, so --retrieval means nothing here" in refused.err
 
 
-def test_built_in_families_are_described(run: Run) -> None:
+def test_built_in_families_are_described(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from csgnn_dgl.datasets.shapes.families import load_families
+
+    few = {"families": partial(load_families, train_per_class=1, test_per_class=1)}
+    monkeypatch.setattr("csgnn_dgl.datasets.shapes.loading.BUILT_IN", few)
     result = run("data", "info", "families", "--points", 16)
     assert result.status == 0, result.err
     assert "quadruped" in result.out

@@ -18,6 +18,7 @@ from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.grid import ConcentricGrid
 from csgnn_dgl.models import CSGNN, EncoderConfig, encoder
 from csgnn_dgl.nn import IntraBlock, IntraConv, VertexPool
+from csgnn_dgl.testing.commands import run_python
 
 Randomise = Callable[[nn.Module], None]
 CONFIG = EncoderConfig.with_base_width(2, 3, 2, base_width=4)
@@ -294,7 +295,7 @@ for options in {}, {"filter_order": 2, "gradients": True, "readout": ("max-mean"
         torch.testing.assert_close(program.module()(feat[:, :2]), model(feat[:, :2]))
     model.train()(feat).sum().backward()
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = run_python(["-c", code])
     assert done.returncode == 0, done.stderr
 
 

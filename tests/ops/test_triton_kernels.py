@@ -55,7 +55,8 @@ def results(csr, features):
 
 for csr in (intra, pool, shares, empty):
     for dtype, limit in ((torch.float64, 1e-12), (torch.float32, 1e-6), (torch.bfloat16, 1e-2)):
-        for shape in ((2, 5), (1100,)):
+        # Many features, of which a program does a part, in one type: the interpreter is slow.
+        for shape in ((2, 5), (1100,))[: 2 if dtype is torch.float32 else 1]:
             features = torch.randn(csr.num_sources, *shape).relu().to(dtype)
             switch(modules, False)
             expected = results(csr, features)

@@ -297,10 +297,14 @@ def test_checkpoints_that_are_not_finite(finished: Path, tmp_path: Path) -> None
         read_checkpoint(copy)
 
 
-def test_odd_summaries(finished: Path, tmp_path: Path) -> None:
+def test_odd_summaries(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = RunDirectory(shutil.copytree(finished, tmp_path / "run"))
+    work: list[Any] = []
+    for name in ("classes.evaluate.vote", "dos.evaluate.average_curves"):
+        monkeypatch.setattr(f"csgnn_dgl.tasks.{name}", lambda *args, **options: work.append(args))
     for content in (
         '{"evaluation":[1]}',
+        '{"retrieval":5}',
         '{"evaluation":5}',
         '{"evaluation":null}',
         '{"evaluation":{}}',
@@ -321,6 +325,8 @@ def test_odd_summaries(finished: Path, tmp_path: Path) -> None:
     copy.summary.mkdir()
     assert run("evaluate", copy.path, "--device", "cpu") == 2
     copy.summary.rmdir()
+    assert not work, "a summary is refused before the work whose result goes there"
+    monkeypatch.undo()
     copy.summary.write_text(json.dumps({"evaluation": [{"other": 1}], "mine": [1, "2"]}))
     assert run("evaluate", copy.path, "--device", "cpu") == 0
     assert json.loads(copy.summary.read_text())["mine"] == [1, "2"]

@@ -5,13 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from csgnn_dgl.datasets.shapes import ShapeDataset, load_dataset
+from csgnn_dgl.datasets.shapes import ShapeDataset
+from csgnn_dgl.datasets.shapes.solids import load_solids
 from csgnn_dgl.tasks.same_data import identity, same_data
 
 
 @pytest.fixture(scope="module")
 def solids() -> ShapeDataset:
-    return load_dataset(None, points=64)
+    return load_solids(points=64, train_per_class=10, test_per_class=2)
 
 
 def with_train(data: ShapeDataset, **changes: object) -> ShapeDataset:

@@ -130,6 +130,8 @@ def start_python(
     # What can be imported here can be imported there.
     paths = [entry or os.getcwd() for entry in sys.path]
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **(environment or {})}
+    for name in ("stdout", "stderr"):
+        (folder / name).touch()
     given = [str(word) for word in words]
     request = {
         "words": given,

@@ -30,26 +30,19 @@ _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 
 def _serve(requests: IO[str], answers: int) -> Mapping[str, Any]:
     """Fork for each request. Returns only in the forks, with the request."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody has to ask how keepers ended
     for line in requests:
         request: Mapping[str, Any] = json.loads(line)
-        if (keeper := os.fork()) == 0:
+        if os.fork() == 0:
             # The keeper waits for the command, so that the server need not.
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             if (command := os.fork()) == 0:
                 return request
             os.write(answers, f"{command}\n".encode())
             _keep(command, Path(request["folder"]))
-        os.waitpid(keeper, os.WNOHANG)
-        _reap()
     # Whoever asked is gone: the commands that still run, and this process, end.
     os.killpg(0, signal.SIGKILL)
     os._exit(1)
-
-
-def _reap() -> None:
-    """Forget keepers that have ended."""
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
 
 
 def _keep(command: int, folder: Path) -> NoReturn:
@@ -64,8 +57,8 @@ def _become(request: Mapping[str, Any]) -> None:
     """Make this fork what a new Python would be."""
     for name, stream, mode in (
         (os.devnull, 0, os.O_RDONLY),
-        ("stdout", 1, os.O_WRONLY | os.O_CREAT),
-        ("stderr", 2, os.O_WRONLY | os.O_CREAT),
+        ("stdout", 1, os.O_WRONLY),
+        ("stderr", 2, os.O_WRONLY),
     ):
         opened = os.open(os.path.join(request["folder"], name), mode)
         os.dup2(opened, stream)

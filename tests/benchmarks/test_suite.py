@@ -41,7 +41,7 @@ def test_kernels_and_atoms(tmp_path: Path) -> None:
 
 def test_scaling_runs(tmp_path: Path) -> None:
     found = run(tmp_path, QUICK, ["scaling"], lambda line: None)["sections"]["scaling"]
-    assert [row["R"] for row in found["R"]["points"]] == [1, 2, 4]
+    assert [row["R"] for row in found["R"]["points"]] == [1, 2]
     assert all(row["train_MiB"] > 0 for row in found["V"]["points"])
 
 

@@ -54,17 +54,19 @@ def results(csr, features):
     return best, largest, grad, *again
 
 for csr in (intra, pool, shares, empty):
-    for dtype, limit in ((torch.float64, 1e-12), (torch.float32, 1e-6), (torch.bfloat16, 1e-2)):
-        # Many features, of which a program does a part, in one type: the interpreter is slow.
-        for shape in ((2, 5), (1100,))[: 2 if dtype is torch.float32 else 1]:
+    for dtype, limit in ((torch.float64, 1e-12), (torch.float32, 1e-7), (torch.bfloat16, 1e-3)):
+        # Many features, of which a program does a part, for few rows: the interpreter is slow.
+        for shape in ((2, 5), (1100,))[: 2 if csr is empty or csr is pool else 1]:
             features = torch.randn(csr.num_sources, *shape).relu().to(dtype)
             switch(modules, False)
-            expected = results(csr, features)
+            exact, usual = results(csr, features.double()), results(csr, features)
             switch(modules, True)
-            for one, other in zip(results(csr, features), expected, strict=True):
+            for one, other, true in zip(results(csr, features), usual, exact, strict=True):
                 assert one.dtype == dtype
-                assert (one - other).norm() <= limit * other.norm(), (dtype, shape)
-assert len(calls) > 50
+                # Where a GPU rounds to bfloat16, the interpreter cuts digits off: twice the error.
+                most = 2.1 * (other.double() - true).norm() + limit * true.norm()
+                assert (one.double() - true).norm() <= most, (dtype, shape)
+assert len(calls) > 30
 
 def slopes(features):
     feat = features.clone().requires_grad_()

@@ -232,7 +232,7 @@ class Browser:
         self.script(f"{code} e.dispatchEvent(new Event('{event}'));", name, value)
 
     def click_point(self, x: int, y: int, done: str) -> bool:
-        """Click at a place of a scene; returns whether that had an effect within a minute.
+        """Click at a place of a scene; returns whether that had an effect in 15 s.
 
         A scene knows what is under the pointer once it was drawn anew, which takes its time in
         software. So the pointer is moved a little, and the button is held down for a while.
@@ -241,7 +241,7 @@ class Browser:
 
         ActionChains(self.driver).move_by_offset(x - 2, y).perform()
         start, step = time.monotonic(), 2
-        while time.monotonic() < start + 60:
+        while time.monotonic() < start + 15:
             moves = ActionChains(self.driver)
             for distance in (step, -step, step):
                 moves = moves.move_by_offset(distance, 0).pause(0.7)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -128,9 +129,10 @@ def test_a_worker_that_is_killed_from_outside(tmp_path: Path) -> None:
         if killed:
             return
         for child in psutil.Process().children(recursive=True):
-            if "spawn_main" in " ".join(child.cmdline()) and not killed:
-                killed.append(child.pid)
-                os.kill(child.pid, signal.SIGKILL)
+            with contextlib.suppress(psutil.NoSuchProcess):  # others may end meanwhile
+                if "spawn_main" in " ".join(child.cmdline()) and not killed:
+                    killed.append(child.pid)
+                    os.kill(child.pid, signal.SIGKILL)
 
     config = DescribeConfig(output=output, jobs=2, partition=2)
     summary = describe_many([file], config, done=kill)

@@ -24,6 +24,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
+if sys.platform == "win32":
+    raise ImportError("nothing can be forked on Windows")
+
 #: Variables that number processes; the first that is set counts, as for Lightning.
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 
@@ -75,7 +78,7 @@ def _become(request: Mapping[str, Any]) -> None:
         from lightning.pytorch.utilities import rank_zero_only
 
         rank = next((int(os.environ[name]) for name in _RANKS if name in os.environ), 0)
-        rank_zero_only.rank = rank  # type: ignore[attr-defined]
+        vars(rank_zero_only)["rank"] = rank
     if request["largest_file"] is not None:
         import resource
 
@@ -125,7 +128,9 @@ def main() -> None:
         traceback.print_exc()
         status = 1
     # As at the end of Python, but nothing is freed, which takes seconds with all that is imported.
-    threading._shutdown()  # type: ignore[attr-defined]
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and not thread.daemon:
+            thread.join()
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()

@@ -26,13 +26,19 @@ class AtomCSGNNHypers(CSGNNHypers):
 
     presets: ClassVar[Mapping[str, Preset]] = {
         "quick": Preset(
-            "a small network at level 1 and few epochs: a first result in minutes on two cores",
-            {"level": 1, "assignment": "smooth", "features": 256},
+            "a small network at level 1 with exact invariants beside the grid, and few epochs: a "
+            "first result in minutes on two cores",
+            {
+                "level": 1,
+                "assignment": "smooth",
+                "features": 256,
+                "invariants": "all",
+                "append_invariants": True,
+            },
         ),
         "compact": Preset(
-            "the same with exact invariants beside the grid, trained for longer on few atoms of "
-            "many structures: for data with curves of atoms, such as data make carbon-tb "
-            "--projected",
+            "the same network, trained for longer on few atoms of many structures: for data with "
+            "curves of atoms, such as data make carbon-tb --projected",
             {
                 "level": 1,
                 "assignment": "smooth",

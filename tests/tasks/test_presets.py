@@ -63,7 +63,7 @@ LATER_HYPERS = {
 CHANGED: dict[str, dict[str, Any]] = {
     "modelnet quick": {"filter_order": 1},
     "modelnet compact": {"filter_order": 1},
-    "dos quick": {"closing_fit": True},
+    "dos quick": {"invariants": "all", "append_invariants": True, "closing_fit": True},
     "dos compact": {
         "invariants": "all",
         "append_invariants": True,

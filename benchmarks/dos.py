@@ -29,8 +29,13 @@ from csgnn_dgl.tasks.use_config import EvaluateConfig
 
 SYSTEMS = {
     "concentric grid with exact invariants": {"model": "csgnn", "invariants": "all"},
-    "concentric grid": {"model": "csgnn", "invariants": "none"},
-    "concentric grid, C = 1": {"model": "csgnn", "invariants": "none", "channels": 1},
+    "concentric grid": {"model": "csgnn", "invariants": "none", "append_invariants": False},
+    "concentric grid, C = 1": {
+        "model": "csgnn",
+        "invariants": "none",
+        "append_invariants": False,
+        "channels": 1,
+    },
     "AGNI-type fingerprint": {"model": "agni"},
 }
 

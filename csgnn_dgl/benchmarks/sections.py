@@ -166,7 +166,7 @@ def scaling(settings: Settings, echo: Echo) -> dict[str, Any]:
             echo(f"{name} = {value}: training step {row['train_seconds']:.4f} s")
             rows.append(row)
         # At the smallest sizes, the overhead of calls dominates.
-        large = rows[1:] if name == "R" and not settings.quick else rows[-3:]
+        large = rows[-4:] if name == "R" else rows[-3:]
         values = [row[name] for row in large]
         found[name] = {
             "points": rows,

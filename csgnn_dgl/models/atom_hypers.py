@@ -15,6 +15,16 @@ from csgnn_dgl.models.hypers import CSGNNHypers, Pooling
 __all__ = ["AtomCSGNNHypers"]
 
 
+# Options of the presets for two cores.
+_SMALL: Mapping[str, object] = {
+    "level": 1,
+    "assignment": "smooth",
+    "features": 256,
+    "invariants": "all",
+    "append_invariants": True,
+}
+
+
 class AtomCSGNNHypers(CSGNNHypers):
     """Options of :class:`~csgnn_dgl.models.AtomCSGNN`; the defaults are the paper's (Fig. 7).
 
@@ -28,24 +38,12 @@ class AtomCSGNNHypers(CSGNNHypers):
         "quick": Preset(
             "a small network at level 1 with exact invariants beside the grid, and few epochs: a "
             "first result in minutes on two cores",
-            {
-                "level": 1,
-                "assignment": "smooth",
-                "features": 256,
-                "invariants": "all",
-                "append_invariants": True,
-            },
+            _SMALL,
         ),
         "compact": Preset(
             "the same network, trained for longer on few atoms of many structures: for data with "
             "curves of atoms, such as data make carbon-tb --projected",
-            {
-                "level": 1,
-                "assignment": "smooth",
-                "features": 256,
-                "invariants": "all",
-                "append_invariants": True,
-            },
+            _SMALL,
         ),
         "crystals": Preset(
             "a small network at level 1 for crystals of many elements, with measures against "

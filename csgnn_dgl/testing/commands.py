@@ -2,7 +2,7 @@
 
 Importing torch, DGL and Lightning takes longer than most small trainings. One process imports them
 and then only forks; each command runs in a fork, where it can be killed, limited and waited for as
-any other process. Where nothing can be forked (on Windows), commands start in the usual way.
+any other process. Other systems than Linux start commands in the usual way.
 """
 
 from __future__ import annotations
@@ -23,7 +23,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["TOOLKIT", "Command", "run_in_two_processes", "run_python", "start_python"]
+__all__ = [
+    "FORKS",
+    "TOOLKIT",
+    "Command",
+    "run_in_two_processes",
+    "run_python",
+    "run_together",
+    "start_python",
+]
 
 #: What commands of this package import.
 TOOLKIT = (
@@ -31,6 +39,10 @@ TOOLKIT = (
     "csgnn_dgl.tasks.classes.train",
     "csgnn_dgl.tasks.dos.train",
 )
+#: Forks are safe on Linux; on macOS, libraries of the system may end them.
+FORKS = sys.platform == "linux"
+#: How sums are split among threads is part of a result.
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 #: Shortest and longest time between two looks at whether a command has ended [s].
 _SHORTEST, _LONGEST = 0.002, 0.05
 
@@ -113,7 +125,7 @@ def start_python(
     imported: Sequence[str] = TOOLKIT,
     largest_file: int | None = None,
 ) -> Command:
-    """Start what ``python WORDS`` would run; modules are found as in this process.
+    """Start what ``python WORDS`` would run, with one thread, and with the modules found here.
 
     Parameters
     ----------
@@ -129,7 +141,8 @@ def start_python(
     folder = Path(tempfile.mkdtemp(prefix="command-", dir=_scratch()))
     # What can be imported here can be imported there.
     paths = [entry or os.getcwd() for entry in sys.path]
-    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **(environment or {})}
+    path = {"PYTHONPATH": os.pathsep.join(paths)}
+    variables = {**os.environ, **_ONE_THREAD, **path, **(environment or {})}
     for name in ("stdout", "stderr"):
         (folder / name).touch()
     given = [str(word) for word in words]
@@ -141,7 +154,7 @@ def start_python(
         "cwd": os.getcwd(),
         "largest_file": largest_file,
     }
-    if hasattr(os, "fork"):
+    if FORKS:
         return Command(given, folder, _server(tuple(imported)).start(request))
     with open(folder / "stdout", "wb") as out, open(folder / "stderr", "wb") as err:
         popen = subprocess.Popen(
@@ -154,20 +167,34 @@ def start_python(
     return Command(given, folder, popen.pid, popen)
 
 
-def run_in_two_processes(
-    words: Sequence[object], timeout: float = 300.0
+def run_together(
+    words: Sequence[object], environments: Sequence[Mapping[str, str]], timeout: float = 300.0
 ) -> list[subprocess.CompletedProcess[str]]:
-    """Run a training in two processes that know of each other, as ``torchrun`` starts them."""
+    """Run one command in several processes that find each other on this machine.
+
+    Parameters
+    ----------
+    words
+        As for :func:`start_python`.
+    environments
+        Variables of each process, which say which one it is.
+    timeout
+        Patience with each [s].
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    pair = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    started = [start_python(words, {**pair, "LOCAL_RANK": str(rank)}) for rank in range(2)]
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    started = [start_python(words, {**place, **own}) for own in environments]
     try:
         return [command.finish(timeout) for command in started]
     finally:
         for command in started:
             command.kill()
+
+
+def run_in_two_processes(words: Sequence[object]) -> list[subprocess.CompletedProcess[str]]:
+    """Run a training in two processes, as ``torchrun`` starts them."""
+    return run_together(words, [{"WORLD_SIZE": "2", "LOCAL_RANK": rank} for rank in "01"])
 
 
 def run_python(
@@ -203,7 +230,6 @@ class _Server:
     """The process that forks; it ends with this one."""
 
     def __init__(self, imported: Sequence[str]) -> None:
-        variables = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         paths = [entry or os.getcwd() for entry in sys.path]
         self._popen = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("fork_server.py")), *imported],
@@ -211,7 +237,7 @@ class _Server:
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            env={**variables, "PYTHONPATH": os.pathsep.join(paths)},
+            env={**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(paths)},
         )
 
     def start(self, request: Mapping[str, Any]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from csgnn_dgl.testing.commands import run_in_two_processes, run_python, start_python
+from csgnn_dgl.testing.commands import FORKS, run_in_two_processes, run_python, start_python
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is forked here")
+pytestmark = pytest.mark.skipif(not FORKS, reason="nothing is forked here")
 
 
 @pytest.mark.parametrize(

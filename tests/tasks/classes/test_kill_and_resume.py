@@ -15,7 +15,7 @@ import torch
 
 from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
 from csgnn_dgl.tasks.weights import load_weights
-from csgnn_dgl.testing.commands import Command, start_python
+from csgnn_dgl.testing.commands import FORKS, Command, start_python
 
 FLAGS = [
     *("--level", "2", "--n-spheres", "4", "--channels", "2", "--base-width", "8"),
@@ -104,6 +104,7 @@ def test_a_stop_says_how_to_go_on(number: signal.Signals, few_clouds: Path, tmp_
     assert 0 <= saved - (int(found[1]) - 1) <= 1
 
 
+@pytest.mark.skipif(not FORKS, reason="only forks are limited")
 def test_a_disk_that_refuses_loses_nothing(few_clouds: Path, tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     flags = ["--data", few_clouds, *FLAGS, "--epochs", 3]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import pytest
 import torch
 
 from csgnn_dgl.tasks.weights import load_weights
-from csgnn_dgl.testing.commands import run_python, start_python
+from csgnn_dgl.testing.commands import run_python, run_together
 
 State = dict[str, torch.Tensor]
 # Nothing random but the order: random streams are each process's own. In float64, because Adam
@@ -37,9 +36,6 @@ def trained(clouds: Path, output: Path, *words: str) -> State:
 
 def trained_by_slurm(clouds: Path, output: Path, *words: str) -> State:
     """Train in two processes that are started and told of each other as by ``srun``."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     job = {
         "SLURM_JOB_ID": "4711",
         "SLURM_JOB_NAME": "train",
@@ -48,21 +44,9 @@ def trained_by_slurm(clouds: Path, output: Path, *words: str) -> State:
         "SLURM_NTASKS_PER_NODE": "1",
         "SLURM_LOCALID": "0",
         "SLURM_NODELIST": "127.0.0.1",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
     }
-    tasks = [
-        start_python(
-            words_for(clouds, output, *words),
-            {**job, "SLURM_PROCID": str(rank), "SLURM_NODEID": str(rank)},
-        )
-        for rank in range(2)
-    ]
-    try:
-        done = [task.finish() for task in tasks]
-    finally:
-        for task in tasks:
-            task.kill()
+    ranks = [{**job, "SLURM_PROCID": rank, "SLURM_NODEID": rank} for rank in "01"]
+    done = run_together(words_for(clouds, output, *words), ranks)
     assert [task.returncode for task in done] == [0, 0], [task.stderr for task in done]
     return load_weights(output / "model.safetensors", "classifier")[1]
 

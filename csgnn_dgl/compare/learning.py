@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from csgnn_dgl.compare.settings import Cell
 from csgnn_dgl.compare.store import Store
-from csgnn_dgl.tasks.plots import save_figure, styled
+from csgnn_dgl.tasks.plots import save_figure, set_seconds, styled
 
 __all__ = ["OURS", "draw_learning", "learning_curve"]
 
@@ -90,7 +90,7 @@ def draw_learning(store: Store, path: Path) -> Path | None:
                 label=None if name in labelled else name,
             )
             labelled.add(name)
-        axes.set(xscale="log", xlabel="seconds of training")
+        set_seconds(axes)
         axes.set_ylabel("accuracy in validation [%]" if unit == "%" else "loss in validation")
         if unit != "%":
             axes.set_yscale("log")

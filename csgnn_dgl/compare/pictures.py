@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from csgnn_dgl.compare.learning import OURS
 from csgnn_dgl.compare.store import Store
 from csgnn_dgl.compare.tables import find_table
-from csgnn_dgl.tasks.plots import save_figure, styled
+from csgnn_dgl.tasks.plots import save_figure, set_seconds, styled
 
 if TYPE_CHECKING:
     from csgnn_dgl.compare.curve import RotationCurve  # which imports torch
@@ -80,7 +80,8 @@ def draw(store: Store, found: pd.DataFrame, path: Path) -> Path | None:
             x, y = values["seconds_of_training"].mean(), values["value"].mean()
             axes.plot(x, y, "o", color="tab:red" if str(row).startswith("csgnn") else "tab:blue")
             axes.annotate(str(row), (x, y), xytext=(4, 4), textcoords="offset points", fontsize=8)
-        axes.set(xlabel="seconds of training", xscale="log", ylabel=f"[{table.unit}]")
+        set_seconds(axes)
+        axes.set_ylabel(f"[{table.unit}]")
         axes.margins(0.15)
     save_figure(figure, path)
     return path

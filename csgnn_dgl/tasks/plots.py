@@ -14,6 +14,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter, StrMethodFormatter
 
 from csgnn_dgl._files import atomic_write
 
@@ -30,6 +31,7 @@ __all__ = [
     "pretty_unit",
     "save_figure",
     "set_labels",
+    "set_seconds",
     "styled",
     "wrapped",
 ]
@@ -172,6 +174,14 @@ def set_labels(
         axes.set_xlabel(wrapped(x, width))
     if y is not None:
         axes.set_ylabel(wrapped(y, height))
+
+
+def set_seconds(axes: Axes) -> None:
+    """Make the horizontal axis one of seconds of training: logarithmic, with plain numbers."""
+    axes.set(xscale="log", xlabel="seconds of training")
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    # Within two powers of ten, numbers stand between these, too.
+    axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
 
 
 def figure_bytes(figure: Figure, format: PictureFormat = "png", *, dpi: int = 130) -> bytes:

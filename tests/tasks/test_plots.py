@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +134,19 @@ def test_curves_of_a_training(drawn: list[Figure], tmp_path: Path) -> None:
         table, tmp_path / "a.svg", loss="loss", second="error", second_unit=unit, log=True
     )
     assert not cut_off(drawn[0])
+
+
+@pytest.mark.parametrize("seconds", [(20, 450), (400, 431), (3, 40_000)], ids=str)
+def test_seconds_are_plain_numbers_that_do_not_overlap(seconds: tuple[int, int]) -> None:
+    figure = Figure(figsize=(5, 4))
+    axes = figure.subplots()
+    axes.plot(seconds, (0, 1))
+    plots.set_seconds(axes)
+    FigureCanvasAgg(figure).draw()
+    labels = [*axes.get_xticklabels(), *axes.get_xticklabels(minor=True)]
+    low, high = axes.get_xlim()
+    shown = [t for t in labels if t.get_text() and low <= t.get_position()[0] <= high]
+    assert len(shown) >= 3
+    assert all("$" not in label.get_text() for label in shown)
+    boxes = sorted((label.get_window_extent() for label in shown), key=lambda box: box.x0)
+    assert all(one.x1 < other.x0 for one, other in itertools.pairwise(boxes))

@@ -98,15 +98,17 @@ def nearest_name(name: str, known: Iterable[str]) -> str | None:
     return close[0] if close else None
 
 
-def suggest(name: str, known: Iterable[str]) -> str:
-    """Make a hint that names the nearest known name and lists all known names.
+def suggest(name: str, known: Iterable[str], what: str = "Known") -> str:
+    """Make a hint that names the nearest known name and lists all known names, as ``what``.
 
     Examples
     --------
     >>> suggest("epoch", ["seed", "epochs"])
     "did you mean 'epochs'? Known: epochs, seed"
+    >>> suggest("run", ["carbon-tb"], "Shipped models")
+    'Shipped models: carbon-tb'
     """
     names = sorted(known)
     nearest = nearest_name(name, names)
     hint = f"did you mean {nearest!r}? " if nearest else ""
-    return f"{hint}Known: {', '.join(names)}"
+    return f"{hint}{what}: {', '.join(names)}"

@@ -131,7 +131,7 @@ def find_weights(weights: str | Path) -> Path:
         return RunDirectory.open(path).path
     except CheckpointError as error:
         raise CheckpointError(
-            f"{error}. Shipped models: {suggest(str(weights), shipped_models())}"
+            f"{error}. {suggest(str(weights), shipped_models(), 'Shipped models')}"
         ) from None
 
 

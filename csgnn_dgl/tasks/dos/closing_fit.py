@@ -25,8 +25,9 @@ from csgnn_dgl.tasks.seeds import generator
 
 __all__ = ["RIDGES", "ClosingFit", "closing_fit", "held_out_loss"]
 
-#: Penalties that are tried, as shares of the variance of each feature.
-RIDGES = (1e-10, 1e-8, 1e-6, 1e-4, 1e-2)
+#: Penalties that are tried, as shares of the variance of each feature. Curves of atoms need small
+#: ones. Curves of structures alone are few equations, and need large ones.
+RIDGES = (1e-10, 1e-8, 1e-6, 1e-4, 1e-2, 0.1, 1.0)
 # Losses up to this multiple of the smallest count as equal.
 _AS_GOOD = 1.01
 

@@ -56,6 +56,7 @@ class SphereLevels:
             shift=2 * (finest - np.array(levels)),
             sites=Sites.of(levels).index.reshape(-1).copy(),
             innermost=Sites.of(levels).index[: 10 * 4 ** levels[0] + 2, 0].copy(),
+            share=_shares(levels),
         )
         self._nearest: dict[int, NearestVertices] = {}
         if nearest:
@@ -64,6 +65,20 @@ class SphereLevels:
     def innermost(self, device: torch.device) -> Tensor:
         """Sites of all vertices of the innermost sphere."""
         return self._tables.get("innermost", device, torch.int64)
+
+    def even(self, sums: Tensor) -> Tensor:
+        """Sums over points at all sites, as if all spheres had as many vertices as the finest.
+
+        A point has three vertices on any sphere, so a vertex of a coarse sphere has more points.
+        Without this, a convolution would see steps between spheres where the cloud has none.
+
+        Parameters
+        ----------
+        sums
+            Shape ``(sites, ...)``.
+        """
+        share = self._tables.get("share", sums.device, sums.dtype)
+        return sums * share.view(-1, *[1] * (sums.dim() - 1))
 
     def find(
         self, search: FaceSearch, directions: Tensor, spheres: Tensor
@@ -118,6 +133,16 @@ class SphereLevels:
             found = own if found is None else torch.where(which == slot, own, found)
         assert found is not None
         return found.expand(3, *spheres.shape)
+
+
+def _shares(levels: tuple[int, ...]) -> Floats:
+    """Vertices of each site's sphere, as a share of those of the finest one."""
+    counts = [Icosphere.get(level).num_vertices for level in levels]
+    index = Sites.of(levels).index
+    share = np.empty(Sites.of(levels).num_nodes)
+    for sphere, count in enumerate(counts):
+        share[index[:count, sphere]] = count / max(counts)
+    return share
 
 
 def own_bandwidths(

@@ -104,6 +104,8 @@ class PointMapping(nn.Module):
     levels
         Level of every spatial sphere, innermost first, if they differ; ``level`` is the largest.
         The vertices near a point, and the bandwidths, are then those of each sphere's own level.
+        Sums at a site are multiplied by the number of vertices of its sphere over that of the
+        finest one, because a vertex of a coarse sphere has more points near it.
 
     Shapes
     ------
@@ -287,7 +289,7 @@ class PointMapping(nn.Module):
         site = row * self.channels + offset
         out = out.view(-1).index_add_(0, site.view(-1), weight.view(-1))
         if carried is None:
-            return out.view(-1, n_clouds, self.channels).to(points.dtype)
+            return self._even(out, n_clouds).to(points.dtype)
         channels = [out]
         for values in carried.to(wide).t():
             shared = self._centre_share(at_centre * values, cloud, n_clouds).view(-1)
@@ -297,9 +299,17 @@ class PointMapping(nn.Module):
             # Where a weight is too small to divide by, there is no point.
             there = out > torch.finfo(wide).tiny
             divisor = torch.where(there, out, 1)
-            channels[1:] = [torch.where(there, total / divisor, 0) for total in channels[1:]]
-        stacked = torch.stack([c.view(-1, n_clouds, self.channels) for c in channels], dim=2)
-        return stacked.flatten(2).to(points.dtype)
+            means = [torch.where(there, total / divisor, 0) for total in channels[1:]]
+            rows = [self._even(out, n_clouds)]
+            rows += [mean.view(-1, n_clouds, self.channels) for mean in means]
+        else:
+            rows = [self._even(total, n_clouds) for total in channels]
+        return torch.stack(rows, dim=2).flatten(2).to(points.dtype)
+
+    def _even(self, sums: Tensor, n_clouds: int) -> Tensor:
+        """Sums over points as ``(sites, B, C)``, comparable between spheres of all levels."""
+        rows = sums.view(-1, n_clouds, self.channels)
+        return rows if self._spheres is None else self._spheres.even(rows)
 
     def _triton(self, points: Tensor) -> ModuleType | None:
         """The module with a Triton kernel for these points; None if it cannot be used."""

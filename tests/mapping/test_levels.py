@@ -40,6 +40,11 @@ def make(levels: tuple[int, ...], channels: int = 3, **chosen: Any) -> PointMapp
     return PointMapping(max(levels), len(levels), channels, levels=levels, **chosen)
 
 
+def share_of(level: int, levels: tuple[int, ...]) -> float:
+    """Vertices of a sphere, as a share of those of the finest one."""
+    return (10 * 4**level + 2) / (10 * 4 ** max(levels) + 2)
+
+
 @every
 @options
 def test_each_sphere_is_that_of_a_uniform_grid(
@@ -52,7 +57,24 @@ def test_each_sphere_is_that_of_a_uniform_grid(
         uniform = PointMapping(level, len(levels), 3, **options)(points)
         vertices = range(10 * 4**level + 2)
         own = found[[grid.site(v, r) for v in vertices]]
-        torch.testing.assert_close(own, uniform[r :: len(levels)], rtol=1e-12, atol=1e-14)
+        expected = uniform[r :: len(levels)] * share_of(level, levels)
+        torch.testing.assert_close(own, expected, rtol=1e-12, atol=1e-14)
+
+
+@options
+def test_there_are_no_steps_between_spheres_of_different_levels(options: dict[str, Any]) -> None:
+    """In a uniform cloud, the mean over a sphere is near that of the finest level."""
+    levels, generator = (3, 1, 2, 3), torch.Generator().manual_seed(2)
+    directions = torch.randn(1, 4000, 3, generator=generator, dtype=torch.float64)
+    directions /= directions.norm(dim=2, keepdim=True)
+    points = directions * torch.rand(1, 4000, 1, generator=generator, dtype=torch.float64)
+    grid = ConcentricGrid(levels=levels)
+    found, uniform = make(levels, **options)(points), make((3,) * 4, **options)(points)
+    for r, level in enumerate(levels):
+        own = found[[grid.site(v, r) for v in range(10 * 4**level + 2)]].mean(dim=(0, 1))
+        ratio = own / uniform[r::4].mean(dim=(0, 1))
+        # Not 1, because bandwidths differ, too.
+        assert ((ratio > 0.5) & (ratio < 1.3)).all(), (r, ratio)
 
 
 @every
@@ -71,6 +93,8 @@ def test_features_of_each_sphere_are_those_of_a_uniform_grid(
         uniform = PointMapping(level, len(levels), 3, **options, feature_mean=feature_mean)
         own = found[[grid.site(v, r) for v in range(10 * 4**level + 2)]]
         expected = uniform(points, features=carried)[r :: len(levels)]
+        summed = 9 if feature_mean == "sum" else 3
+        expected[..., :summed] *= share_of(level, levels)
         torch.testing.assert_close(own, expected, rtol=1e-11, atol=1e-13)
     rotated = assert_rotation_equivariant(
         lambda turned: mapping(turned, features=carried[: len(turned)]), points, grid

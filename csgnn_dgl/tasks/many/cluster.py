@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import logging
 import tempfile
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,10 +16,17 @@ from csgnn_dgl._foreign import excerpt, quoted
 from csgnn_dgl._progress import working
 from csgnn_dgl.errors import ConfigError, MissingDependencyError, ResourceError
 
-__all__ = ["check_installed", "connected", "number_of_workers"]
+__all__ = ["WorkerWatch", "check_installed", "connected", "number_of_workers"]
 
 # Time to wait for an answer of a scheduler [s]. With the imports, a command ends within 10 s.
 _PATIENCE = 5.0
+# Dask does not start a worker again that died before it was known to run, or that cannot start.
+# Workers that are missing for this time are replaced on this machine [s].
+_REPLACED_AFTER = 20.0
+# Without any worker for this time, the run ends [s]: on this machine, and with a scheduler, whose
+# workers may have to wait for a place in the queue of a cluster.
+_ENDS_AFTER, _ENDS_AFTER_QUEUE = 300.0, 3600.0
+_LOOK_EVERY = 1.0
 
 
 def check_installed() -> None:
@@ -169,3 +177,47 @@ def _check_workers(client: Any, address: str) -> None:
 def number_of_workers(client: Any) -> int:
     """The number of workers at this moment; 0 if the scheduler has none yet."""
     return len(client.nthreads())
+
+
+class WorkerWatch:
+    """Notices that workers are gone and do not come back, so that no run waits for ever.
+
+    Parameters
+    ----------
+    client
+        The client of :func:`connected`.
+    jobs
+        Number of processes that were started on this machine; None for those of a scheduler.
+    """
+
+    def __init__(self, client: Any, jobs: int | None) -> None:
+        self._client, self._jobs = client, jobs
+        self._looked = self._complete = self._some = time.monotonic()
+
+    def look(self) -> None:
+        """Replace missing workers of this machine; looks once a second at most.
+
+        Raises
+        ------
+        ResourceError
+            There has been no worker for minutes.
+        """
+        now = time.monotonic()
+        if now - self._looked < _LOOK_EVERY:
+            return
+        self._looked = now
+        try:
+            count = number_of_workers(self._client)
+        except OSError:  # the connection is lost, of which the futures tell
+            return
+        if count:
+            self._some = now
+        if self._jobs is None or count >= self._jobs:
+            self._complete = now
+        elif now - self._complete >= _REPLACED_AFTER:
+            cluster = self._client.cluster
+            cluster.scale(len(cluster.worker_spec) + self._jobs - count)
+            self._complete = now
+        patience = _ENDS_AFTER_QUEUE if self._jobs is None else _ENDS_AFTER
+        if now - self._some >= patience:
+            raise ResourceError(f"there has been no worker process for {patience:g} s")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import functools
 import json
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +27,8 @@ from csgnn_dgl.tasks.many.results import COUNTS, ERRORS, IDENTITY, Counts, Resul
 
 __all__ = ["Care", "begun", "installed_version", "make_part"]
 
+# Time that a new worker process waits before its first partition [s].
+_KNOWN_AFTER = 1.0
 # Rows that are written together. Fewer would make larger files, more would need more memory.
 _ROWS = 4096
 # Notes of a partition are sentences on elements and the like; there are never many.
@@ -96,9 +100,23 @@ def make_part(job: Job[Any], index: int, pieces: Sequence[Piece], care: Care | N
     return counts
 
 
+@functools.cache
+def _become_known() -> None:
+    """Wait, once in each worker process, until Dask knows that it runs.
+
+    Otherwise it would not start another if this one dies of its first partition.
+    """
+    from distributed import get_worker
+
+    with contextlib.suppress(ValueError):  # this is no worker
+        get_worker()
+        time.sleep(_KNOWN_AFTER)
+
+
 def _prepare(job: Job[Any]) -> None:
     import torch
 
+    _become_known()
     # Dask starts one process per core; more threads would compete with each other.
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1") or 1))
     keep_freed_memory()

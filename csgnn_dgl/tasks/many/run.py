@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,12 @@ from typing import Any
 from csgnn_dgl._foreign import excerpt
 from csgnn_dgl.datasets.pieces import Piece, partitions
 from csgnn_dgl.errors import ConfigError, CSGNNError, ResourceError, StoppedError
-from csgnn_dgl.tasks.many.cluster import check_installed, connected, number_of_workers
+from csgnn_dgl.tasks.many.cluster import (
+    WorkerWatch,
+    check_installed,
+    connected,
+    number_of_workers,
+)
 from csgnn_dgl.tasks.many.job import Job
 from csgnn_dgl.tasks.many.part import Care, begun, make_part
 from csgnn_dgl.tasks.many.results import Counts, Results
@@ -28,6 +34,10 @@ _AT_LEAST = 16
 _DEATHS = 1
 # Deaths before any frame is begun, after which the work is given up.
 _DEATHS_AT_START = 4
+# Time between two looks for partitions that are finished [s].
+_PAUSE = 0.02
+# Time to wait for the result of one before looking for workers again [s].
+_WAIT = 2.0
 _SHOWN = 5
 
 
@@ -159,7 +169,7 @@ def run_job(
     ConfigError
         The folder for the results holds something else.
     ResourceError
-        There are no workers, or the connection to them is lost.
+        There are no workers, they died and do not come back, or the connection is lost.
     StoppedError
         The run was interrupted. The same call goes on with it.
     """
@@ -173,12 +183,9 @@ def run_job(
             first = next(todo, None)
             if first is not None:
                 with connected(jobs, scheduler) as client:
-                    state.work(client, first, todo)
+                    state.work(client, first, todo, WorkerWatch(client, jobs))
         except KeyboardInterrupt:
-            raise StoppedError(
-                f"stopped; {state.finished} partitions are in {results.path}, and the same command "
-                f"goes on from there"
-            ) from None
+            raise StoppedError(f"stopped; {state.how_far()}") from None
         results.finish(state.partitions, state.counts)
     return Summary(results, state.partitions, state.earlier, state.counts)
 
@@ -218,7 +225,9 @@ class _State:
         if self.done is not None:
             self.done(counts.frames + counts.errors)
 
-    def work(self, client: Any, first: Partition, todo: Iterator[Partition]) -> None:
+    def work(
+        self, client: Any, first: Partition, todo: Iterator[Partition], watch: WorkerWatch
+    ) -> None:
         """Hand out partitions, never many at once, until all are made."""
         from distributed import as_completed
 
@@ -238,26 +247,56 @@ class _State:
             submit(part)
             if len(waiting) >= room:
                 break
-        for future in completed:
+        while waiting:
+            while not completed.has_ready():
+                self._look(watch)
+                time.sleep(_PAUSE)
+            future = next(completed)
             part = waiting.pop(future)
-            if self._collect(future, part):
+            if self._collect(future, part, watch):
                 submit(part)
             future.release()
             room = self._room(client)
             while len(waiting) < room and (following := next(todo, None)) is not None:
                 submit(following)
 
+    def _look(self, watch: WorkerWatch) -> None:
+        try:
+            watch.look()
+        except ResourceError as error:
+            raise ResourceError(f"{error}; {self.how_far()}") from None
+
+    def how_far(self) -> str:
+        """What is finished, for messages."""
+        return (
+            f"{self.finished} partitions are in {self.results.path}, and the same command goes on "
+            f"from there"
+        )
+
     @staticmethod
     def _room(client: Any) -> int:
         return max(_AT_LEAST, _WAITING * number_of_workers(client))
 
-    def _collect(self, future: Any, part: Partition) -> bool:
+    def _result(self, future: Any, watch: WorkerWatch) -> Counts:
+        """The counts of a partition, which is made again if they were lost with its worker."""
+        from distributed import TimeoutError as WaitError
+
+        while True:
+            try:
+                counts: Counts = future.result(timeout=_WAIT)
+                return counts
+            except WaitError:
+                if future.status == "error":
+                    raise
+                self._look(watch)
+
+    def _collect(self, future: Any, part: Partition, watch: WorkerWatch) -> bool:
         """Count a partition that was made; returns whether it must be made again."""
         from distributed import CancelledError, KilledWorker
 
         index = part[0]
         try:
-            self._finished(future.result())
+            self._finished(self._result(future, watch))
         except CSGNNError:
             raise
         except KilledWorker:
@@ -267,8 +306,7 @@ class _State:
             # The part may name a disk that is full, or a scheduler that ended.
             raise ResourceError(
                 f"partition {index} was not made: {excerpt(error) or type(error).__name__}; "
-                f"{self.finished} partitions are in {self.results.path}, and the same command goes "
-                f"on from there"
+                f"{self.how_far()}"
             ) from error
         for kept in (self.care, self.deaths, self.suspects):
             kept.pop(index, None)
@@ -286,8 +324,7 @@ class _State:
             if deaths > _DEATHS_AT_START:
                 raise ResourceError(
                     f"{deaths} worker processes died before they began with partition {index}, as "
-                    f"for want of memory; {self.finished} partitions are in {self.results.path}, "
-                    f"and the same command goes on from there"
+                    f"for want of memory; {self.how_far()}"
                 )
             return
         if self.suspects.get(index) != last:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -18,6 +19,7 @@ import pytest
 
 from csgnn_dgl.datasets.pieces import Frame, Mark, Piece, fingerprint, walk
 from csgnn_dgl.errors import ConfigError, DataError, ResourceError, StoppedError
+from csgnn_dgl.tasks.many import cluster
 from csgnn_dgl.tasks.many.job import Job, Rows
 from csgnn_dgl.tasks.many.run import run_job
 
@@ -195,6 +197,52 @@ def test_a_file_on_which_readers_die_is_an_error(
     assert table_of(output)["square"].tolist() == [n for n in EXPECTED if n != 15**2]
     assert [entry[:2] for entry in errors_of(output)] == [["1.txt", 3], ["1.txt", 5]]
     assert "the process that read it died" in errors_of(output)[1][2]
+
+
+@pytest.fixture
+def without_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dead workers are not started again, as if they had died before Dask knew that they run."""
+    from distributed import Nanny
+
+    monkeypatch.setattr(Nanny, "_on_worker_exit_sync", lambda self, exitcode: None)
+
+
+@pytest.mark.usefixtures("without_restarts")
+def test_workers_that_do_not_come_back_are_replaced(
+    numbers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_REPLACED_AFTER", 1.0)
+    output, flag = tmp_path / "out.parquet", tmp_path / "flag"
+    summary = run_job(make_job(numbers, output, dying(flag, 17, 1)), jobs=1)
+    assert len(flag.read_bytes()) == 1
+    assert table_of(output)["square"].tolist() == EXPECTED
+    assert summary.counts.errors == 1
+
+
+@pytest.mark.usefixtures("without_restarts")
+def test_a_scheduler_whose_workers_are_gone_is_an_error(
+    numbers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distributed import LocalCluster
+
+    monkeypatch.setattr(cluster, "_ENDS_AFTER_QUEUE", 2.0)
+    output, flag = tmp_path / "out.parquet", tmp_path / "flag"
+    job = make_job(numbers, output, dying(flag, 17, 1))
+    found = r"no worker process for 2 s; \d partitions are in .*out.parquet, and the same command"
+    with (
+        LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+            silence_logs=logging.CRITICAL,
+        ) as own,
+        pytest.raises(ResourceError, match=found),
+    ):
+        run_job(job, scheduler=own.scheduler_address)
+    run_job(job, jobs=1)
+    assert table_of(output)["square"].tolist() == EXPECTED
+    assert not list(output.rglob(".tmp*"))
 
 
 def test_a_stopped_run_goes_on(numbers: Path, tmp_path: Path, scheduler: str) -> None:

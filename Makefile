@@ -4,7 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= runs/demo
 # Arguments for pytest: two processes by default; or TESTARGS=tests/nn for a part, in one process.
-TESTARGS ?= -n 2 --dist loadfile
+# Without a limit, a test that ends its process would be tried again many times.
+TESTARGS ?= -n 2 --dist loadfile --max-worker-restart 1
 # For make fuzz. Another SEED makes other damaged files; FORMATS="off,cif" reads only these.
 INPUTS ?= 20000
 SEED ?= 1

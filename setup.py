@@ -59,7 +59,7 @@ DEV = [
     "mypy>=1.10",
     "pandas-stubs",
     "pre-commit>=3.7",
-    "pytest>=8.0",
+    "pytest>=9.0",
     "pytest-cov>=5.0",
     "pytest-xdist>=3.6",
     "ruff>=0.6",

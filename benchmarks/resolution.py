@@ -42,8 +42,10 @@ from csgnn_dgl.tasks.plots import MAIN, REFERENCE, save_figure, set_labels, styl
 from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.use_config import EvaluateConfig
 
-#: A network with finer inner spheres, and uniform ones that are cheaper in other ways.
+#: Networks with finer inner spheres, or fine ones where most points are, and uniform ones that are
+#: cheaper in other ways.
 FURTHER: dict[str, dict[str, Any]] = {
+    "1,1,1,2,3,3,3,2": {"sphere_levels": [1, 1, 1, 2, 3, 3, 3, 2]},
     "2,2,2,2,2,2,3,3": {"sphere_levels": [2] * 6 + [3] * 2},
     "uniform, 4 spheres": {"sphere_levels": [3] * 4},
     "uniform, level 2": {"sphere_levels": [2] * 8},

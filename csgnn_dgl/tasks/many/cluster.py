@@ -192,7 +192,10 @@ class WorkerWatch:
 
     def __init__(self, client: Any, jobs: int | None) -> None:
         self._client, self._jobs = client, jobs
-        self._looked = self._complete = self._some = time.monotonic()
+        self._looked = time.monotonic()
+        # When workers were first seen to be missing, or all of them.
+        self._missing: float | None = None
+        self._none: float | None = None
 
     def look(self) -> None:
         """Replace missing workers of this machine; looks once a second at most.
@@ -210,14 +213,12 @@ class WorkerWatch:
             count = number_of_workers(self._client)
         except OSError:  # the connection is lost, of which the futures tell
             return
-        if count:
-            self._some = now
-        if self._jobs is None or count >= self._jobs:
-            self._complete = now
-        elif now - self._complete >= _REPLACED_AFTER:
+        self._none = None if count else self._none or now
+        self._missing = None if count >= (self._jobs or 0) else self._missing or now
+        if self._jobs and self._missing and now - self._missing >= _REPLACED_AFTER:
             cluster = self._client.cluster
             cluster.scale(len(cluster.worker_spec) + self._jobs - count)
-            self._complete = now
-        patience = _ENDS_AFTER_QUEUE if self._jobs is None else _ENDS_AFTER
-        if now - self._some >= patience:
+            self._missing = None
+        patience = _ENDS_AFTER if self._jobs else _ENDS_AFTER_QUEUE
+        if self._none and now - self._none >= patience:
             raise ResourceError(f"there has been no worker process for {patience:g} s")

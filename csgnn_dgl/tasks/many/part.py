@@ -28,7 +28,7 @@ from csgnn_dgl.tasks.many.results import COUNTS, ERRORS, IDENTITY, Counts, Resul
 __all__ = ["Care", "begun", "installed_version", "make_part"]
 
 # Time that a new worker process waits before its first partition [s].
-_KNOWN_AFTER = 1.0
+_KNOWN_AFTER = 2.0
 # Rows that are written together. Fewer would make larger files, more would need more memory.
 _ROWS = 4096
 # Notes of a partition are sentences on elements and the like; there are never many.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -51,6 +51,7 @@ class Crossing:
     sources: Tensor
     ends: Tensor
     csr: CSR
+    _on_device: dict[torch.device, Crossing] = field(default_factory=dict, repr=False)
 
     @classmethod
     @lasting
@@ -62,10 +63,22 @@ class Crossing:
         return cls(offset, sources, ends, edges)
 
     def to(self, device: torch.device) -> Crossing:
-        """Copy to another device, with all that is derived, because tracers cannot derive it."""
+        """Copy to another device, with all that is derived, because tracers cannot derive it.
+
+        The copy is made once and kept: a copy in each step would wait for a GPU, and a step that
+        copies cannot be recorded.
+        """
+        if device in self._on_device:
+            return self._on_device[device]
         csr = self.csr.to(device)
         _ = csr.num_sources, csr.num_destinations, csr.transposed
-        return Crossing(self.offset, self.sources.to(device), self.ends.to(device), csr)
+        with torch.inference_mode(False):
+            sources, ends = self.sources.to(device), self.ends.to(device)
+        copied = Crossing(self.offset, sources, ends, csr)
+        # Tensors of a tracer cannot be used outside of it, so they are not kept.
+        if type(sources) is Tensor:
+            self._on_device[device] = copied
+        return copied
 
 
 class _Divide(torch.autograd.Function):

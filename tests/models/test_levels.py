@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from typing import Any
 
 import pytest
@@ -275,3 +275,38 @@ def test_options_of_the_model() -> None:
 def test_bad_options(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         ShapeCSGNNHypers(**options)
+
+
+def _tensors(value: Any, seen: set[int]) -> list[Tensor]:
+    """All tensors in containers and in objects of ours."""
+    if isinstance(value, Tensor):
+        return [value]
+    if id(value) in seen:
+        return []
+    seen.add(id(value))
+    if isinstance(value, dict):
+        parts = list(value.values())
+    elif isinstance(value, (list, tuple)):
+        parts = list(value)
+    else:
+        parts = list(vars(value).values()) if is_dataclass(value) else []
+    return [tensor for part in parts for tensor in _tensors(part, seen)]
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"gradients": True, "filter_order": 2, "kernel_size": 5}], ids=str
+)
+@pytest.mark.parametrize("levels", [None, *LEVELS], ids=str)
+def test_graphs_are_copied_to_a_device_once(
+    levels: tuple[int, ...] | None, changes: dict[str, Any]
+) -> None:
+    # A step that copies to a GPU waits for it, and cannot be recorded.
+    encoder, device = CSGNN(replace(config(levels), **changes)), torch.device("meta")
+
+    def on_device() -> list[int]:
+        graphs = [replace(each, graph=dict) for each in encoder._structure(device)]
+        return [id(t) for t in _tensors(graphs, set()) if t.device == device]
+
+    first = on_device()
+    assert len(first) > 10
+    assert on_device() == first

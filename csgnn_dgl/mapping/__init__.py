@@ -3,7 +3,7 @@
 from csgnn_dgl.mapping.atoms import AtomAssignment, AtomMapping
 from csgnn_dgl.mapping.augment import Augmentation
 from csgnn_dgl.mapping.bandwidth import Bandwidth, BandwidthFace, shell_bandwidths
-from csgnn_dgl.mapping.clouds import normalize_clouds, subsample
+from csgnn_dgl.mapping.clouds import ball_centers, normalize_clouds, subsample
 from csgnn_dgl.mapping.designed import designed_angles, designed_rotations, variance_left
 from csgnn_dgl.mapping.faces import FaceSearch
 from csgnn_dgl.mapping.invariants import NEIGHBOR_FEATURES, NeighborFeatures, radial_cosine
@@ -41,6 +41,7 @@ __all__ = [
     "RotationProtocol",
     "UpAxis",
     "axis_rotations",
+    "ball_centers",
     "designed_angles",
     "designed_rotations",
     "find_neighbors",

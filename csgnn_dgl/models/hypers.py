@@ -193,6 +193,12 @@ class ShapeCSGNNHypers(CSGNNHypers):
     concatenate: bool = option(
         True, "Classify from the features of all levels, not only of the coarsest.", "Network"
     )
+    center: Literal["origin", "ball"] = option(
+        "origin",
+        "Centre of the spheres: the origin of a cloud, which readers of files put at the mean of "
+        "its points; or the centre of the smallest ball around it.",
+        "Network",
+    )
     neighbourhood: Literal["face", "nearest"] = option(
         "face",
         "Vertices a point contributes to: the corners of its face, or the three nearest ones, as "

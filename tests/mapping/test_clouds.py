@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from csgnn_dgl.errors import ConfigError, DataError
-from csgnn_dgl.mapping import normalize_clouds, subsample
+from csgnn_dgl.mapping import ball_centers, normalize_clouds, random_rotations, subsample
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -137,3 +137,73 @@ def test_attributes_follow_their_points() -> None:
     chosen = subsample(wide, 7, torch.Generator().manual_seed(0))
     for cloud, kept in zip(wide, chosen, strict=True):
         assert all((cloud == row).all(dim=1).any() for row in kept)
+
+
+def test_ball_about_known_spheres() -> None:
+    # Points on whole spheres, and some within, lie in no smaller ball.
+    directions = clouds(4, 3000)
+    directions = directions / directions.norm(dim=-1, keepdim=True)
+    center = torch.tensor([[1.0, 2, 3], [0, 0, 0], [-5, 0, 1], [1e3, 0, 0]]).double()[:, None]
+    points = center + 2 * torch.cat([directions, 0.5 * directions[:, :500] + 0.2], dim=1)
+    found = ball_centers(points)
+    assert found.shape == (4, 1, 3)
+    assert float((found - center).norm(dim=-1).max()) < 0.02 * 2
+
+
+def test_ball_is_hardly_larger_than_the_smallest() -> None:
+    # Boxes: the smallest ball goes through the corners. Most points are near one end.
+    low, high = torch.tensor([0.0, 0, 0]), torch.tensor([4.0, 2, 1])
+    corners = torch.cartesian_prod(
+        *[torch.tensor([float(a), float(b)]) for a, b in zip(low, high, strict=True)]
+    )
+    many = torch.rand(300, 3, generator=seeded()) * torch.tensor([0.5, 2, 1])
+    points = torch.cat([corners, many])[None].double()
+    smallest = float((high - low).norm()) / 2
+    radius = float((points - ball_centers(points)).norm(dim=-1).max())
+    assert smallest - 1e-9 <= radius <= 1.015 * smallest
+    # Control: the mean is far from it.
+    assert float((points - points.mean(dim=1)).norm(dim=-1).max()) > 1.2 * smallest
+
+
+def test_ball_turns_with_symmetric_clouds() -> None:
+    # Many points of these are equally far, so that rounding chooses among them.
+    cube = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0]).double()] * 3)
+    pyramid = torch.cat([cube[:4] + 0.3, torch.tensor([[9.0, 0.3, 0.3]])])
+    for cloud in (cube, pyramid):
+        turned = cloud @ random_rotations(
+            20, "so3", "z", seeded(), torch.float64, torch.device("cpu")
+        )
+        back = torch.linalg.lstsq(cloud, turned.transpose(0, 1).flatten(1)).solution
+        expected = ball_centers(cloud[None])[0] @ back.view(3, 20, 3).transpose(0, 1)
+        torch.testing.assert_close(ball_centers(turned), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_ball_of_extreme_sizes(size: float) -> None:
+    points = clouds(2, 30).float()
+    torch.testing.assert_close(ball_centers(points * size) / size, ball_centers(points))
+
+
+def test_ball_of_one_point_and_its_gradient() -> None:
+    points = (clouds(2, 1) + 3).requires_grad_()
+    found = ball_centers(points)
+    assert torch.equal(found, points)
+    found.sum().backward()
+    assert points.grad is not None
+    assert torch.equal(points.grad, torch.ones_like(points))
+    assert torch.autograd.gradcheck(ball_centers, clouds(2, 9).requires_grad_())
+
+
+@pytest.mark.parametrize(
+    "points", [torch.ones(3, 3), torch.ones(1, 0, 3), torch.ones(1, 4, 3).int()]
+)
+def test_ball_needs_clouds(points: torch.Tensor) -> None:
+    with pytest.raises(DataError):
+        ball_centers(points)
+
+
+def test_half_precision_around_does_not_change_the_ball() -> None:
+    points = clouds(2, 50).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = ball_centers(points)
+    assert torch.equal(found, ball_centers(points))

@@ -58,6 +58,7 @@ LATER_HYPERS = {
     "pass_cutoff": 4.0,
     "block_norm": "batch",
     "members": 1,
+    "center": "origin",
 }
 # What presets have gained in accuracy.
 CHANGED: dict[str, dict[str, Any]] = {

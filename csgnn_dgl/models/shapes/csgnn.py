@@ -6,7 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from csgnn_dgl.errors import ConfigError, DataError
-from csgnn_dgl.mapping import NEIGHBOR_FEATURES, NeighborFeatures, PointMapping, radial_cosine
+from csgnn_dgl.mapping import (
+    NEIGHBOR_FEATURES,
+    NeighborFeatures,
+    PointMapping,
+    ball_centers,
+    normalize_clouds,
+    radial_cosine,
+)
+from csgnn_dgl.mapping.point_checks import as_flat, check_values
 from csgnn_dgl.models.contract import ShapeModel
 from csgnn_dgl.models.encoder import CSGNN, Output
 from csgnn_dgl.models.encoder_config import EncoderConfig
@@ -111,11 +119,27 @@ class ShapeCSGNN(ShapeModel):
 
     def encode(self, points: Tensor, output: Output = "global") -> Tensor:
         """Features of clouds ``(B, N, 3)``; see :class:`CSGNN` for ``output``."""
+        points = self.centered(points)
         mapped = self.mapping(points[..., :3], features=self.point_features(points))
         features: Tensor = self.encoder(mapped, output)
         if not self.others:
             return features
         return torch.cat([features, *(other(mapped, output) for other in self.others)], dim=-1)
+
+    def centered(self, points: Tensor) -> Tensor:
+        """Points ``(B, N, 3 + A)`` about the centre that the model's options choose.
+
+        About the centre of a ball they are scaled to a largest distance of 1 again.
+        """
+        if self.hypers.center == "origin" or points.dim() != 3:
+            return points
+        coordinates = points[..., :3]
+        if self.mapping.validate and not (self.training and points.is_cuda):
+            # Afterwards a NaN would be in all points of its cloud, and could not be named.
+            flat, n_clouds = as_flat(coordinates, None, None)
+            check_values(flat, None, n_clouds)
+        placed = normalize_clouds(coordinates - ball_centers(coordinates))
+        return torch.cat([placed, points[..., 3:]], dim=-1) if points.shape[-1] > 3 else placed
 
     def point_features(self, points: Tensor) -> Tensor | None:
         """Features ``(B, N, F)`` of points with their attributes; None for a model without any."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from csgnn_dgl.errors import DataError
 from csgnn_dgl.grid import Icosphere
 from csgnn_dgl.mapping import normalize_clouds
 from csgnn_dgl.models import Classifier, ShapeCSGNN, ShapeCSGNNHypers
@@ -32,6 +33,15 @@ class TestPointFeatures(ShapeModelSuite):
         "point_features": ["cosine", "planarity", "density"],
         "feature_neighbors": 6,
     }
+    symmetry = "icosahedral"
+    least_points = 7
+
+
+class TestBall(ShapeModelSuite):
+    """Spheres about the centre of the smallest ball."""
+
+    model = "csgnn"
+    hypers = {**SIZES, "center": "ball", "point_features": ["cosine"], "feature_neighbors": 6}  # noqa: RUF012
     symmetry = "icosahedral"
     least_points = 7
 
@@ -163,3 +173,24 @@ def test_scores_from_the_released_features(pooling: Any) -> None:
     # In float32, rounding is all there is.
     single = ours.float()(points.float())
     assert float((single - expected).abs().max()) < 1e-5 * size
+
+
+def test_spheres_about_a_ball_do_not_depend_on_the_origin() -> None:
+    points = normalize_clouds(torch.rand(3, 50, 3, dtype=torch.float64) - 0.4)
+    shifted = normalize_clouds(points + torch.tensor([0.2, -0.1, 0.3]))
+    for center, alike in (("ball", True), ("origin", False)):
+        model = ShapeCSGNN(ShapeCSGNNHypers(**SIZES, center=center)).double()
+        difference = float((model(points) - model(shifted)).detach().abs().max())
+        assert (difference < 1e-9) == alike
+
+
+def test_points_that_are_not_finite_are_named_before_they_are_centred() -> None:
+    model = ShapeCSGNN(ShapeCSGNNHypers(**SIZES, center="ball"))
+    points = torch.rand(2, 9, 3)
+    points[1, 4, 0] = torch.nan
+    with pytest.raises(DataError, match="point 4 of cloud 1 is not finite"):
+        model(points)
+    with pytest.raises(DataError, match="there is no cloud, or a cloud is empty"):
+        model(torch.rand(2, 0, 3))
+    with pytest.raises(DataError, match=r"points have shape \(9, 3\)"):
+        model(points[0])

@@ -80,9 +80,14 @@ class TrainingConfig(CommandConfig):
     epochs: int = option(60, "Largest number of epochs.", "Optimisation", ge=1)
     batch_size: int = option(32, "Samples per step and process.", "Optimisation", ge=2)
     learning_rate: float = option(2.2e-4, "Learning rate, or its peak.", "Optimisation", gt=0)
-    optimizer: Literal["adam", "sgd"] = option("adam", "Optimiser.", "Optimisation")
+    optimizer: Literal["adam", "adamw", "sgd"] = option("adam", "Optimiser.", "Optimisation")
     momentum: float = option(0.9, "Momentum of SGD.", "Optimisation", ge=0, lt=1)
-    weight_decay: float = option(0.0, "Weight decay, added to the gradient.", "Optimisation", ge=0)
+    weight_decay: float = option(
+        0.0,
+        "Weight decay: added to the gradient, or with adamw to each step, times the learning rate.",
+        "Optimisation",
+        ge=0,
+    )
     schedule: Literal["plateau", "one-cycle", "cosine", "step", "constant"] = option(
         "plateau", "Course of the learning rate.", "Optimisation"
     )

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim import SGD, Adam, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import (
     ConstantLR,
     CosineAnnealingLR,
@@ -136,7 +136,8 @@ class TrainingTask(LightningModule, Generic[Model, Config]):
             return SGD(self.model.parameters(), momentum=config.momentum, **common)
         # One kernel for all parameters. With 16-mixed, it would exclude clipping of gradients.
         on_gpu = next(self.model.parameters()).is_cuda and config.precision != "16-mixed"
-        return Adam(self.model.parameters(), fused=on_gpu or None, **common)
+        kind = AdamW if config.optimizer == "adamw" else Adam
+        return kind(self.model.parameters(), fused=on_gpu or None, **common)
 
     def configure_optimizers(self) -> Any:
         config = self.config

@@ -156,3 +156,24 @@ def test_ranges_of_scales(small: dict[str, Any]) -> None:
 def test_bad_recipes(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         TrainModelNetConfig(**options)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "left"), [("adamw", 1 - 0.01 * 0.5), ("sgd", 1 - 0.01 * 0.5), ("adam", None)]
+)
+def test_decay_of_weights_without_a_gradient(
+    optimizer: str, left: float | None, small: dict[str, Any]
+) -> None:
+    options: dict[str, Any] = {"learning_rate": 0.01, "weight_decay": 0.5, "schedule": "constant"}
+    if optimizer == "sgd":
+        options["momentum"] = 0.0
+    trained = task(small, optimizer=optimizer, **options)
+    made = trained._optimizer()
+    weight = trained.model.head[1].weight
+    before = weight.detach().clone()
+    weight.grad = torch.zeros_like(weight)
+    made.step()
+    if left is None:  # the decay is a part of the gradient, whose size Adam divides by
+        torch.testing.assert_close(weight, before - 0.01 * before.sign(), rtol=1e-3, atol=1e-6)
+    else:
+        torch.testing.assert_close(weight.detach(), before * left)

@@ -10,19 +10,23 @@ from csgnn_dgl.ops.copies import to_device
 
 __all__ = ["ball_centers", "normalize_clouds", "subsample"]
 
-# Steps towards the centre of the smallest ball, and by how much the squared distances of points
-# that are equally far may differ, relative to the largest.
-_STEPS, _EQUAL = 64, 1e-5
+# How strongly the farthest points weigh in each step of Newton's method, if the cloud's radius is
+# 1; and its longest step, times this. With longer steps, or fewer, some clouds end elsewhere.
+_SHARPNESS = (*(2.0 * 1.4**step for step in range(19)), 1000.0, 1000.0, 1000.0, 1000.0)
+_LONGEST = 2.0
 
 
 def ball_centers(points: Tensor) -> Tensor:
-    """Centres of the smallest balls around clouds, approximately.
+    r"""Centres of the smallest balls around clouds, smoothed a little.
 
-    From the mean of a cloud, step ``n`` goes the ``n + 1``-th part of the way to the farthest point
-    (Bădoiu and Clarkson, "Smaller core-sets for balls", SODA 2003). After all 64 steps the ball
-    about the centre is at most 1.5 % larger than the smallest one, on clouds of ModelNet10. If
-    several points are equally far, as in symmetric shapes, a step goes to their mean, so that the
-    centre turns with the cloud.
+    The centre :math:`c` of the smallest ball has the least largest distance from all points. Here
+    it has the least
+
+    .. math:: \frac{1}{\beta} \log \sum_p \exp(\beta \lVert p - c \rVert^2)
+
+    with :math:`\beta` = 1000 over the square of the cloud's radius, found by Newton's method with
+    growing :math:`\beta`. So there is one centre, which turns with the cloud and changes little if
+    points do. On clouds of ModelNet10 the ball about it is at most 0.04 % larger than the smallest.
 
     Parameters
     ----------
@@ -52,24 +56,44 @@ def ball_centers(points: Tensor) -> Tensor:
         )
     if points.shape[1] == 0:
         raise DataError(f"clouds of shape {tuple(points.shape)} have no points")
-    mean = points.mean(dim=1, keepdim=True)
-    # About the mean, and with a largest coordinate of 1, so that no square overflows or vanishes.
-    around = points - mean
-    largest = around.detach().abs().amax(dim=(1, 2), keepdim=True)
-    largest = torch.where(largest > 0, largest, 1)
-    # With one row per coordinate, (3, B, N), sums over coordinates are fast.
-    around = (around / largest).movedim(-1, 0).contiguous()
-    fixed = around.detach()
-    squares = fixed.square().sum(dim=0)
+    wide = points.to(torch.promote_types(points.dtype, torch.float32))
+    mean = wide.mean(dim=1, keepdim=True)
+    # About the mean, with a largest distance of 1. The largest coordinate comes first, so that no
+    # square overflows or vanishes.
+    around = wide - mean
+    size = around.detach().abs().amax(dim=(1, 2), keepdim=True)
+    size = torch.where(size > 0, size, 1)
+    longest = (around / size).square().sum(dim=-1).amax(dim=1)[:, None, None]
+    size = size * torch.where(longest > 0, longest, 1).sqrt()
+    # With one row per coordinate, (3, B, N), sums over coordinates are fast. Products of elements:
+    # those of matrices may run in TF32 or bfloat16.
+    around = (around / size).movedim(-1, 0).contiguous()
     center = torch.zeros_like(around[:, :, :1])
-    for step in range(1, _STEPS + 1):
-        there = center.detach()
-        # Products of elements: those of matrices may run in TF32 or bfloat16.
-        distance = squares - 2 * (fixed * there).sum(dim=0) + there.square().sum(dim=0)
-        chosen = (distance >= (1 - _EQUAL) * distance.amax(dim=1, keepdim=True)).to(points.dtype)
-        target = (chosen * around).sum(dim=2) / chosen.sum(dim=1)
-        center = center + (target[:, :, None] - center) / (step + 1)
-    return mean + largest * center.movedim(0, -1)
+    for sharpness in _SHARPNESS:
+        weight = torch.softmax(sharpness * (around - center).square().sum(dim=0), dim=1)
+        weighted = weight * around
+        target = weighted.sum(dim=2, keepdim=True)
+        spread = (weighted[:, None] * (around - target)).sum(dim=3)  # covariance, (3, 3, B)
+        step = _solve(2 * sharpness * spread, (target - center)[:, :, 0])
+        length = step.norm(dim=0, keepdim=True)
+        step = step * (_LONGEST / sharpness / length.clamp(min=_LONGEST / sharpness))
+        center = center + step[:, :, None]
+    return (mean + size * center.movedim(0, -1)).to(points.dtype)
+
+
+def _solve(matrix: Tensor, right: Tensor) -> Tensor:
+    """Solve ``(1 + matrix) x = right`` for symmetric, positive matrices of shape ``(3, 3, B)``."""
+    first, second, third = (
+        matrix + torch.eye(3, dtype=matrix.dtype, device=matrix.device)[..., None]
+    )
+    columns = (
+        torch.linalg.cross(second, third, dim=0),
+        torch.linalg.cross(third, first, dim=0),
+        torch.linalg.cross(first, second, dim=0),
+    )
+    found = sum(column * value for column, value in zip(columns, right, strict=True))
+    assert isinstance(found, Tensor)
+    return found / (first * columns[0]).sum(dim=0)
 
 
 def normalize_clouds(

@@ -263,6 +263,8 @@ def read(file):
     time.sleep(100)
 
 if __name__ == "__main__":
+    # A suite that was started in the background of a shell ignores it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with isolation(True):
         for content in read_each(read, range(5)):
             print(content, flush=True)

@@ -25,23 +25,15 @@ class TestShapeCSGNN(ShapeModelSuite):
 
 
 class TestPointFeatures(ShapeModelSuite):
-    """Features of neighbours beside the density."""
+    """Features of neighbours beside the density, about the centre of the smallest ball."""
 
     model = "csgnn"
     hypers = {  # noqa: RUF012
         **SIZES,
         "point_features": ["cosine", "planarity", "density"],
         "feature_neighbors": 6,
+        "center": "ball",
     }
-    symmetry = "icosahedral"
-    least_points = 7
-
-
-class TestBall(ShapeModelSuite):
-    """Spheres about the centre of the smallest ball."""
-
-    model = "csgnn"
-    hypers = {**SIZES, "center": "ball", "point_features": ["cosine"], "feature_neighbors": 6}  # noqa: RUF012
     symmetry = "icosahedral"
     least_points = 7
 

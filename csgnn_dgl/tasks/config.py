@@ -84,7 +84,8 @@ class TrainingConfig(CommandConfig):
     momentum: float = option(0.9, "Momentum of SGD.", "Optimisation", ge=0, lt=1)
     weight_decay: float = option(
         0.0,
-        "Weight decay: added to the gradient, or with adamw to each step, times the learning rate.",
+        "Weight decay, added to the gradient. With adamw, each step takes it off the weights, "
+        "times the learning rate.",
         "Optimisation",
         ge=0,
     )

@@ -178,8 +178,10 @@ def test_ball_turns_with_symmetric_clouds() -> None:
         torch.testing.assert_close(ball_centers(turned), expected, rtol=0, atol=1e-12)
 
 
-def test_ball_of_single_precision_turns_with_the_cloud() -> None:
-    points = clouds(200, 100).float()
+@pytest.mark.parametrize("spread", [1.0, 0.01])
+def test_ball_of_single_precision_turns_with_the_cloud(spread: float) -> None:
+    # With the small spread, three points are far from a cluster.
+    points = torch.cat([spread * clouds(200, 100), clouds(200, 3)], dim=1).float()
     turns = random_rotations(200, "so3", "z", seeded(), torch.float32, torch.device("cpu"))
     turned = ball_centers(points @ turns.mT) @ turns
     torch.testing.assert_close(turned, ball_centers(points), rtol=0, atol=1e-5)

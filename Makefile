@@ -10,7 +10,8 @@ TESTARGS ?= -n 2 --dist loadfile --max-worker-restart 1
 INPUTS ?= 20000
 SEED ?= 1
 FORMATS ?=
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Python compiles the modules that are used. Compiling all of them takes longer than the rest of the set-up.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 .PHONY: help setup demo test fuzz bench results tables weights carbon-weights shape-weights calibrate lint pyright format docs clean
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from csgnn_dgl._progress import shown, working, write
 from csgnn_dgl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from csgnn_dgl.datasets.atoms.structure import Occupancy
 
 __all__ = ["data"]
 
@@ -145,7 +149,11 @@ def make() -> None:
 )
 @click.option("--interval", default=10, show_default=True, help="Steps between snapshots.")
 @click.option("--seed", default=0, show_default=True, help="Random seed for velocities and noise.")
-@click.option("--processes", type=int, help="Processes at a time. Default: one per core.")
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    help="Processes at a time. Default: one per core.",
+)
 @click.option(
     "--projected",
     is_flag=True,
@@ -159,7 +167,12 @@ def make() -> None:
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Instead of snapshots, give the carbon structures of this file their densities of states; "
-    "may be repeated. Files called validation and test become these splits.",
+    "may be repeated. Files called validation (valid, val) and test become these splits.",
+)
+@click.option(
+    "--occupancy",
+    type=click.Choice(["refuse", "majority", "full"]),
+    help="With --structures: what to do with sites that are not fully occupied.  [default: refuse]",
 )
 @click.option(
     "--kpoint-spacing",
@@ -179,6 +192,7 @@ def make_carbon_command(
     processes: int | None,
     projected: bool,
     files: tuple[Path, ...],
+    occupancy: Occupancy | None,
     spacing: float | None,
 ) -> None:
     """Make eight carbon structures at 300 K and 600 K with tight-binding densities of states.
@@ -192,8 +206,12 @@ def make_carbon_command(
     Those that cannot be used are listed at the end, and the exit status is then 1.
     """
     if files:
-        _label_structures(context, destination, files, spacing, projected, processes)
+        _label_structures(context, destination, files, occupancy, spacing, projected, processes)
         return
+    if occupancy is not None:
+        raise ConfigError(
+            "--occupancy is an option of --structures; leave it out: snapshots have whole atoms"
+        )
     if spacing is not None:
         raise ConfigError(
             "--kpoint-spacing is an option of --structures; leave it out: snapshots have large "
@@ -226,6 +244,7 @@ def _label_structures(
     context: click.Context,
     destination: Path,
     files: tuple[Path, ...],
+    occupancy: Occupancy | None,
     spacing: float | None,
     projected: bool,
     processes: int | None,
@@ -247,6 +266,7 @@ def _label_structures(
             destination,
             spacing=0.2 if spacing is None else spacing,
             projected=projected,
+            occupancy=occupancy or "refuse",
             processes=processes,
             progress=done,
         )

@@ -116,7 +116,8 @@ _IMPORT_ALL = """
             if name in ABSENT and frame.f_globals["__name__"].startswith("csgnn_dgl"):
                 raise ModuleNotFoundError(f"no {name} on this system", name=name)
 
-    import torch, lightning, ase.io, matplotlib.pyplot
+    if not CONTROL:
+        import torch, lightning, ase.io, matplotlib.pyplot
     for name in ABSENT:
         sys.modules.pop(name, None)
     sys.meta_path.insert(0, Absent())
@@ -124,9 +125,9 @@ _IMPORT_ALL = """
     names = [m.name for m in pkgutil.walk_packages(csgnn_dgl.__path__, "csgnn_dgl.")]
     for name in CONTROL or names:
         if not name.endswith("__main__") and "triton_kernels" not in name:
-            importlib.import_module(name)
             for absent in ABSENT:
                 sys.modules.pop(absent, None)
+            importlib.import_module(name)
     print(len(names))
 """
 

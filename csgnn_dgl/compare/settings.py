@@ -129,8 +129,10 @@ class Settings:
                 raise ConfigError(f"{name} is {value}, but it must be positive")
         if self.budget is not None and self.epochs is not None:
             raise ConfigError("both budget and epochs are given; leave one of them out")
-        if min(self.seeds) < 0:
-            raise ConfigError(f"seeds is {list(self.seeds)}, but seeds must not be negative")
+        if min(self.seeds) < 0 or max(self.seeds) >= 2**32:
+            raise ConfigError(
+                f"seeds is {list(self.seeds)}, but seeds must be from 0 to {2**32 - 1}"
+            )
         if self.up_axis not in (None, "x", "y", "z"):
             raise ConfigError(f"up_axis is {self.up_axis!r}, but it must be x, y or z")
         if table.kind == "speed":

@@ -48,7 +48,8 @@ class DOSCalculator(Calculator):
     ``dos_energies``         its energies, shape ``(E,)`` [eV]
     ``atom_dos``             each atom's curve, shape ``(N, E)`` [states/eV/atom]
     ``band_energy``          energy of the electrons [eV/atom]
-    ``gap``                  gap of the curve [eV]
+    ``gap``                  gap of the curve [eV]; an error if the energies end within it,
+                             and ``fermi_level`` is its lower end then
     ``electrons``            electrons per atom
     ``…_uncertainty``        of ``dos``, ``fermi_level``, ``band_energy``, ``gap``: half
                              the width of the 68 % interval; NaN if unknown

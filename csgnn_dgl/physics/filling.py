@@ -334,7 +334,8 @@ def band_gap(
     Returns
     -------
     numpy.ndarray
-        Shape ``(...)`` [the grid's unit]; zero for a metal.
+        Shape ``(...)`` [the grid's unit]; zero for a metal, and NaN where the grid ends within the
+        gap, of which only a part is seen.
 
     Examples
     --------
@@ -344,12 +345,32 @@ def band_gap(
     >>> 1.5 < float(band_gap(two_levels, grid, 2.0)) < 1.8
     True
     """
+    widths, ends = gap_widths(dos, grid, electrons, threshold=threshold, whole_bins=whole_bins)
+    return np.where(ends, widths, np.nan)
+
+
+def gap_widths(
+    dos: npt.ArrayLike,
+    grid: EnergyGrid,
+    electrons: npt.ArrayLike,
+    *,
+    threshold: float,
+    whole_bins: bool = True,
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """As :func:`band_gap`, with the part of a gap that the grid contains.
+
+    Returns
+    -------
+    tuple
+        Widths, and whether the gaps end within the grid; both of shape ``(...)``. A width that does
+        not is a lower bound of the gap.
+    """
     _filled(dos, grid, electrons, whole_bins)  # raises
     values = finite_curve(dos, grid)
     total = cumulative(values, grid, whole_bins=whole_bins)
     count = np.broadcast_to(np.asarray(electrons, dtype=np.float64), values.shape[:-1])
     flat, totals = values.reshape(-1, grid.size), total.reshape(-1, grid.size)
-    gaps = np.zeros(len(flat))
+    widths, ends = np.zeros(len(flat)), np.ones(len(flat), dtype=bool)
     for index, (curve, filled, n) in enumerate(zip(flat, totals, count.reshape(-1), strict=True)):
         empty = curve < threshold
         slack = level_slack(float(n), threshold * grid.step)
@@ -358,6 +379,7 @@ def band_gap(
             continue
         edges = np.flatnonzero(~empty)
         below, above = edges[edges < middle[0]], edges[edges > middle[0]]
-        if len(below) and len(above):
-            gaps[index] = (above[0] - below[-1] - 1) * grid.step
-    return gaps.reshape(count.shape)
+        if len(below):
+            ends[index] = len(above) > 0
+            widths[index] = ((above[0] if len(above) else grid.size) - below[-1] - 1) * grid.step
+    return widths.reshape(count.shape), ends.reshape(count.shape)

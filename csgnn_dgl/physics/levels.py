@@ -12,8 +12,8 @@ from csgnn_dgl.errors import ConfigError, suggest
 from csgnn_dgl.physics.dos import finer_bins, refined
 from csgnn_dgl.physics.filling import (
     band_energy,
-    band_gap,
     fermi_level,
+    gap_widths,
     level_range,
     level_slack,
 )
@@ -35,17 +35,25 @@ class Levels:
     Parameters
     ----------
     fermi_level
-        Fermi level [unit of energy, from the grid's zero]. In a gap it is the gap's middle.
+        Fermi level [unit of energy, from the grid's zero]. In a gap it is the gap's middle, and if
+        the grid ends there, the gap's lower end.
     band_energy
         Energy of the electrons [unit of energy per atom].
     gap
         Gap of the curve: width of the range around the Fermi level in which the curve stays below
         0.01 [unit of energy]. It is not the gap of the eigenvalues.
+    cut
+        Whether the grid ends within the gap. Then Fermi level and gap are only lower bounds.
     """
 
     fermi_level: float
     band_energy: float
     gap: float
+    cut: bool = False
+
+    def known(self, name: str) -> float:
+        """A value by name; NaN if it is only a lower bound."""
+        return np.nan if self.cut and name != "band_energy" else float(getattr(self, name))
 
 
 def find_levels(
@@ -65,7 +73,8 @@ def find_levels(
     electrons, give or take half a percent and at most 0.02
     (:func:`~csgnn_dgl.physics.level_range`). Hence it changes little if the curve does. Without
     this slack, a thousandth of an electron too few below a gap would put the level above it. If the
-    curve ends before the range does, the level is the lower end of the range.
+    curve ends before the range does, or stays below 0.01 up to its end, the level is the lower end
+    of the range, and ``cut`` of the result is true.
 
     Parameters
     ----------
@@ -107,11 +116,17 @@ def find_levels(
     # A window may end in a gap. There a prediction may hold a little less than the electrons.
     count = held if held < electrons <= held + slack else electrons
     level = float(fermi_level(fine, finer, count, whole_bins=bins))
+    gap, ends = gap_widths(fine, finer, count, threshold=_NO_STATES, whole_bins=bins)
+    cut = not ends
     if bins:
         low, high = level_range(fine, finer, electrons, slack)
-        level = (low + high) / 2 if np.isfinite(high) else low
+        cut = cut or bool(np.isinf(high))
+        # By rounding, a curve that lacks as many states as the slack may not reach the lower end.
+        if np.isfinite(low):
+            level = low if cut else (low + high) / 2
     return Levels(
         level,
         float(band_energy(fine, finer, count, whole_bins=bins)),
-        float(band_gap(fine, finer, count, threshold=_NO_STATES, whole_bins=bins)),
+        float(gap),
+        cut,
     )

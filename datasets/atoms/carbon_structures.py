@@ -16,13 +16,15 @@ import numpy.typing as npt
 from ase import Atoms
 
 from csgnn_dgl._files import atomic_write, check_no_folder, new_folder, resource_error
-from csgnn_dgl._foreign import reading
+from csgnn_dgl._foreign import excerpt, reading
 from csgnn_dgl.datasets.atoms.base import Rejected
 from csgnn_dgl.datasets.atoms.carbon_md import SMEARING, run_in_processes
 from csgnn_dgl.datasets.atoms.carbon_trajectory import CARBON_GRID, read_arrays
 from csgnn_dgl.datasets.atoms.dos import DOSRecord
 from csgnn_dgl.datasets.atoms.dos_folder import write_extxyz
+from csgnn_dgl.datasets.atoms.extxyz_folder import split_of
 from csgnn_dgl.datasets.atoms.grid_file import GRID_FILE, GridFile, write_grid_file
+from csgnn_dgl.datasets.atoms.structure import Occupancy
 from csgnn_dgl.datasets.atoms.structures import read_structures
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.physics.carbon_bands import solve_bands
@@ -33,7 +35,6 @@ __all__ = ["LabelledCarbon", "label_carbon"]
 
 Floats = npt.NDArray[np.float64]
 
-_SPLITS = ("train", "validation", "test")
 # Structures that are computed before the results are saved.
 _AT_ONCE = 64
 # Number of standard deviations that broadening reaches.
@@ -66,15 +67,16 @@ def label_carbon(
     *,
     spacing: float = 0.2,
     projected: bool = False,
+    occupancy: Occupancy = "refuse",
     processes: int | None = None,
     progress: Callable[[int], object] = lambda count: None,
 ) -> LabelledCarbon:
     """Compute densities of states of carbon structures, and write a folder to train on.
 
-    The folder has ``grid.json`` and extxyz files. A file called ``validation`` or ``test``, with
-    any ending, becomes this split; the others are for training. The energies and the broadening are
-    those of ``data make carbon-tb`` without structures, so a model can be trained and tested on
-    both. Cells may be small: the Brillouin zone is sampled
+    The folder has ``grid.json`` and extxyz files. A file called ``validation``, ``valid``, ``val``
+    or ``test``, with any ending, becomes this split; the others are for training. The energies and
+    the broadening are those of ``data make carbon-tb`` without structures, so a model can be
+    trained and tested on both. Cells may be small: the Brillouin zone is sampled
     (:func:`~csgnn_dgl.physics.carbon_bands.solve_bands`). Band energies are sums of filled
     eigenvalues, and Fermi levels lie midway between the highest filled and the lowest empty one.
 
@@ -91,6 +93,9 @@ def label_carbon(
         Largest distance between k-points [1/Å, with the factor 2π].
     projected
         Write the curve of every atom, too.
+    occupancy
+        What to do with sites that are not fully occupied, as in
+        :func:`~csgnn_dgl.datasets.atoms.structures.read_structures`.
     processes
         Number of processes; one per core by default.
     progress
@@ -108,14 +113,13 @@ def label_carbon(
     check_no_folder(destination)
     splits: dict[str, list[tuple[str, Atoms]]] = {}
     for file in files:
-        stem = file.name.split(".")[0].lower()
-        own = splits.setdefault(stem if stem in _SPLITS else "train", [])
+        own = splits.setdefault(split_of(file) or "train", [])
         own += [
             (
                 str(found.atoms.info.get("name", found.atoms.info.get("id", found.source))),
                 found.atoms,
             )
-            for found in read_structures(file)
+            for found in read_structures(file, occupancy=occupancy)
         ]
     if not splits.get("train"):
         raise DataError(
@@ -269,12 +273,11 @@ def _records(
             if problem := str(found["problems"][index]):
                 rejected.append(Rejected(name, problem))
             else:
-                group = atoms.info.get("group")
                 yield DOSRecord(
                     atoms,
                     np.round(found["dos"][index], 6),
                     name,
-                    group if isinstance(group, str) else "all",
+                    excerpt(atoms.info.get("group", "all"), 80),
                     atom_dos=found["pdos"][start:stop] if projected else None,
                     **{
                         key: round(float(v), 6)

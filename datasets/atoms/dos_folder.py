@@ -89,8 +89,9 @@ def _load(path: Path, gather: Callable[[Path, Gathering[Any]], None], source: st
 def write_extxyz(path: Path, records: Iterable[DOSRecord]) -> int:
     """Write a split of a folder that :func:`load_extxyz_folder` loads.
 
-    Curves of atoms are written in half precision to a ``.npz`` beside the file, with NaN for
-    structures without them. Nothing is written if there are no records.
+    Curves of atoms are written to a ``.npz`` beside the file, with NaN for structures without them:
+    in half precision if that keeps them, and otherwise in single precision. Nothing is written if
+    there are no records.
 
     Parameters
     ----------
@@ -106,7 +107,7 @@ def write_extxyz(path: Path, records: Iterable[DOSRecord]) -> int:
     """
     import ase.io
 
-    count, shares = 0, list[npt.NDArray[np.float16]]()
+    count, shares = 0, list[npt.NDArray[np.floating]]()
     projected = False
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for record in records:
@@ -116,12 +117,22 @@ def write_extxyz(path: Path, records: Iterable[DOSRecord]) -> int:
             projected |= own is not None
             if own is None:
                 own = np.full((len(record.atoms), len(record.dos)), np.nan)
-            shares.append(own.astype(np.float16))
+            shares.append(_compact(own))
     if not count:
         path.unlink()
     elif projected:
         np.savez_compressed(path.with_suffix(".npz"), pdos=np.concatenate(shares))
     return count
+
+
+def _compact(curves: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Curves in half precision, or in single precision where that would lose them.
+
+    Half precision ends at 65,504, and its smallest step, 6e-8, is a ten-thousandth of 6e-4.
+    """
+    largest = float(np.nanmax(np.abs(curves), initial=0.0))
+    kept = largest == 0 or 6e-4 <= largest <= 6e4
+    return curves.astype(np.float16 if kept else np.float32)
 
 
 def _frame(record: DOSRecord) -> Atoms:

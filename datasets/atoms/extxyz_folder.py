@@ -15,7 +15,7 @@ from csgnn_dgl.datasets.atoms.gathering import Entry, Gathering, Split
 from csgnn_dgl.datasets.atoms.xyz import column_names, read_frame, xyz_frames
 from csgnn_dgl.errors import DataError
 
-__all__ = ["extxyz_files", "gather_extxyz", "has_extxyz"]
+__all__ = ["extxyz_files", "gather_extxyz", "has_extxyz", "split_of"]
 
 _SUFFIXES = (".extxyz", ".xyz")
 _NAMES: dict[str, Split] = {
@@ -27,6 +27,11 @@ _STRUCTURE = "the structure"
 _COLUMNS = dict.fromkeys(("species", "Z", "pos"), _STRUCTURE)
 # ASE's name of a column, and its name in the file.
 _RENAMED = {"charges": "charge"}
+
+
+def split_of(file: Path) -> Split | None:
+    """The split that a file's name stands for; None if it stands for none."""
+    return _NAMES.get(file.name.split(".")[0].lower())
 
 
 def has_extxyz(path: Path) -> bool:

@@ -276,7 +276,11 @@ def _frame(
         if counted is not None:
             atoms.info["electrons"] = counted
         if run.gap is None:
-            atoms.info["dos_gap"] = _dos_gap(run, electrons)
+            gap = _dos_gap(run, electrons)
+            if np.isnan(gap):
+                notes.append("the energies end within the gap, so there is no dos_gap")
+            else:
+                atoms.info["dos_gap"] = gap
     if run.gap is not None:
         atoms.info["gap"] = run.gap
     return atoms, notes

@@ -35,11 +35,11 @@ def gradients(model: Any, encoder: CSGNN, feat: Tensor) -> tuple[Tensor, list[Te
 def test_no_graph_break(options: dict[str, Any]) -> None:
     torch._dynamo.reset()
     torch.manual_seed(0)
-    config = EncoderConfig.with_base_width(2, 3, 2, base_width=4, **options)
+    config = EncoderConfig.with_base_width(1, 3, 2, base_width=4, **options)
     encoder = CSGNN(config).double()
     # This one traces forward and backward, and needs no compiler of C++.
     compiled = torch.compile(encoder, fullgraph=True, backend="aot_eager")
-    feat = torch.randn(encoder.grid.num_nodes(2), 3, 2, dtype=torch.float64)
+    feat = torch.randn(encoder.grid.num_nodes(1), 3, 2, dtype=torch.float64)
     # Nothing of the structure has been found out before.
     module._prepared.cache_clear()
     structure._known.clear()

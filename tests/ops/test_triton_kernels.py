@@ -35,7 +35,7 @@ from csgnn_dgl.nn.structure import relation, tangents
 from csgnn_dgl.ops import tangential_gradient
 
 grid = ConcentricGrid(1, 2)
-intra = relation(grid.graph(), "intra").with_self_loops
+intra = relation(grid.graph(0), "intra").with_self_loops
 pool = relation(grid.coarsening(1), "pool")
 shares = relation(ConcentricGrid(levels=(0, 1)).graph(), "intra")
 shares = CSR.from_edges(
@@ -70,7 +70,7 @@ assert len(calls) > 30
 
 def slopes(features):
     feat = features.clone().requires_grad_()
-    out = tangential_gradient(tangents(grid.graph(), "intra"), feat)
+    out = tangential_gradient(tangents(grid.graph(0), "intra"), feat)
     return out, *torch.autograd.grad(out.sin().sum(), feat)
 
 for dtype, limit in ((torch.float64, 1e-12), (torch.float32, 1e-5)):

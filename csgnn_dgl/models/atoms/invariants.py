@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 import torch
@@ -55,6 +55,16 @@ class RunningNorm(nn.Module):
         # Without a momentum, the statistics are the mean over all batches. A module of its own, so
         # that several processes share it as they do every batch norm.
         self.statistics = nn.BatchNorm1d(channels, momentum=None, affine=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> RunningNorm:
+        """Move the statistics, but keep them in single precision at least: so are the inputs."""
+        before = dict(self.statistics.named_buffers())
+        super()._apply(fn, recurse)
+        for name, buffer in self.statistics.named_buffers():
+            if buffer.is_floating_point() and buffer.itemsize < 4:
+                kept = before[name].to(buffer.device, torch.float32)
+                setattr(self.statistics, name, kept)
+        return self
 
     def forward(self, input: Tensor) -> Tensor:
         """Standardise rows."""

@@ -103,7 +103,8 @@ def compare_curves(
     pandas.DataFrame
         Columns ``name``, ``group``, ``atoms``, ``dos_mae``, ``dos_mse``, ``r2``, and ``fdos_mae``
         (error of the integral). Where electrons are known, also ``fermi_level``, ``band_energy``,
-        ``gap``, their ``predicted_…`` and ``…_error``, and ``exact_band_energy_error``.
+        ``gap``, their ``predicted_…`` and ``…_error``, and ``exact_band_energy_error``. The Fermi
+        level and the gap are NaN where the energies end within the gap.
     """
     rows: list[dict[str, Any]] = []
     for record, curve in zip(records, predicted, strict=True):
@@ -139,9 +140,10 @@ def _levels(record: DOSRecord, curve: Floats, grid: EnergyGrid) -> dict[str, flo
                 raise DataError(f"{record.name}: {error}") from error
             # A prediction with too few states has no Fermi level. summarize() counts these.
             return values
-        values[f"{prefix}fermi_level"] = levels.fermi_level
-        values[f"{prefix}band_energy"] = levels.band_energy
-        values[f"{prefix}gap"] = levels.gap
+        for name in _LEVELS:
+            # A bound is no value to compare with. A predicted one counts as what it says.
+            known = getattr(levels, name) if prefix else levels.known(name)
+            values[f"{prefix}{name}"] = known
     for name in _LEVELS:
         values[f"{name}_error"] = values[f"predicted_{name}"] - values[name]
     if record.band_energy is not None:
@@ -158,8 +160,15 @@ def summarize(structures: pd.DataFrame) -> pd.DataFrame:
         Columns ``type``, ``structures``, ``dos_mae``, ``dos_mse``, ``r2``; ``fdos_mae`` where
         curves are complete; and where electrons are known ``fermi_level_mae``,
         ``band_energy_mae``, ``exact_band_energy_mae``, ``gap_mae``, and ``without_level``, the
-        number of predictions with fewer states than electrons.
+        number of predictions with fewer states than electrons. Where a level is not known of all
+        structures, ``with_fermi_level``, ``with_band_energy`` and ``with_gap`` are the numbers of
+        those behind the means.
     """
+    partly = [
+        name
+        for name in _LEVELS
+        if f"{name}_error" in structures and structures[f"{name}_error"].isna().any()
+    ]
 
     def means(name: str, rows: pd.DataFrame) -> dict[str, Any]:
         found: dict[str, Any] = {"type": name, "structures": len(rows)}
@@ -173,11 +182,24 @@ def summarize(structures: pd.DataFrame) -> pd.DataFrame:
             known = rows["band_energy"].notna()
             errors = rows.get("band_energy_error", pd.Series(np.nan, index=rows.index))
             found["without_level"] = int((known & errors.isna()).sum())
+        found |= {f"with_{name}": int(rows[f"{name}_error"].notna().sum()) for name in partly}
         return found
 
     groups = [(str(name), rows) for name, rows in structures.groupby("group")]
     listed = groups if len(groups) > 1 else []
     return pd.DataFrame([means(name, rows) for name, rows in [*listed, ("all", structures)]])
+
+
+def _partly_known(table: pd.DataFrame) -> list[str]:
+    """A line that says how many structures are behind the means of levels, if not all are."""
+    last = table.iloc[-1]
+    counts = [f"{name} {last[f'with_{name}']}" for name in _LEVELS if f"with_{name}" in table]
+    if not counts:
+        return []
+    return [
+        f"structures whose levels are known and predicted: {', '.join(counts)}; the others' curves "
+        f"are incomplete, hold too few states, or end within the gap"
+    ]
 
 
 def evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
@@ -277,6 +299,7 @@ def _evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
         shown_table.to_string(index=False, float_format=lambda value: f"{value:.4f}", na_rep="–"),
         f"mean absolute errors on {which} structures, "
         f"{votes_text(config.votes, vote_set)}: dos in {dos}{levels}",
+        *_partly_known(table),
         *([missing] if comparison is None else comparison.lines()),
         *(f"warning: {warning}" for warning in dataset.warnings),
         *report.lines,

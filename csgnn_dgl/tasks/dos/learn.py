@@ -34,7 +34,10 @@ _HELD_OUT, _TRAINING, _ATOMS = 500, 2000, 12_000
 def absolute_errors(
     records: Sequence[DOSRecord], predicted: Floats, grid: EnergyGrid
 ) -> dict[str, Floats]:
-    """Absolute errors of predicted curves by quantity, each of shape ``(n,)``; NaN if unknown."""
+    """Absolute errors of predicted curves by quantity, each of shape ``(n,)``; NaN if unknown.
+
+    The Fermi level and the gap of a structure are unknown where the energies end within its gap.
+    """
     found = {name: np.full(len(records), np.nan) for name in QUANTITIES}
     for index, (record, curve) in enumerate(zip(records, predicted, strict=True)):
         found["dos"][index] = np.nanmean(np.abs(curve - record.dos))
@@ -44,7 +47,7 @@ def absolute_errors(
         reference = _levels(record.dos, grid, record.electrons)
         if own is not None and reference is not None:
             for name in QUANTITIES[1:]:
-                found[name][index] = abs(getattr(own, name) - getattr(reference, name))
+                found[name][index] = abs(getattr(own, name) - reference.known(name))
     return found
 
 

@@ -212,6 +212,7 @@ def _plain_structure(
         "fermi_level": value.fermi_level,
         "band_energy_per_atom": value.band_energy,
         "gap": value.gap,
+        "at_least": dict(value.at_least),
         "mean_absolute_error": value.error,
         "energies": value.energies.round(9).tolist(),
         "dos": value.dos.round(9).tolist(),

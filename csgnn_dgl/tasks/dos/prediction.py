@@ -62,12 +62,16 @@ class DOSPrediction:
     electrons
         Electrons per atom; None if unknown.
     fermi_level
-        Fermi level [unit of energy, from the grid's zero]; None if the electrons are unknown.
+        Fermi level [unit of energy, from the grid's zero]; None if the electrons are unknown. If
+        the grid ends within the gap, it is the gap's lower end.
     band_energy
         Energy of the electrons [unit of energy per atom]; None if their number is unknown.
     gap
         Width of the range around the Fermi level in which the curve stays below 0.01 [unit of
-        energy]; None if the electrons are unknown.
+        energy]; None if the electrons are unknown, or the grid ends within the gap.
+    at_least
+        Lower bounds of ``"fermi_level"`` and ``"gap"`` if the grid ends within the gap [unit of
+        energy]; otherwise empty.
     reference
         The curve in the structure's file, shape ``(E,)``; None if there is none on this grid.
     notes
@@ -92,6 +96,7 @@ class DOSPrediction:
     fermi_level: float | None = None
     band_energy: float | None = None
     gap: float | None = None
+    at_least: Mapping[str, float] = field(default_factory=dict)
     reference: Floats | None = None
     notes: tuple[str, ...] = ()
     scores: AtomScores | None = None
@@ -129,9 +134,12 @@ class DOSPrediction:
         parts = []
         if self.fermi_level is not None:
             level, energy, gap = map(self._plus_minus, ("fermi_level", "band_energy", "gap"))
-            parts.append(f"E_F {self.fermi_level:.3f}{level} {unit} (zero: {zero})")
+            least = "at least " if self.at_least else ""
+            parts.append(f"E_F {least}{self.fermi_level:.3f}{level} {unit} (zero: {zero})")
             parts.append(f"band energy {self.band_energy:.4f}{energy} {unit}/atom")
-            if self.gap:
+            if self.at_least:
+                parts.append(f"gap of the curve at least {self.at_least['gap']:.2f} {unit}")
+            elif self.gap:
                 parts.append(f"gap of the curve {self.gap:.2f}{gap} {unit}")
             else:
                 parts.append(f"no gap ({gap.strip()})" if gap else "no gap")
@@ -161,7 +169,7 @@ class DOSPrediction:
         return text
 
     def _plus_minus(self, quantity: str) -> str:
-        if self.scores is None:
+        if self.scores is None or quantity in self.at_least:
             return ""
         known = self.uncertainty.get(quantity)
         return " ± unknown" if known is None else f" ± {known[SHOWN_LEVEL]:.2g}"
@@ -329,6 +337,7 @@ def predict_structures(
         if None not in (electrons, usual) and electrons != usual:
             # Nothing is known about levels of a charged structure.
             known = {name: value for name, value in known.items() if name == "dos"}
+        known = {name: value for name, value in known.items() if name not in prediction.at_least}
         found.append(replace(prediction, scores=scores, uncertainty=known))
     return found
 
@@ -356,12 +365,19 @@ def _analysed(
             f"{error} of {grid.start:g} … {grid.stop:g} {grid.unit} (per atom of "
             f"{atoms.get_chemical_formula()}); is the number of electrons right?"
         ) from error
+    if levels.cut:
+        notes.append(
+            f"the model's energies end at {grid.stop:g} {grid.unit}, within the gap: Fermi level "
+            f"and gap are only known to be at least {levels.fermi_level:.3f} and {levels.gap:.2f} "
+            f"{grid.unit}"
+        )
     return DOSPrediction(
         *common,
         electrons=count,
         fermi_level=levels.fermi_level,
         band_energy=levels.band_energy,
-        gap=levels.gap,
+        gap=None if levels.cut else levels.gap,
+        at_least={"fermi_level": levels.fermi_level, "gap": levels.gap} if levels.cut else {},
         reference=reference,
         notes=tuple(notes),
     )

@@ -174,10 +174,12 @@ class DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
         training, validation = (cast(StructureBatches, split.batches) for split in splits)
         if header.head.get("fitted"):  # a finished run is resumed
             loss, error = held_out_loss(task, network, validation)
+            # Unknown, if the run was stopped after the fit and before its summary was written.
+            known = run.read_summary().get("closing_fit")
             return {
                 "validation_loss": loss,
                 "validation_error": error,
-                "closing_fit": run.read_summary().get("closing_fit", {}),
+                **({"closing_fit": known} if known else {}),
             }
         head = {**header.head, "fitted": True}
         fitted = dos_network(self.model, self.config.hypers, header.model["elements"], head)

@@ -109,6 +109,8 @@ def _about(
         if number is None:
             return None
         known = found.uncertainty.get(quantity)
+        if quantity in found.at_least:
+            return f"at least {number:.{digits}f} {unit}"
         half = "" if known is None else f" ± {known[SHOWN_LEVEL]:.2g}"
         if not half and found.scores is not None:
             half = " ± unknown"
@@ -119,7 +121,7 @@ def _about(
     error = found.uncertainty.get("dos")
     return [
         ("Fermi level", None if level is None else f"{level}{zero}"),
-        ("gap of the curve", value("gap", found.gap, 2, unit)),
+        ("gap of the curve", value("gap", found.at_least.get("gap", found.gap), 2, unit)),
         ("band energy", value("band_energy", found.band_energy, 4, f"{unit}/atom")),
         ("electrons per atom", found.electrons),
         (

@@ -111,6 +111,19 @@ def test_structures_that_cannot_be_used_are_listed(tmp_path: Path) -> None:
     assert "lies below the energies of the curves" in reasons["frame 2"]
 
 
+def test_names_of_splits_and_numbers_as_groups(tmp_path: Path) -> None:
+    """As a folder of extxyz files is read."""
+    for name in ("a.extxyz", "val.extxyz"):
+        atoms = structures()[0]
+        atoms.info["group"] = 7
+        ase.io.write(tmp_path / name, atoms)
+    files = [tmp_path / "a.extxyz", tmp_path / "val.extxyz"]
+    result = label_carbon(files, tmp_path / "out", spacing=0.8, processes=1)
+    assert result.counts == {"train": 1, "validation": 1}
+    found = load_dos_dataset(tmp_path / "out")
+    assert [record.group for record in (*found.train, *found.validation)] == ["7", "7"]
+
+
 def test_nothing_is_left_of_a_set_without_training_structures(tmp_path: Path) -> None:
     ase.io.write(tmp_path / "a.extxyz", molecule("CH4"))
     with pytest.raises(DataError, match="no structure for training can be used"):

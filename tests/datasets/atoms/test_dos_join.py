@@ -45,6 +45,18 @@ def folder(place: Path, name: str, grid: EnergyGrid = GRID, **splits: list[DOSRe
     return path
 
 
+@pytest.mark.parametrize("scale", [1e-9, 3e-6, 1.0, 1e6])
+def test_curves_of_atoms_in_any_unit(scale: float, tmp_path: Path) -> None:
+    """Half precision would lose small ones and end at 65,504."""
+    given = record(1)
+    assert given.atom_dos is not None
+    curves = given.atom_dos.astype(np.float64) * scale
+    scaled = DOSRecord(given.atoms, curves.mean(axis=0), "x", electrons=scale, atom_dos=curves)
+    [read] = load_dos_dataset(folder(tmp_path, "scaled", train=[scaled])).train
+    assert read.atom_dos is not None
+    np.testing.assert_allclose(read.atom_dos, curves, rtol=1e-3)
+
+
 def test_structures_and_curves_are_those_of_the_sets(tmp_path: Path) -> None:
     first = folder(
         tmp_path,

@@ -119,6 +119,22 @@ def test_running_norm_does_not_mix_the_rows_of_a_batch() -> None:
     assert norm.train()(rows[:1]).isfinite().all()  # a single row has no deviation
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision(dtype: torch.dtype) -> None:
+    """Invariants and their statistics stay in single precision; the results do not."""
+    exact, half = (Invariants("all", 5.0, properties=True) for _ in range(2))
+    half.to(dtype)
+    both = found(CRYSTAL, ETHANOL)
+    for training in (True, False):
+        wide = exact.train(training)(both.to("cpu", torch.float32))
+        narrow = half.train(training)(both.to("cpu", dtype))
+        assert (narrow.dtype, wide.dtype) == (dtype, torch.float32)
+        # Positions are rounded to three or two digits.
+        assert (narrow.float() - wide).norm() < 0.2 * wide.norm()
+    assert half.norm.statistics.running_var is not None
+    assert half.norm.statistics.running_var.dtype == torch.float32
+
+
 def test_unknown_kinds_are_named() -> None:
     with pytest.raises(ConfigError, match="must be 'sums' or 'all'"):
         Invariants("none", 5.0)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Iterator
@@ -13,9 +14,14 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 
+from csgnn_dgl.datasets.atoms.structure import Structure
 from csgnn_dgl.descriptor import AtomDescriptor, UnseenElementWarning, predict_dos
 from csgnn_dgl.errors import CheckpointError, ConfigError, DataError
+from csgnn_dgl.physics import density_of_states
 from csgnn_dgl.tasks import shipped
+from csgnn_dgl.tasks.dos.predict import _plain_structure
+from csgnn_dgl.tasks.dos.prediction import _analysed
+from csgnn_dgl.tasks.dos.trained import load_dos_model
 from csgnn_dgl.tasks.votes import vote_rotations
 
 SALT = bulk("NaCl", "rocksalt", 5.64) * (2, 1, 1)
@@ -152,6 +158,22 @@ def test_density_of_states_and_what_follows(carbon_weights: Path) -> None:
         predict_dos(DIAMOND, carbon_weights, electrons=50)
     with pytest.raises(DataError, match="Na cannot be told from C"):
         predict_dos(Atoms("NaC", [[0, 0, 0], [0, 0, 2]]), carbon_weights)
+
+
+def test_a_gap_that_the_energies_cut_is_no_metal(carbon_weights: Path) -> None:
+    trained = load_dos_model(carbon_weights)
+    curve = density_of_states([-5.0, -5.0, 12.0], trained.grid, width=0.5)
+    found = _analysed(trained, DIAMOND, np.stack([curve, curve]), None)
+    assert found.gap is None
+    assert found.at_least["fermi_level"] == found.fermi_level == pytest.approx(-3.5, abs=0.7)
+    assert 11 < found.at_least["gap"] < 14
+    assert "E_F at least -" in found.summary
+    assert "gap of the curve at least 1" in found.summary
+    assert "no gap" not in found.summary
+    assert "energies end at 10 eV, within the gap" in found.notes[0]
+    row = json.loads(json.dumps(_plain_structure(Structure(DIAMOND, "x", "none"), found, [])))
+    assert row["gap"] is None
+    assert row["at_least"]["gap"] == found.at_least["gap"]
 
 
 def test_unknown_electrons_are_not_guessed(salt_weights: Path, phonon_weights: Path) -> None:

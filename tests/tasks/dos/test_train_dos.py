@@ -25,6 +25,7 @@ from csgnn_dgl.nn.site_norm import Norm
 from csgnn_dgl.physics import EnergyGrid, density_of_states, find_levels
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
 from csgnn_dgl.tasks.dos.evaluate import compare_curves, evaluate, summarize
+from csgnn_dgl.tasks.dos.learn import absolute_errors
 from csgnn_dgl.tasks.dos.task import (
     DOSBatch,
     DOSTask,
@@ -294,6 +295,33 @@ def test_levels_of_a_perfect_prediction() -> None:
     assert table["exact_band_energy_error"][0] == pytest.approx(0.25)
     empty = summarize(compare_curves([record], np.zeros((1, 101)), grid)).iloc[-1]
     assert empty["without_level"] == 1  # too few states: counted, not an error of zero
+
+
+def test_levels_that_the_energies_do_not_contain() -> None:
+    """A gap that the energies cut has no width and no middle; neither counts as right."""
+    grid = EnergyGrid(-8.0, 0.1, 101)
+    narrow, wide = (density_of_states([-5.0, top], grid, width=0.2) for top in (-2.0, 9.0))
+    records = [
+        DOSRecord(bulk("C"), curve, name, name, electrons=2.0)
+        for name, curve in (("narrow", narrow), ("wide", wide))
+    ]
+    table = compare_curves(records, np.stack([wide, narrow]), grid)
+    assert table["gap"].isna().tolist() == [False, True]
+    assert table["fermi_level_error"].isna().tolist() == [False, True]
+    # A predicted bound counts as what it says: at least 6 eV, where there are 2.
+    assert table["gap_error"][0] > 3
+    assert abs(table["band_energy_error"]).max() < 0.01
+    errors = absolute_errors(records, np.stack([wide, narrow]), grid)
+    for name, values in errors.items():
+        column = table["dos_mae"] if name == "dos" else table[f"{name}_error"].abs()
+        np.testing.assert_allclose(values, column)
+    by_type = summarize(table).set_index("type")
+    assert by_type["structures"].tolist() == [1, 1, 2]
+    assert by_type["with_gap"].tolist() == by_type["with_fermi_level"].tolist() == [1, 0, 1]
+    assert np.isnan(by_type["gap_mae"]["wide"])
+    assert by_type["gap_mae"]["all"] == by_type["gap_mae"]["narrow"]
+    assert "with_band_energy" not in by_type  # known of all
+    assert "with_gap" not in summarize(table.head(1))
 
 
 def test_electrons_beyond_the_window_are_named() -> None:

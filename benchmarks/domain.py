@@ -34,10 +34,10 @@ from csgnn_dgl.tasks.classes.domain import calibrated, score_shapes
 from csgnn_dgl.tasks.classes.train import load_run_data
 from csgnn_dgl.tasks.classes.trained import load_classifier
 from csgnn_dgl.tasks.classes.vote import vote
+from csgnn_dgl.tasks.dos.averages import average_curves
 from csgnn_dgl.tasks.dos.calibration_report import coverage_table
 from csgnn_dgl.tasks.dos.domain import AtomScores, score_atoms
 from csgnn_dgl.tasks.dos.learn import absolute_errors
-from csgnn_dgl.tasks.dos.prediction import average_curves
 from csgnn_dgl.tasks.dos.trained import TrainedDOS, load_dos_model
 
 Floats = npt.NDArray[np.float64]

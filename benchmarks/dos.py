@@ -23,7 +23,8 @@ from csgnn_dgl.datasets.atoms.loading import load_dos_dataset
 from csgnn_dgl.errors import ConfigError
 from csgnn_dgl.tasks import allocator
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
-from csgnn_dgl.tasks.dos.evaluate import compare_curves, evaluate, summarize
+from csgnn_dgl.tasks.dos.errors import compare_curves, summarize
+from csgnn_dgl.tasks.dos.evaluate import evaluate
 from csgnn_dgl.tasks.dos.train import train
 from csgnn_dgl.tasks.use_config import EvaluateConfig
 

@@ -19,14 +19,11 @@ from csgnn_dgl.datasets.atoms.given import AtomsLike, as_atoms, each_structure, 
 from csgnn_dgl.dos import predict_dos
 from csgnn_dgl.errors import ConfigError, DataError, StructureError, suggest
 from csgnn_dgl.tasks.device import choose_device
+from csgnn_dgl.tasks.dos.averages import average_descriptors, describe_and_score
 from csgnn_dgl.tasks.dos.domain import AtomScores, score_atoms
 from csgnn_dgl.tasks.dos.outside import OutOfDomainWarning, outside_note, warn_outside
 from csgnn_dgl.tasks.dos.pooling import Pool, check_pool, pool_descriptors, pooled_names
-from csgnn_dgl.tasks.dos.prediction import (
-    DOSPrediction,
-    average_descriptors,
-    describe_and_score,
-)
+from csgnn_dgl.tasks.dos.prediction import DOSPrediction
 from csgnn_dgl.tasks.dos.trained import load_dos_model
 from csgnn_dgl.tasks.dos.unseen import UnseenElements, UnseenElementWarning, unknown_elements
 from csgnn_dgl.tasks.use_config import VoteSet

@@ -17,7 +17,7 @@ from csgnn_dgl.physics import EnergyGrid
 from csgnn_dgl.tasks.baseline import find_baseline, training_warnings
 from csgnn_dgl.tasks.classes.baseline import MajorityClass
 from csgnn_dgl.tasks.dos.baseline import Comparison, MeanCurves
-from csgnn_dgl.tasks.dos.evaluate import compare_curves, summarize
+from csgnn_dgl.tasks.dos.errors import compare_curves, summarize
 from csgnn_dgl.tasks.evaluation import chosen_set, refuse_idle_votes
 from csgnn_dgl.tasks.use_config import DescribeConfig, EvaluateConfig, PredictConfig
 

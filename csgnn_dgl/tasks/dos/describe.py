@@ -16,11 +16,11 @@ from csgnn_dgl.datasets.isolation import isolation
 from csgnn_dgl.errors import StructureError
 from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.dos.atom_files import write_atoms
+from csgnn_dgl.tasks.dos.averages import describe_and_score
 from csgnn_dgl.tasks.dos.domain import AtomScores
 from csgnn_dgl.tasks.dos.outside import closing_notes, outside_note
 from csgnn_dgl.tasks.dos.pooled_files import write_pooled
 from csgnn_dgl.tasks.dos.pooling import pool_descriptors
-from csgnn_dgl.tasks.dos.prediction import describe_and_score
 from csgnn_dgl.tasks.dos.structure_files import work_on_structures
 from csgnn_dgl.tasks.dos.trained import TrainedDOS, load_dos_model
 from csgnn_dgl.tasks.dos.unseen import UnseenElements, unknown_elements

@@ -15,9 +15,9 @@ from csgnn_dgl.errors import DataError
 from csgnn_dgl.physics import EnergyGrid, Levels, find_levels
 from csgnn_dgl.tasks.calibration import fit_expected_error
 from csgnn_dgl.tasks.domain import fit_domain
+from csgnn_dgl.tasks.dos.averages import average_curves
 from csgnn_dgl.tasks.dos.baseline import MeanCurves
 from csgnn_dgl.tasks.dos.domain import QUANTITIES, scores_of
-from csgnn_dgl.tasks.dos.prediction import average_curves
 from csgnn_dgl.tasks.dos.trained import TrainedDOS
 from csgnn_dgl.tasks.learned import Learned, sampled
 

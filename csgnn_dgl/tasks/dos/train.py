@@ -20,7 +20,7 @@ from csgnn_dgl.tasks.baseline import BASELINE, training_warnings
 from csgnn_dgl.tasks.callbacks import KeepWeights
 from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.dos.baseline import MeanCurves
-from csgnn_dgl.tasks.dos.closing_fit import closing_fit, held_out_loss
+from csgnn_dgl.tasks.dos.closing_fit import RIDGES, closing_fit, held_out_loss
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
 from csgnn_dgl.tasks.dos.learn import learn_atoms
 from csgnn_dgl.tasks.dos.plots import plot_examples
@@ -198,6 +198,8 @@ class DOSJob(TrainingJob[TrainDOSConfig, DOSDataset]):
                 f"closing fit of the last layer: validation loss {found.losses[None]:.3g} before, "
                 f"{found.loss:.3g} after, with all atoms; {seconds:.0f} s"
             )
+            if found.ridge == RIDGES[-1]:
+                echo(f"its penalty, {found.ridge:g}, is the largest that was tried")
         return {
             "validation_loss": found.loss,
             "validation_error": found.error,

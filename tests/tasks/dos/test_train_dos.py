@@ -24,7 +24,8 @@ from csgnn_dgl.models.heads import CurveHeads
 from csgnn_dgl.nn.site_norm import Norm
 from csgnn_dgl.physics import EnergyGrid, density_of_states, find_levels
 from csgnn_dgl.tasks.dos.config import TrainDOSConfig
-from csgnn_dgl.tasks.dos.evaluate import compare_curves, evaluate, summarize
+from csgnn_dgl.tasks.dos.errors import compare_curves, summarize
+from csgnn_dgl.tasks.dos.evaluate import evaluate
 from csgnn_dgl.tasks.dos.learn import absolute_errors
 from csgnn_dgl.tasks.dos.task import (
     DOSBatch,

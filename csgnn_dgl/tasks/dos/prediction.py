@@ -247,9 +247,9 @@ def _analysed(
         ) from error
     if levels.cut:
         notes.append(
-            f"the model's energies end at {grid.stop:g} {grid.unit}, within the gap: Fermi level "
-            f"and gap are only known to be at least {levels.fermi_level:.3f} and {levels.gap:.2f} "
-            f"{grid.unit}"
+            f"hardly any states above the Fermi level lie within the model's energies, which end "
+            f"at {grid.stop:g} {grid.unit}: Fermi level and gap are only known to be at least "
+            f"{levels.fermi_level:.3f} and {levels.gap:.2f} {grid.unit}"
         )
     return DOSPrediction(
         *common,

@@ -170,7 +170,7 @@ def test_a_gap_that_the_energies_cut_is_no_metal(carbon_weights: Path) -> None:
     assert "E_F at least -" in found.summary
     assert "gap of the curve at least 1" in found.summary
     assert "no gap" not in found.summary
-    assert "energies end at 10 eV, within the gap" in found.notes[0]
+    assert "energies, which end at 10 eV: Fermi level and gap are only" in found.notes[0]
     row = json.loads(json.dumps(_plain_structure(Structure(DIAMOND, "x", "none"), found, [])))
     assert row["gap"] is None
     assert row["at_least"]["gap"] == found.at_least["gap"]

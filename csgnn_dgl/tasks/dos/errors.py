@@ -44,7 +44,8 @@ def compare_curves(
         Columns ``name``, ``group``, ``atoms``, ``dos_mae``, ``dos_mse``, ``r2``, and ``fdos_mae``
         (error of the integral). Where electrons are known, also ``fermi_level``, ``band_energy``,
         ``gap``, their ``predicted_…`` and ``…_error``, and ``exact_band_energy_error``. The Fermi
-        level and the gap are NaN where the energies end within the gap.
+        level and the gap are NaN where the energies end within the gap; predicted ones are lower
+        bounds there (:class:`~csgnn_dgl.physics.Levels`), and are compared as they are.
     """
     rows: list[dict[str, Any]] = []
     for record, curve in zip(records, predicted, strict=True):

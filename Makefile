@@ -10,8 +10,10 @@ TESTARGS ?= -n 2 --dist loadfile --max-worker-restart 1
 INPUTS ?= 20000
 SEED ?= 1
 FORMATS ?=
-# Python compiles the modules that are used. Compiling all of them takes longer than the rest of the set-up.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+# Python compiles the modules that are used, and keeps them. Compiling all takes longer than the rest of
+# the set-up, but where Python may not keep them, each process would compile its own.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	$(if $(PYTHONDONTWRITEBYTECODE),,--no-compile) -c constraints.txt
 
 .PHONY: help setup demo test fuzz bench results tables weights carbon-weights shape-weights calibrate lint pyright format docs clean
 

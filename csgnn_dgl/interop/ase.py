@@ -14,7 +14,7 @@ from ase.spectrum.doscollection import GridDOSCollection
 from ase.spectrum.dosdata import GridDOSData
 
 from csgnn_dgl._warn import warn_caller
-from csgnn_dgl.errors import ConfigError, DataError, StructureError, suggest
+from csgnn_dgl.errors import ConfigError, DataError, DataWarning, StructureError, suggest
 from csgnn_dgl.models.registry import name_of
 from csgnn_dgl.tasks.device import choose_device
 from csgnn_dgl.tasks.dos.domain import QUANTITIES
@@ -49,7 +49,7 @@ class DOSCalculator(Calculator):
     ``atom_dos``             each atom's curve, shape ``(N, E)`` [states/eV/atom]
     ``band_energy``          energy of the electrons [eV/atom]
     ``gap``                  gap of the curve [eV]; an error if the energies end within it,
-                             and ``fermi_level`` is its lower end then
+                             and ``fermi_level`` is its lower end then, with a warning
     ``electrons``            electrons per atom
     ``…_uncertainty``        of ``dos``, ``fermi_level``, ``band_energy``, ``gap``: half
                              the width of the 68 % interval; NaN if unknown
@@ -230,6 +230,32 @@ class DOSCalculator(Calculator):
         missing = [name for name in properties if name in _LEVELS and name not in self.results]
         if missing:
             raise DataError(f"{found.formula} has no {missing[0]}: {'; '.join(found.notes)}")
+
+    def get_property(
+        self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True
+    ) -> Any:
+        """A property by name; with a warning where only a lower bound of the Fermi level is known.
+
+        Raises
+        ------
+        PropertyNotImplementedError
+            This model has no such property.
+        DataError
+            As for :meth:`calculate`.
+        """
+        value = super().get_property(name, atoms, allow_calculation)
+        if (
+            name == "fermi_level"
+            and self._found is not None
+            and "fermi_level" in self._found.at_least
+        ):
+            warn_caller(
+                f"{self._found.formula}: hardly any states above the Fermi level lie within the "
+                f"model's energies, so it is only known to be at least {value:.3f} "
+                f"{self._found.grid.unit}",
+                DataWarning,
+            )
+        return value
 
     def export_properties(self) -> Properties:
         """The results that have a name in ASE."""

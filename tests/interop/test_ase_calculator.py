@@ -6,6 +6,7 @@ import copy
 import json
 import pickle
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ase.calculators.calculator import PropertyNotImplementedError
 
 from csgnn_dgl.cli.main import main
 from csgnn_dgl.descriptor import OutOfDomainWarning, UnseenElementWarning, predict_dos
-from csgnn_dgl.errors import CheckpointError, ConfigError, DataError
+from csgnn_dgl.errors import CheckpointError, ConfigError, DataError, DataWarning
 from csgnn_dgl.interop import DOSCalculator
 from csgnn_dgl.interop import ase as module
 
@@ -104,6 +105,29 @@ def test_results_are_kept_until_something_changes(carbon_weights: Path, counted:
     returned = calculator.get_property("dos", atoms)
     returned[:] = 0
     assert calculator.results["dos"].any()
+
+
+def test_a_lower_bound_is_not_given_as_a_fermi_level(
+    carbon_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calculator = DOSCalculator(carbon_weights)
+    original = module.predict_structures
+
+    def cut(*args: Any, **options: Any) -> Any:
+        return [
+            replace(each, gap=None, at_least={"fermi_level": each.fermi_level, "gap": 5.0})
+            for each in original(*args, **options)
+        ]
+
+    calculator.get_fermi_level(DIAMOND)  # without a warning, which would be an error
+    calculator.reset()
+    monkeypatch.setattr(module, "predict_structures", cut)
+    calculator.get_property("dos", DIAMOND)
+    for _ in range(2):
+        with pytest.warns(DataWarning, match="C2: hardly any states .* at least -?[0-9.]+ eV"):
+            calculator.get_fermi_level(DIAMOND)
+    with pytest.raises(DataError, match="C2 has no gap"):
+        calculator.get_property("gap", DIAMOND)
 
 
 def test_several_frames(carbon_weights: Path, counted: list[int]) -> None:

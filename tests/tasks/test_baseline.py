@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from ase import Atoms
 
@@ -86,6 +87,13 @@ def test_a_good_model_is_better_than_the_mean() -> None:
     assert comparison.lines() == [
         "better than the mean curve of the type of the training data in every quantity"
     ]
+
+
+def test_what_is_unknown_is_not_called_better() -> None:
+    known = pd.DataFrame([{"type": "all", "structures": 2, "dos_mae": 1.0, "gap_mae": np.nan}])
+    worse = known.assign(dos_mae=2.0)
+    (line,) = Comparison(known, worse, worse, typed=False).lines()
+    assert line.endswith("in every quantity but gap (unknown)")
 
 
 def test_a_model_that_learned_nothing_is_named() -> None:

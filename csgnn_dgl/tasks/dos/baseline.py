@@ -175,7 +175,9 @@ class Comparison:
         """Say whether the model beats the mean curve, in lines to print."""
         worse = self.not_beaten()
         if not worse:
-            return [f"better than the {self.name} of the training data in every quantity"]
+            unknown = self._unknown()
+            but = f" but {enumerate_words(unknown)} (unknown)" if unknown else ""
+            return [f"better than the {self.name} of the training data in every quantity{but}"]
         lines = []
         overall = [entry for entry in worse if entry["type"] == "all"]
         if overall:
@@ -190,6 +192,15 @@ class Comparison:
             own = [entry for entry in worse if entry["type"] == name]
             lines.append(f"worse than the {self.name} for {name}: {_listed(own)}")
         return lines
+
+    def _unknown(self) -> list[str]:
+        """Quantities that no structure of the set has in both tables."""
+        own, mean = self.model.iloc[-1], self.mean.iloc[-1]
+        return [
+            name
+            for column, name in _QUANTITIES.items()
+            if column in own and np.isnan([own[column], mean.get(column, np.nan)]).any()
+        ]
 
     def plain(self) -> dict[str, Any]:
         """The same as plain values for JSON, with None for NaN."""

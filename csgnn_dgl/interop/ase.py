@@ -238,8 +238,6 @@ class DOSCalculator(Calculator):
 
         Raises
         ------
-        PropertyNotImplementedError
-            This model has no such property.
         DataError
             As for :meth:`calculate`.
         """

@@ -422,3 +422,10 @@ def test_sizes_in_a_doscar(size: str, count: str, message: str, tmp_path: Path) 
     with pytest.raises(DataError, match=message) as caught:
         read_run(folder / "DOSCAR")
     assert len(str(caught.value)) < 250
+
+
+def test_energies_that_end_within_the_gap_give_no_gap(tmp_path: Path) -> None:
+    folder = write(tmp_path / "a", vasprun(stop=2.0, size=2201))
+    found = import_vasp([folder], tmp_path / "out")
+    assert "the energies end within the gap, so there is no dos_gap" in found.notes[0]
+    assert "dos_gap" not in ase.io.read(tmp_path / "out" / "train.extxyz").info  # type: ignore[union-attr]

@@ -1,8 +1,8 @@
 """Accuracy against time and memory, with spheres of one level and of different levels.
 
     python benchmarks/resolution.py --data PATH|solids [--epochs 20] [--seeds 0,1,2] [--test]
-                                    [--set KEY=VALUE ...] [--only NAME ...] [--json OUT]
-                                    [--picture OUT.png]
+                                    [--set KEY=VALUE ...] [--only NAME ...] [--reference NAME]
+                                    [--json OUT] [--picture OUT.png]
 
 Every network of ``levels.py`` and some others are trained on the same data with
 the same options, and those of the preset ``compact``. Accuracies are means over random orientations
@@ -46,7 +46,10 @@ from csgnn_dgl.tasks.use_config import EvaluateConfig
 #: cheaper in other ways.
 FURTHER: dict[str, dict[str, Any]] = {
     "1,1,1,2,3,3,3,2": {"sphere_levels": [1, 1, 1, 2, 3, 3, 3, 2]},
+    "1,2,2,3,3,3,2,2": {"sphere_levels": [1, 2, 2, 3, 3, 3, 2, 2]},
     "2,2,2,2,2,2,3,3": {"sphere_levels": [2] * 6 + [3] * 2},
+    "3,3,3,3,3,3,4,4": {"sphere_levels": [3] * 6 + [4] * 2},
+    "uniform, level 4": {"sphere_levels": [4] * 8},
     "uniform, 4 spheres": {"sphere_levels": [3] * 4},
     "uniform, level 2": {"sphere_levels": [2] * 8},
 }
@@ -170,6 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--only", nargs="*", help="names of settings, instead of all")
+    parser.add_argument("--reference", default="uniform", help="what --only is compared with")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", dest="options")
     parser.add_argument("--test", action="store_true", help="read the test split, too")
     parser.add_argument("--batch", type=int, default=32, help="samples of a timed step")
@@ -182,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     settings = {**SETTINGS, **FURTHER}
     if given.only is not None:
         # The first is what the others are compared with.
-        settings = {name: settings[name] for name in ("uniform", *given.only)}
+        settings = {name: settings[name] for name in (given.reference, *given.only)}
     options = {"epochs": given.epochs, **_assigned(given.options)}
     # Options of the network belong to the steps that are timed, too.
     network = {key: value for key, value in options.items() if key in ShapeCSGNNHypers.model_fields}

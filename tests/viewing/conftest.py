@@ -29,6 +29,9 @@ from csgnn_dgl.tasks.weights import Header, load_weights, save_weights
 
 #: 4,672 parameters, 6 epochs on the built-in solids with 256 points: 60 % of validation shapes.
 SOLIDS = Path(__file__).parent / "files" / "solids.safetensors"
+#: 1,416 parameters, 6 epochs on 60 of each class, with cosine, planarity and normal at the sites:
+#: 86 % of validation shapes.
+FEATURED = SOLIDS.with_name("solids-features.safetensors")
 C60 = Path(__file__).parents[2] / "docs" / "examples" / "c60-300K.extxyz"
 _TYPES = {"u1": np.uint8, "i2": np.int16, "u2": np.uint16, "i4": np.int32, "f4": np.float32}
 # A loaded machine draws 3-D scenes in software in a minute.
@@ -101,6 +104,21 @@ def page(run: Callable[..., Result], tmp_path: Path) -> Callable[..., Page]:
 def solids() -> Path:
     """Weights of a small classifier of the built-in solids."""
     return SOLIDS
+
+
+@pytest.fixture(scope="session")
+def featured_solids() -> Path:
+    """Weights of a small classifier of the built-in solids whose points carry features."""
+    return FEATURED
+
+
+@pytest.fixture
+def tetrahedron(tmp_path: Path) -> Path:
+    """A mesh, whose points have the normals of its faces."""
+    path = tmp_path / "tetrahedron.off"
+    corners = "1 1 1\n1 -1 -1\n-1 1 -1\n-1 -1 1\n"
+    path.write_text(f"OFF\n4 4 6\n{corners}3 0 1 2\n3 0 3 1\n3 0 2 3\n3 1 3 2\n")
+    return path
 
 
 @pytest.fixture

@@ -52,6 +52,29 @@ def test_the_worst_are_wrong_answers_first(page: Pages, class_run: Path) -> None
     assert sum(wrong) == 18 - sum(counts[i][i] for i in range(3))
 
 
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_the_page_names_the_split_of_shapes(split: Any, page: Pages, class_run: Path) -> None:
+    found = page("report", class_run, "--split", split, "--worst", 0)
+    expected = target_of(class_run).evaluate(class_run, EvaluateConfig(split=split, progress=False))
+    assert expected.result.split == split
+    headline = f"{100 * expected.result.accuracy:.1f} % of {expected.result.shapes} {split} shapes"
+    assert f"{headline} are right" in found.text
+    assert f"{headline} are right" in found.out
+    other = {"validation": "test", "test": "validation"}[split]
+    assert f"{split} shapes<" in found.text
+    assert f"{other} shapes<" not in found.text
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_the_page_names_the_split_of_structures(
+    split: Any, page: Pages, dos_run: RunDirectory
+) -> None:
+    found = page("report", dos_run.path, "--split", split, "--worst", 0)
+    config = EvaluateConfig(split=split, progress=False)
+    expected = target_of(dos_run.path).evaluate(dos_run.path, config)
+    assert f"on {len(expected.structures)} {split} structures" in found.text
+
+
 def test_densities_of_states(page: Pages, dos_run: RunDirectory) -> None:
     found = page("report", dos_run.path, "--worst", 3)
     expected = target_of(dos_run.path).evaluate(dos_run.path, EvaluateConfig(progress=False))

@@ -47,7 +47,7 @@ def report_calibration(
     votes
         Orientations that they are averaged over.
     name
-        Part of the name of the plot.
+        Part of the name of the plot. It begins with the name of the split and a hyphen.
     run
         Where to draw it; None draws nothing.
 
@@ -85,13 +85,15 @@ def report_calibration(
         )
     if run is not None:
         path = run.figure(f"calibration-{name}")
-        _draw(before, after if known else None, truth, path)
+        _draw(before, after if known else None, truth, name.partition("-")[0], path)
         lines.append(f"calibration: {path}")
     return lines, figures
 
 
 @styled
-def _draw(before: Floats, after: Floats | None, truth: npt.NDArray[np.int64], path: Path) -> None:
+def _draw(
+    before: Floats, after: Floats | None, truth: npt.NDArray[np.int64], split: str, path: Path
+) -> None:
     figure = Figure(figsize=(5, 4.4), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 100], [0, 100], color="#888888", lw=1, zorder=0)
@@ -108,7 +110,7 @@ def _draw(before: Floats, after: Floats | None, truth: npt.NDArray[np.int64], pa
         sizes = 20 + 200 * count[used] / len(truth)
         axes.scatter(100 * mean, 100 * share, s=sizes, color=color, label=label)
         axes.plot(100 * mean, 100 * share, color=color, lw=1)
-    title = "Calibration on test shapes; areas: numbers of shapes"
+    title = f"Calibration on {split} shapes; areas: numbers of shapes"
     set_labels(axes, title=title, x="highest probability [%]", y="right answers [%]")
     axes.legend()
     save_figure(figure, path)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from csgnn_dgl.mapping import PointMapping, normalize_clouds, rotate_clouds
+from csgnn_dgl.models.contract import has_normals
 from csgnn_dgl.tasks.classes.trained import TrainedClassifier
 from csgnn_dgl.tasks.votes import average_over_votes, vote_rotations
 
@@ -64,12 +65,21 @@ def attribute(
     input of the coordinates, :math:`p \cdot \partial s/\partial p`: the change if the point moves
     into the centre (Zheng et al., "PointCloud Saliency Maps", ICCV 2019).
 
+    If points carry features, :math:`h` stands for sums over points: the density :math:`\rho(x) =
+    \sum_p w_p(x)`, and :math:`\sum_p w_p(x) f_p` for every feature. With ``feature_mean="mean"``
+    the network sees the mean :math:`m(x)`, which is the second divided by the first. Then a point's
+    part in the channel of a feature is :math:`w_p(x)\,(f_p - m(x)) / \rho(x)`. It is zero where
+    the point has the mean value, because the mean is the same without it; and the parts of all
+    points add up to zero. When a point is left out, the others keep their features, also those that
+    are computed from neighbours.
+
     Parameters
     ----------
     trained
         The classifier.
     points
-        One cloud ``(N, 3)``, centred in the same way as the training data.
+        One cloud ``(N, 3)``, or ``(N, 3 + A)`` with the model's attributes, centred in the same way
+        as the training data.
     classes
         Indices of the classes.
     votes, seed
@@ -84,12 +94,13 @@ def attribute(
     weight = next(trained.model.parameters())
     cloud = points[None].to(weight.device, weight.dtype)
     mapping = find_mapping(trained.model)
+    normals = has_normals(trained.model.model)
     rotations = vote_rotations(
         votes, seed, rotation="so3", up_axis=trained.header.data["up_axis"], unrotated_first=True
     )
 
     def answer(rotation: Tensor) -> list[Tensor]:
-        turned = normalize_clouds(rotate_clouds(cloud, rotation.to(cloud)))
+        turned = normalize_clouds(rotate_clouds(cloud, rotation.to(cloud), normals=normals))
         if mapping is None:
             return [_of_coordinates(trained.model, turned, classes)]
         return [_of_sites(trained.model, mapping, turned, classes)]
@@ -109,7 +120,8 @@ def _of_coordinates(network: nn.Module, cloud: Tensor, classes: Sequence[int]) -
     leaf = cloud.detach().requires_grad_()
     with torch.enable_grad():
         gradients = _gradients(network(leaf), leaf, classes)
-    return (gradients * leaf.detach()).sum(dim=-1)[:, 0]
+    # Attributes stay as they are when a point moves into the centre.
+    return (gradients * leaf.detach())[..., :3].sum(dim=-1)[:, 0]
 
 
 def _of_sites(
@@ -118,14 +130,49 @@ def _of_sites(
     with _as_leaf(mapping) as caught, torch.enable_grad():
         scores = network(cloud)
         gradients = _gradients(scores, caught["output"], classes)[:, :, 0]  # (classes, V·R, C)
-    # The points as the mapping received them.
+    # The points and their features as the mapping received them.
     own = caught["input"].detach()[0]
+    carried = caught["features"].detach()[0] if "features" in caught else own[:, :0]
+    mapped = caught["output"].detach()[:, 0].unflatten(1, (-1, mapping.channels))  # (V·R, 1 + F, C)
+    gradients = gradients.unflatten(2, (-1, mapping.channels))
     step = max(1, _NUMBERS // gradients[0].numel())
     parts = []
-    for chunk in own.split(step):
+    for chunk, values in zip(own.split(step), carried.split(step), strict=True):
         alone = mapping(chunk, torch.arange(len(chunk), device=chunk.device), len(chunk))
-        parts.append(torch.einsum("spc,ksc->kp", alone, gradients))
+        part = torch.einsum("spc,ksc->kp", alone, gradients[:, :, 0])
+        if values.shape[1]:
+            part += _of_features(mapping, alone, values, mapped, gradients)
+        parts.append(part)
     return torch.cat(parts, dim=1)
+
+
+def _of_features(
+    mapping: PointMapping, alone: Tensor, values: Tensor, mapped: Tensor, gradients: Tensor
+) -> Tensor:
+    """Shares ``(classes, P)`` of points in the channels of their features.
+
+    Parameters
+    ----------
+    mapping
+        The mapping.
+    alone
+        Density of each point by itself, ``(V·R, P, C)``.
+    values
+        Features of the points, ``(P, F)``.
+    mapped, gradients
+        Channels of the whole cloud, ``(V·R, 1 + F, C)``, and their gradients, ``(classes, V·R,
+        1 + F, C)``; the density first.
+    """
+    density, features, slopes = mapped[:, None, 0], mapped[:, 1:], gradients[:, :, 1:]
+    if mapping.feature_mean == "mean":
+        # The weight over the density is at most 1, also where both are tiny.
+        there = density > torch.finfo(density.dtype).tiny
+        alone = torch.where(there, alone / torch.where(there, density, 1), 0)
+    part = torch.einsum("pf,kfp->kp", values, torch.einsum("spc,ksfc->kfp", alone, slopes))
+    if mapping.feature_mean == "mean":
+        lost = torch.einsum("sfc,ksfc->ksc", features, slopes)
+        part -= torch.einsum("spc,ksc->kp", alone, lost)
+    return part
 
 
 def _gradients(scores: Tensor, leaf: Tensor, classes: Sequence[int]) -> Tensor:
@@ -143,15 +190,19 @@ def _gradients(scores: Tensor, leaf: Tensor, classes: Sequence[int]) -> Tensor:
 
 @contextmanager
 def _as_leaf(module: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Let the output of a module be a leaf of the graph, and keep it and the input."""
+    """Let the output of a module be a leaf of the graph, and keep it, the input and features."""
     caught: dict[str, Tensor] = {}
 
-    def hook(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+    def hook(
+        _: nn.Module, inputs: tuple[Any, ...], others: dict[str, Any], output: Tensor
+    ) -> Tensor:
         caught["input"] = inputs[0]
+        if others.get("features") is not None:
+            caught["features"] = others["features"]
         caught["output"] = output.detach().requires_grad_()
         return caught["output"]
 
-    handle = module.register_forward_hook(hook)
+    handle = module.register_forward_hook(hook, with_kwargs=True)
     try:
         yield caught
     finally:

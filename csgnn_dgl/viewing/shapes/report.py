@@ -47,7 +47,7 @@ def findings(evaluation: ShapeEvaluation, header: Header, worst: int) -> Finding
     result, names = evaluation.result, header.class_names
     votes = f"{result.votes} vote{'s' * (result.votes > 1)}"
     headline = (
-        f"{100 * result.accuracy:.1f} % of {result.shapes} test shapes are right "
+        f"{100 * result.accuracy:.1f} % of {result.shapes} {result.split} shapes are right "
         f"({result.train_rotation}/{result.rotation}, {votes})"
     )
     if result.baseline is not None:
@@ -66,7 +66,7 @@ def findings(evaluation: ShapeEvaluation, header: Header, worst: int) -> Finding
         ("tested with rotations", result.rotation),
         ("votes", result.votes),
         ("seed", result.seed),
-        ("test shapes", result.shapes),
+        (f"{result.split} shapes", result.shapes),
         ("points per shape", header.data["points"]),
         ("axis that points up", header.data["up_axis"]),
         ("data", result.data),

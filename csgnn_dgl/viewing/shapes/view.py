@@ -14,6 +14,7 @@ from csgnn_dgl.datasets.shapes.checks import cloud_notes
 from csgnn_dgl.datasets.shapes.shape_files import load_cloud
 from csgnn_dgl.grid import Icosphere
 from csgnn_dgl.mapping import PointMapping
+from csgnn_dgl.tasks.classes.clouds import reader_of
 from csgnn_dgl.tasks.classes.predict import Prediction, predict
 from csgnn_dgl.tasks.classes.trained import TrainedClassifier, load_classifier
 from csgnn_dgl.tasks.device import choose_device
@@ -47,8 +48,8 @@ def write_view(
         config.refuse_unused(("points",), f"{config.model} was trained on {trained.points} points")
         everything = options.model_copy(update={"top": len(trained.class_names)})
         (found,) = predict(str(config.model), [file], everything, trained=trained)
-        # The same points as in the prediction.
-        points = load_cloud(file, points=trained.points, pool=trained.pool, seed=options.seed)
+        # The same points as in the prediction, with the attributes that the model needs.
+        (points,) = reader_of(trained, options.seed)(file)
         return _with_model(file, trained, found, points, config, path)
 
 
@@ -93,7 +94,7 @@ def _with_model(
             f"mapping that it does not use"
         )
         mapping = _own_mapping(config)
-        layers = [mapped_layer(mapping, points)]
+        layers = [mapped_layer(mapping, points[:, :3])]
     else:
         config.refuse_unused(("level", "n_spheres"), f"{config.model} has spheres of its own")
         layers = find_layers(trained.model, mapping, points)
@@ -141,7 +142,7 @@ def _payload(
 ) -> dict[str, Any]:
     payload = {
         **more,
-        "points": pack(points.to(torch.float32).numpy()),
+        "points": pack(points[:, :3].to(torch.float32).numpy()),
         "vertices": pack(Icosphere.get(mapping.level).vertices.astype(np.float32)),
         "spheres": mapping.n_spheres,
     }

@@ -8,11 +8,13 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 from ase import Atoms
+from ase.data import chemical_symbols
+from ase.symbols import Symbols
 from vesin import NeighborList
 
 from csgnn_dgl.errors import DataError
 
-__all__ = ["find_pairs", "structure_problem"]
+__all__ = ["element_problem", "find_pairs", "formula_of", "structure_problem"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Integers: TypeAlias = npt.NDArray[np.int64]
@@ -102,9 +104,9 @@ def find_pairs(
 def structure_problem(atoms: Atoms) -> str | None:
     """Describe the problem if pairs cannot be found for a structure; None if they can.
 
-    The structure may have no atoms, positions or a cell that are not finite or are absurdly large,
-    a cell that is singular or shorter than an atom in a periodic direction, or far more atoms than
-    fit into their place.
+    The structure may have no atoms, atoms of no known element, positions or a cell that are not
+    finite or are absurdly large, a cell that is singular or shorter than an atom in a periodic
+    direction, or far more atoms than fit into their place.
 
     Examples
     --------
@@ -113,7 +115,38 @@ def structure_problem(atoms: Atoms) -> str | None:
     """
     if len(atoms) == 0:
         return "it has no atoms"
-    return _problem(atoms.positions, atoms.cell.array, atoms.pbc)
+    return element_problem(atoms) or _problem(atoms.positions, atoms.cell.array, atoms.pbc)
+
+
+def element_problem(atoms: Atoms) -> str | None:
+    """Describe the problem if an atom has no atomic number of an element; None if all have one.
+
+    Tables of elements must not be read before: a negative number would count from their end.
+
+    Examples
+    --------
+    >>> element_problem(Atoms("CX"))
+    'atom 1 is of no known element'
+    """
+    unknown = ~_are_elements(atoms.numbers)
+    return f"atom {int(unknown.argmax())} is of no known element" if unknown.any() else None
+
+
+def formula_of(atoms: Atoms) -> str:
+    """Chemical formula, with X for atoms of no known element, for which ASE's method may fail.
+
+    Examples
+    --------
+    >>> formula_of(Atoms([6, 6, 150]))
+    'C2X'
+    """
+    numbers = np.where(_are_elements(atoms.numbers), atoms.numbers, 0)
+    return str(Symbols(numbers).get_chemical_formula())
+
+
+def _are_elements(numbers: Integers) -> npt.NDArray[np.bool_]:
+    # Symbol 0 is X, which stands for no element.
+    return (numbers > 0) & (numbers < len(chemical_symbols))
 
 
 def _problem(points: Floats, box: Floats, periodic: npt.NDArray[np.bool_]) -> str | None:

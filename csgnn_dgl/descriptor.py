@@ -14,6 +14,7 @@ from ase import Atoms
 from ase.data import atomic_numbers
 
 from csgnn_dgl._foreign import quoted
+from csgnn_dgl._pairs import element_problem, formula_of
 from csgnn_dgl._warn import warn_caller
 from csgnn_dgl.datasets.atoms.given import AtomsLike, as_atoms, each_structure, is_one_structure
 from csgnn_dgl.dos import predict_dos
@@ -23,8 +24,8 @@ from csgnn_dgl.tasks.dos.averages import average_descriptors, describe_and_score
 from csgnn_dgl.tasks.dos.domain import AtomScores, score_atoms
 from csgnn_dgl.tasks.dos.outside import OutOfDomainWarning, outside_note, warn_outside
 from csgnn_dgl.tasks.dos.pooling import Pool, check_pool, pool_descriptors, pooled_names
-from csgnn_dgl.tasks.dos.prediction import DOSPrediction
-from csgnn_dgl.tasks.dos.trained import load_dos_model
+from csgnn_dgl.tasks.dos.prediction import DOSPrediction, check_votes
+from csgnn_dgl.tasks.dos.trained import load_dos_model, numbered
 from csgnn_dgl.tasks.dos.unseen import UnseenElements, UnseenElementWarning, unknown_elements
 from csgnn_dgl.tasks.use_config import VoteSet
 from csgnn_dgl.tasks.votes import vote_rotations
@@ -74,7 +75,8 @@ class AtomDescriptor:
     CheckpointError
         There are no such weights, or they belong to another kind of model.
     ConfigError
-        The device, the dtype or the set of votes does not exist, or there is no vote.
+        The device, the dtype or the set of votes does not exist, there is no vote, or the votes are
+        no whole number.
 
     Examples
     --------
@@ -108,7 +110,8 @@ class AtomDescriptor:
         self._trained.model.to(_DTYPES[name])
         self._check_domain = check_domain
         self._votes: dict[str, Any] = {"votes": votes, "vote_set": vote_set, "seed": seed}
-        vote_rotations(**self._votes)  # checks them
+        check_votes(votes)
+        vote_rotations(**self._votes)  # checks the rest
         self._unseen = UnseenElements(self._trained.elements, self.weights)
 
     @property
@@ -156,8 +159,8 @@ class AtomDescriptor:
         ------
         DataError
             A structure has two atoms at one place, positions that are not finite, a singular cell,
-            or an element that the model cannot describe; or centers do not exist; or a file cannot
-            be read, or holds several structures.
+            or an atom of no known element or of one that the model cannot describe; or centers do
+            not exist; or a file cannot be read, or holds several structures.
         """
         one = is_one_structure(system)
         wanted = None if centers is None else [centers] if one else list(centers)
@@ -271,7 +274,8 @@ class AtomDescriptor:
                 waiting.append(structure)
                 atoms += len(structure)
             if atoms >= _GATHERED or structure is last:
-                found = self._create(waiting, centers, done, outside)
+                with numbered(range(done, done + len(waiting))):
+                    found = self._create(waiting, centers, done, outside)
                 yield from zip(waiting, found, strict=True)
                 done += len(waiting)
                 waiting, atoms = [], 0
@@ -290,11 +294,13 @@ class AtomDescriptor:
         outside: list[str],
     ) -> list[Array]:
         for number, atoms in enumerate(structures):
+            if problem := element_problem(atoms):
+                raise StructureError(number, problem, formula_of(atoms))
             problem = unknown_elements(self._trained.model.model, atoms, self.weights)
             # A model that was trained on one element treats all others as that element, with a
             # warning.
             if problem and len(self.elements) > 1:
-                raise StructureError(first + number, problem, atoms.get_chemical_formula())
+                raise StructureError(number, problem, atoms.get_chemical_formula())
             for note in self._unseen.notes(atoms):
                 warn_caller(note, UnseenElementWarning)
         own = None if centers is None else centers[first : first + len(structures)]
@@ -315,10 +321,14 @@ class AtomDescriptor:
         if self._check_domain:
             scored = score_atoms(self._trained, structures)
             self._note_outside(structures, scored, first, outside)
-        found = self._describe(structures, centres=[np.unique(rows) for rows in chosen])
+        # Where no atom is wanted, the first is described in vain: structures are then checked as
+        # all others are, and an empty batch has no shape.
+        first_atom = np.zeros(1, dtype=np.int64)
+        centres = [np.unique(rows) if len(rows) else first_atom for rows in chosen]
+        found = self._describe(structures, centres=centres)
         return [
-            values[np.searchsorted(np.unique(rows), rows)].astype(self.dtype)
-            for values, rows in zip(found, chosen, strict=True)
+            values[np.searchsorted(described, rows)].astype(self.dtype)
+            for values, described, rows in zip(found, centres, chosen, strict=True)
         ]
 
     def _note_outside(

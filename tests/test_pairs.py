@@ -11,7 +11,9 @@ from ase.build import bulk
 from vesin import NeighborList
 
 from csgnn_dgl import _pairs
-from csgnn_dgl._pairs import Pairs, find_pairs, structure_problem
+from csgnn_dgl._pairs import Pairs, find_pairs, formula_of, structure_problem
+from csgnn_dgl.datasets.atoms.structure import Structure
+from csgnn_dgl.datasets.atoms.structures import check_structure
 from csgnn_dgl.errors import DataError
 
 
@@ -135,6 +137,18 @@ def test_absurd_structures_are_described(atoms: Atoms, message: str) -> None:
     with pytest.raises(DataError) as caught:
         find_pairs(atoms.positions, atoms.cell.array, atoms.pbc, 3.0)
     assert str(caught.value) == problem
+
+
+@pytest.mark.parametrize("number", [-1, 0, 119, 150])
+def test_atoms_of_no_element_are_described(number: int) -> None:
+    atoms = Atoms([6, number, number], [(0, 0, 0), (0, 0, 2), (0, 2, 0)])
+    assert structure_problem(atoms) == "atom 1 is of no known element"
+    assert formula_of(atoms) == "CX2"
+    with pytest.raises(DataError, match=r"^here: atom 1 is of no known element$"):
+        check_structure(Structure(atoms, "here", "none"))
+    heaviest = Atoms([118])
+    assert structure_problem(heaviest) is None
+    assert formula_of(heaviest) == "Og"
 
 
 @pytest.mark.parametrize(

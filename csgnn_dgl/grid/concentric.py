@@ -125,6 +125,11 @@ class ConcentricGrid:
     def sphere_levels(self, level: int | None = None) -> Levels:
         """Levels of all spheres when the finest have been coarsened to ``level``.
 
+        Raises
+        ------
+        ConfigError
+            The grid does not have this level.
+
         Examples
         --------
         >>> ConcentricGrid(levels=(1, 2, 3)).sphere_levels(2)
@@ -133,10 +138,17 @@ class ConcentricGrid:
         (1, 2, 2)
         """
         level = self.level if level is None else level
+        self._check(level, self.coarsest)
         return coarser_levels(self.levels, level, self.coarsest, self._coarsening)
 
     def num_nodes(self, level: int | None = None) -> int:
-        """Sites at ``level`` (default: the finest): ``V·R`` if all spheres have the same level."""
+        """Sites at ``level`` (default: the finest): ``V·R`` if all spheres have the same level.
+
+        Raises
+        ------
+        ConfigError
+            The grid does not have this level.
+        """
         return sum(10 * 4**each + 2 for each in self.sphere_levels(level))
 
     def site(self, vertex: int, sphere: int, level: int | None = None) -> int:
@@ -228,6 +240,8 @@ class ConcentricGrid:
         return Sites.of(self.sphere_levels(level))
 
     def _check(self, level: int, lowest: int) -> None:
+        if not isinstance(level, (int, np.integer)):
+            raise ConfigError(f"level is {level!r}, but it must be a whole number")
         if not lowest <= level <= self.level:
             raise ConfigError(
                 f"this grid has no level {level} here, only {lowest} to {self.level}; choose one "

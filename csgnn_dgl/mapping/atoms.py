@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -48,7 +49,8 @@ class AtomMapping(nn.Module):
     Raises
     ------
     ConfigError
-        A size is less than 1, the radii are not ascending and finite, or the assignment is unknown.
+        A size is not a whole number of at least 1, the radii are not ascending and finite, or the
+        assignment is unknown.
 
     Examples
     --------
@@ -69,10 +71,9 @@ class AtomMapping(nn.Module):
         assignment: AtomAssignment = "nearest",
     ) -> None:
         super().__init__()
-        if n_spheres < 1 or channels < 1:
-            raise ConfigError(
-                f"n_spheres is {n_spheres} and channels is {channels}, but both must be at least 1"
-            )
+        for name, size in (("n_spheres", n_spheres), ("channels", channels)):
+            if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+                raise ConfigError(f"{name} is {size!r}, but it must be a whole number from 1 on")
         if not 0 <= r_min < cutoff < math.inf:
             raise ConfigError(
                 f"there are no shells between r_min = {r_min} Å and cutoff = {cutoff} Å; r_min "
@@ -112,14 +113,18 @@ class AtomMapping(nn.Module):
         Raises
         ------
         DataError
-            The shapes do not fit, or a neighbour is at distance zero or at no finite distance.
+            The shapes or types do not fit; a neighbour is at distance zero or at no finite
+            distance; or a centre is outside ``0 … n_atoms - 1``. Centres are not looked at on CUDA
+            in training mode, because the check waits for the device.
         """
         self._check(displacements, centres, features)
-        distance = displacements.norm(dim=1)
-        within = distance <= self.cutoff
         # In an exported program, sizes may not depend on values, so neighbours beyond the cutoff
         # get the weight 0 there, instead of being left out.
-        traced = torch.compiler.is_compiling()
+        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        if not traced and not (self.training and centres.is_cuda):
+            self._check_centres(centres, n_atoms)
+        distance = displacements.norm(dim=1)
+        within = distance <= self.cutoff
         if not traced and not bool(within.all()):
             # NaN is not within the cutoff either.
             if not bool(distance.isfinite().all()):
@@ -154,9 +159,27 @@ class AtomMapping(nn.Module):
             raise DataError(
                 f"{len(displacements)} displacements with centres of shape {tuple(centres.shape)}"
             )
+        if centres.dtype != torch.int64:
+            raise DataError(
+                f"centres are {centres.dtype}, but an int64 index of an atom is needed for each "
+                f"neighbour; convert them with centres.long()"
+            )
         if features is not None and (features.dim() != 2 or features.shape[:1] != centres.shape):
             raise DataError(
                 f"{len(displacements)} displacements with features of shape {tuple(features.shape)}"
+            )
+
+    def _check_centres(self, centres: Tensor, n_atoms: int) -> None:
+        # Rows are computed from centres. A wrong one would not fail, but give the neighbour to
+        # another vertex.
+        if not centres.numel():
+            return
+        lowest, highest = (int(end) for end in centres.aminmax())
+        if lowest < 0 or highest >= n_atoms:
+            allowed = f"lie in 0 … {n_atoms - 1}" if n_atoms > 0 else "not exist"
+            raise DataError(
+                f"centres run from {lowest} to {highest}, but with {n_atoms} atoms they must "
+                f"{allowed}; number the atoms from 0, and give n_atoms of the whole batch"
             )
 
     def _shells(self, distance: Tensor) -> tuple[Tensor, Tensor]:

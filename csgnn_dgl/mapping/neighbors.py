@@ -11,7 +11,7 @@ import torch
 from ase import Atoms
 from torch import Tensor
 
-from csgnn_dgl._pairs import find_pairs, structure_problem
+from csgnn_dgl._pairs import find_pairs, formula_of, structure_problem
 from csgnn_dgl.errors import ConfigError, DataError, StructureError
 
 __all__ = ["Neighbors", "find_neighbors"]
@@ -114,7 +114,13 @@ class Neighbors:
         ----------
         atoms
             Indices of the atoms, ascending, shape ``(S,)``, int64, on any device.
+
+        Raises
+        ------
+        DataError
+            The indices have another shape or type, do not ascend, or are not those of atoms.
         """
+        _check_selected(atoms, self.n_atoms)
         device = self.centres.device
         atoms = atoms.to(device)
         place = torch.full((self.n_atoms,), -1, dtype=torch.int64, device=device)
@@ -214,7 +220,8 @@ def find_neighbors(
     cutoff
         Largest distance [Å].
     centres
-        For each structure the atoms whose neighbours to find, ascending; None for all.
+        For each structure the indices of the atoms whose neighbours to find, ascending; None for
+        all.
 
     Returns
     -------
@@ -226,10 +233,13 @@ def find_neighbors(
     ------
     ConfigError
         The cutoff is not positive and finite.
+    DataError
+        The number of ``centres`` is not that of the structures.
     StructureError
-        A structure has no atoms, positions or a cell that are not finite or larger than 1 cm, a
-        cell that is singular in a periodic direction, more neighbours than fit into memory, or two
-        atoms at one place. The message names the structure and the atoms.
+        A structure has no atoms, an atom of no known element, positions or a cell that are not
+        finite or larger than 1 cm, a cell that is singular in a periodic direction, more neighbours
+        than fit into memory, or two atoms at one place; or its ``centres`` are not whole numbers,
+        do not ascend, or are not those of atoms. The message names the structure and the atoms.
 
     Examples
     --------
@@ -243,6 +253,11 @@ def find_neighbors(
     if not 0 < cutoff < np.inf:
         raise ConfigError(f"the cutoff is {cutoff} Å, but it must be positive and finite")
     wanted = [None] * len(structures) if centres is None else list(centres)
+    if len(wanted) != len(structures):
+        raise DataError(
+            f"there are {len(wanted)} lists of centres for {len(structures)} structures; give one "
+            f"for each, or None where all atoms are meant"
+        )
     displacements, middles, others, numbers, chosen = [], [], [], [], []
     offset = 0
     for index, atoms in enumerate(structures):
@@ -250,7 +265,7 @@ def find_neighbors(
         _refuse(
             index,
             atoms,
-            structure_problem(atoms) or _outside(own, atoms) or _too_many(atoms, cutoff),
+            structure_problem(atoms) or _about_centres(own, atoms) or _too_many(atoms, cutoff),
         )
         i, j, d = find_pairs(atoms.positions, atoms.cell.array, atoms.pbc, cutoff, checked=True)
         _refuse(index, atoms, _touching(i, j, d))
@@ -265,7 +280,7 @@ def find_neighbors(
             chosen.append(atoms.numbers)
             offset += len(atoms)
             continue
-        kept = np.unique(_flat(own))
+        kept = np.asarray(own, dtype=np.int64)
         place = np.full(len(atoms), -1)
         place[kept] = np.arange(len(kept))
         order = np.argsort(place[i], kind="stable")
@@ -290,16 +305,54 @@ def find_neighbors(
     )
 
 
-def _flat(centres: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    return np.asarray(centres, dtype=np.int64).reshape(-1)
-
-
-def _outside(centres: npt.NDArray[np.int64] | None, atoms: Atoms) -> str | None:
-    """Describe the problem if a chosen atom does not exist."""
+def _about_centres(centres: npt.NDArray[np.int64] | None, atoms: Atoms) -> str | None:
+    """Describe the problem if chosen atoms do not exist, or are not in the order of the result."""
     if centres is None:
         return None
-    wrong = [index for index in _flat(centres).tolist() if not 0 <= index < len(atoms)]
-    return f"it has atoms 0 to {len(atoms) - 1}, but not {wrong[0]}" if wrong else None
+    values = np.asarray(centres)
+    # An empty list has no integers.
+    if values.ndim != 1 or (len(values) and not np.issubdtype(values.dtype, np.integer)):
+        return (
+            f"its centres have the shape {values.shape} and the type {values.dtype}; give a list "
+            f"of indices of atoms, which are whole numbers"
+        )
+    wrong = values[(values < 0) | (values >= len(atoms))]
+    if len(wrong):
+        return f"it has atoms 0 to {len(atoms) - 1}, but not {wrong[0]}"
+    falls = np.flatnonzero(values[1:] <= values[:-1])
+    if len(falls) == 0:
+        return None
+    return _about_order("its centres", values[falls[0]], values[falls[0] + 1])
+
+
+def _about_order(what: str, before: object, after: object) -> str:
+    return (
+        f"{what} must ascend and not repeat, but {after} follows {before}; sort them, and leave "
+        f"out those that repeat"
+    )
+
+
+def _check_selected(atoms: Tensor, count: int) -> None:
+    """Refuse indices of atoms for which :meth:`Neighbors.select` would give a wrong batch."""
+    if atoms.dim() != 1 or atoms.dtype != torch.int64:
+        raise DataError(
+            f"the selected atoms have the shape {tuple(atoms.shape)} and the type {atoms.dtype}, "
+            f"but int64 indices of shape (S,) are needed"
+        )
+    # Tensors of tracers have no values to look at.
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    if traced or type(atoms) is not Tensor or not len(atoms):
+        return
+    falls = torch.nonzero(atoms.diff() <= 0).flatten()
+    if len(falls):
+        before, after = atoms[int(falls[0]) :][:2].tolist()
+        raise DataError(_about_order("the selected atoms", before, after))
+    # They ascend, so the ends tell.
+    for index in (int(atoms[0]), int(atoms[-1])):
+        if not 0 <= index < count:
+            raise DataError(
+                f"the batch has {count} atoms, numbered from 0, but atom {index} is selected"
+            )
 
 
 def _integers(parts: list[np.ndarray]) -> Tensor:
@@ -309,7 +362,7 @@ def _integers(parts: list[np.ndarray]) -> Tensor:
 
 def _refuse(index: int, atoms: Atoms, problem: str | None) -> None:
     if problem is not None:
-        raise StructureError(index, problem, atoms.get_chemical_formula())
+        raise StructureError(index, problem, formula_of(atoms))
 
 
 def _too_many(atoms: Atoms, cutoff: float) -> str | None:

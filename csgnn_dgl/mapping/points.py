@@ -117,7 +117,7 @@ class PointMapping(nn.Module):
     Raises
     ------
     ConfigError
-        A name is unknown, a size is below 1, or the threshold is outside (0, 1].
+        A name is unknown, a size is no whole number from 1 on, or the threshold is outside (0, 1].
 
     Examples
     --------
@@ -149,8 +149,8 @@ class PointMapping(nn.Module):
             raise ConfigError(f"unknown mean of features {feature_mean!r}: {hint}")
         self.feature_mean = feature_mean
         for name, size in (("n_spheres", n_spheres), ("channels", channels)):
-            if size < 1:
-                raise ConfigError(f"{name} is {size}, but it must be at least 1")
+            if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+                raise ConfigError(f"{name} is {size!r}, but it must be a whole number from 1 on")
         for kind, value, known in (
             ("neighbourhood", neighbourhood, get_args(AngularNeighborhood)),
             ("radial neighbourhood", radial, get_args(RadialNeighborhood)),

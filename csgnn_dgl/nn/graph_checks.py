@@ -185,8 +185,15 @@ def check_weights(etype: Canonical, weight: Tensor) -> Tensor | None:
     Raises
     ------
     DataError
-        They have another shape or type, or are not finite.
+        They have another shape or type, are not finite, or require a gradient.
     """
+    # Also without gradients: the weights are kept for later calls, which may want them.
+    if weight.requires_grad:
+        raise DataError(
+            f"the edge data 'weight' of {etype} require a gradient, but the layer treats them as "
+            f"constants and would give them none; set weight.detach() as the edge data, or weight "
+            f"the features of the nodes yourself"
+        )
     if weight.dim() == 2 and weight.shape[1] == 1:
         weight = weight[:, 0]  # the form that DGL's own functions broadcast
     if weight.dim() != 1 or not weight.is_floating_point():

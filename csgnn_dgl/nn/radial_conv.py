@@ -41,7 +41,7 @@ class RadialConv(nn.Module):
         Edge type of the chain, by name or as a triple ``(source type, name, destination type)``.
         Edge data ``offset`` (sphere of the source minus sphere of the destination) or node data
         ``sphere`` determines the direction. Edge data ``weight``, if there are any, multiply the
-        features of the source.
+        features of the source. They are constants: there are no gradients for them.
 
     Shapes
     ------
@@ -54,7 +54,8 @@ class RadialConv(nn.Module):
         The kernel size is even or not positive.
     DataError
         The graph lacks the edge type; edges have no direction, or one that contradicts the nodes'
-        ``sphere``; nodes are joined to themselves or twice to another; or sizes differ.
+        ``sphere``; nodes are joined to themselves or twice to another; weights of edges
+        require a gradient; or sizes differ.
 
     Examples
     --------

@@ -10,10 +10,10 @@ from typing import get_args
 
 import numpy as np
 from ase import Atoms
-from ase.data import chemical_symbols, covalent_radii
+from ase.data import covalent_radii
 
 from csgnn_dgl._foreign import check_expansion, check_file, reading
-from csgnn_dgl._pairs import find_pairs, structure_problem
+from csgnn_dgl._pairs import element_problem, find_pairs, structure_problem
 from csgnn_dgl.datasets.atoms.cif import read_cif
 from csgnn_dgl.datasets.atoms.other_formats import check_other
 from csgnn_dgl.datasets.atoms.poscar import check_poscar, is_poscar
@@ -92,10 +92,9 @@ def check_structure(structure: Structure) -> Structure:
         raise DataError(f"{where} holds no atoms")
     if not np.isfinite(atoms.cell.array).all():
         raise DataError(f"{where}: the cell is NaN or infinite")
-    unknown = (atoms.numbers < 1) | (atoms.numbers >= len(chemical_symbols))
-    if unknown.any():
-        bad = int(unknown.argmax())
-        raise DataError(f"{where}: atom {bad} is of no known element")
+    # Before any message that names an element.
+    if problem := element_problem(atoms):
+        raise DataError(f"{where}: {problem}")
     lost = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))
     if len(lost):
         raise DataError(

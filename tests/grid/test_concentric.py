@@ -306,7 +306,7 @@ def test_coarsest_level() -> None:
     grid = ConcentricGrid(2, 2, coarsest=1)
     assert grid.graph(1).num_nodes() == 84
     assert grid.coarsening(2).num_nodes("coarse") == 84
-    for call in (grid.graph, grid.node_permutations):
+    for call in (grid.graph, grid.node_permutations, grid.num_nodes, grid.sphere_levels):
         with pytest.raises(ConfigError, match="no level 0 here, only 1 to 2"):
             call(0)
     with pytest.raises(ConfigError, match="no level 1 here, only 2 to 2"):
@@ -323,6 +323,19 @@ def test_levels_that_a_grid_does_not_have() -> None:
     for level in (0, 2):
         with pytest.raises(ConfigError, match=f"no level {level} here, only 1 to 1"):
             grid.coarsening(level)
+    fraction: Any = 0.5
+    with pytest.raises(ConfigError, match=r"level is 0\.5, but it must be a whole number"):
+        grid.num_nodes(fraction)
+
+
+@pytest.mark.parametrize("coarsening", ["together", "in_turn"])
+@pytest.mark.parametrize("level", [-1, 0, 3, 9])
+def test_sizes_of_levels_that_a_grid_does_not_have(level: int, coarsening: Any) -> None:
+    grid = ConcentricGrid(2, 4, coarsest=1, coarsening=coarsening)
+    for call in (grid.num_nodes, grid.sphere_levels):
+        with pytest.raises(ConfigError, match=f"no level {level} here, only 1 to 2"):
+            call(level)
+    assert [grid.num_nodes(own) for own in (1, 2)] == [168, 648]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.grid import ConcentricGrid, Icosphere, icosahedral_rotations
 from csgnn_dgl.mapping import AtomMapping
 from csgnn_dgl.mapping.neighbors import find_neighbors
-from csgnn_dgl.testing import assert_no_mutation
+from csgnn_dgl.testing import assert_no_mutation, fake_cuda
 
 
 def cloud(n: int = 40, atoms: int = 3, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -134,7 +134,16 @@ def test_inputs_are_left_alone() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"n_spheres": 0}, {"channels": 0}, {"r_min": 7.0}, {"r_min": -1.0}, {"assignment": "near"}],
+    [
+        {"n_spheres": 0},
+        {"n_spheres": 1.0},
+        {"n_spheres": True},
+        {"channels": 0},
+        {"channels": "4"},
+        {"r_min": 7.0},
+        {"r_min": -1.0},
+        {"assignment": "near"},
+    ],
 )
 def test_unusable_options_are_named(options: dict[str, Any]) -> None:
     sizes = {"n_spheres": 1, "channels": 2, **options}
@@ -152,6 +161,47 @@ def test_unusable_inputs_are_named() -> None:
         mapping(torch.ones(4, 3), torch.zeros(4, dtype=torch.int64), 1, torch.ones(3, 1))
     with pytest.raises(DataError, match="distance zero"):
         mapping(torch.zeros(1, 3), torch.zeros(1, dtype=torch.int64), 1)
+    for dtype in (torch.int32, torch.uint8, torch.float32):
+        with pytest.raises(DataError, match=f"centres are {dtype}, but an int64 index"):
+            mapping(torch.ones(4, 3), torch.zeros(4, dtype=dtype), 1)
+
+
+@pytest.mark.parametrize("assignment", ["nearest", "smooth"])
+@pytest.mark.parametrize("centre", [-1, 2, 10**6])
+def test_centres_of_no_atom_are_refused(centre: int, assignment: Any) -> None:
+    mapping = AtomMapping(1, 2, 4, cutoff=5.0, assignment=assignment)
+    displacements = torch.tensor([[0.0, 0.0, 2.0], [0.0, 1.0, 3.0]])
+    ends = sorted((1, centre))
+    message = f"run from {ends[0]} to {ends[1]}, but with 2 atoms they must lie in 0 … 1"
+    for module in (mapping, mapping.eval()):
+        with pytest.raises(DataError, match=message):
+            module(displacements, torch.tensor([centre, 1]), 2)
+        assert module(displacements, torch.tensor([0, 1]), 2).any()
+    with pytest.raises(DataError, match="with 0 atoms they must not exist"):
+        mapping(displacements, torch.tensor([0, 0]), 0)
+
+
+def test_training_on_a_gpu_does_not_wait_for_the_check_of_centres() -> None:
+    mapping = AtomMapping(1, 2, 4, cutoff=5.0)
+    with fake_cuda() as device:
+        given = torch.tensor([[0.0, 0.0, 2.0]]).to(device), torch.tensor([1]).to(device), 1
+        mapping(*given)
+        with pytest.raises(DataError, match="centres run from 1 to 1"):
+            mapping.eval()(*given)
+
+
+def test_exported_programs_do_not_look_at_centres() -> None:
+    mapping = AtomMapping(1, 2, 4, cutoff=5.0, assignment="smooth").eval()
+
+    class TwoAtoms(torch.nn.Module):
+        def forward(self, displacements: Tensor, centres: Tensor) -> Tensor:
+            found: Tensor = mapping(displacements, centres, 2)
+            return found
+
+    displacements, centres = torch.rand(6, 3) + 1, torch.tensor([0, 0, 1, 1, 1, 0])
+    program = torch.export.export(TwoAtoms(), (displacements, centres)).module()
+    expected = mapping(displacements, centres, 2)
+    torch.testing.assert_close(program(displacements, centres), expected)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])

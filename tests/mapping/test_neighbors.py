@@ -5,12 +5,14 @@ from __future__ import annotations
 import pickle
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk, molecule
+from torch import Tensor
 from torch._subclasses import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
@@ -104,6 +106,9 @@ def test_isolated_atoms_and_empty_batches() -> None:
         (Atoms("C", [(1e300, 0, 0)], cell=[3, 3, 3], pbc=True), "1e+300 Å from the origin"),
         (Atoms("C", [(0, 0, 0)], cell=[3, 3, 3e12], pbc=True), "vector is 3e+12 Å long"),
         (Atoms("CC", [(0, 0, 0), (0, 0, 0.01)]), "atoms 0 and 1 are 0.010 Å apart, at one place"),
+        (Atoms("CX", [(0, 0, 0), (0, 0, 2)]), "structure 1 (CX): atom 1 is of no known element"),
+        (Atoms([-1], [(0, 0, 0)]), "structure 1 (X): atom 0 is of no known element"),
+        (Atoms([6, 6, 150], np.eye(3) * 2), "(C2X): atom 2 is of no known element"),
     ],
 )
 def test_unusable_structures_are_named(atoms: Atoms, message: str) -> None:
@@ -111,7 +116,7 @@ def test_unusable_structures_are_named(atoms: Atoms, message: str) -> None:
         find_neighbors([bulk("Cu"), atoms], 3.0)
     assert message in str(caught.value)
     assert caught.value.index == 1
-    assert message.removeprefix("structure 1 (empty): ") in caught.value.problem
+    assert message.rpartition("): ")[2] in caught.value.problem
     again = pickle.loads(pickle.dumps(caught.value))
     assert (str(again), again.index) == (str(caught.value), 1)
 
@@ -131,6 +136,63 @@ def test_more_pairs_than_memory_holds_are_refused() -> None:
 def test_centres_that_are_not_there_are_named(index: int) -> None:
     with pytest.raises(StructureError, match=f"it has atoms 0 to 2, but not {index}"):
         find_neighbors([molecule("H2O")], 3.0, centres=[np.array([0, index])])
+
+
+@pytest.mark.parametrize(
+    ("centres", "message"),
+    [
+        ([1, 0], "its centres must ascend and not repeat, but 0 follows 1"),
+        ([0, 2, 2], "its centres must ascend and not repeat, but 2 follows 2"),
+        ([0.7], r"shape \(1,\) and the type float64; give a list of indices"),
+        ([True, False, True], "the type bool; give a list of indices"),
+        ([[0, 1]], r"shape \(1, 2\)"),
+        (1, r"shape \(\)"),
+    ],
+)
+def test_centres_in_another_order_than_the_result_are_refused(centres: Any, message: str) -> None:
+    water = molecule("H2O")
+    for given in (centres, np.array(centres)):
+        with pytest.raises(StructureError, match=message) as caught:
+            find_neighbors([water, water], 3.0, centres=[None, given])
+        assert caught.value.index == 1
+    unsigned: Any = np.array([2, 0], dtype=np.uint8)
+    with pytest.raises(StructureError, match="0 follows 2"):
+        find_neighbors([water], 3.0, centres=[unsigned])
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_each_structure_needs_its_centres(count: int) -> None:
+    own = np.array([0])
+    with pytest.raises(DataError, match=f"there are {count} lists of centres for 2 structures"):
+        find_neighbors([molecule("H2O")] * 2, 3.0, centres=[own] * count)
+
+
+def test_centres_as_lists() -> None:
+    as_list: Any = [0, 2]
+    lists, arrays = (
+        find_neighbors([molecule("H2O")], 3.0, centres=[own]) for own in (as_list, np.array([0, 2]))
+    )
+    assert torch.equal(lists.displacements, arrays.displacements)
+    nothing: Any = []
+    assert find_neighbors([molecule("H2O")], 3.0, centres=[nothing]).n_atoms == 0
+
+
+@pytest.mark.parametrize(
+    ("taken", "message"),
+    [
+        (torch.tensor([0, 2, 1]), "must ascend and not repeat, but 1 follows 2"),
+        (torch.tensor([1, 1]), "must ascend and not repeat, but 1 follows 1"),
+        (torch.tensor([-1, 1]), "has 15 atoms, numbered from 0, but atom -1 is selected"),
+        (torch.tensor([3, 15]), "atom 15 is selected"),
+        (torch.tensor([0.0, 1.0]), r"type torch\.float32, but int64 indices"),
+        (torch.tensor([0, 1], dtype=torch.int32), r"type torch\.int32"),
+        (torch.ones(15, dtype=torch.bool), r"type torch\.bool"),
+        (torch.tensor([[0, 1]]), r"shape \(1, 2\)"),
+    ],
+)
+def test_selections_that_would_be_in_disorder_are_refused(taken: Tensor, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        find_neighbors(SEVERAL, 3.0).select(taken)
 
 
 @pytest.mark.parametrize("skew", [1, 40, 10**3, 10**5, 10**7])

@@ -342,6 +342,10 @@ def test_bad_input(name: str) -> None:
     ("arguments", "message"),
     [
         ({"n_spheres": 0}, "n_spheres is 0"),
+        ({"n_spheres": 2.0}, r"n_spheres is 2\.0, but it must be a whole number"),
+        ({"n_spheres": True}, "n_spheres is True, but it must be a whole number"),
+        ({"channels": "2"}, "channels is '2', but it must be a whole number"),
+        ({"level": 2.0}, r"level is 2\.0, but it must be a whole number"),
         ({"channels": -1}, "channels is -1"),
         ({"radial": "shells"}, "shell"),
         ({"bandwidth": "square"}, "squared"),

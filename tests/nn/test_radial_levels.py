@@ -188,6 +188,20 @@ def test_bad_weights(weight: Tensor, message: str) -> None:
         make()(graph, features(graph, 1, 3))
 
 
+@pytest.mark.parametrize("value", [0.5, 1.0])
+@pytest.mark.parametrize("grad", [True, False])
+def test_weights_that_want_a_gradient_are_refused(value: float, grad: bool) -> None:
+    graph = ConcentricGrid(levels=(0, 1)).graph()
+    layer, feat, data = make(), features(graph, 1, 3), graph.edges["radial"].data
+    shares = torch.full((graph.num_edges("radial"),), value)
+    data["weight"] = shares.clone().requires_grad_()
+    # What is found without gradients would be used in later calls with them.
+    with torch.set_grad_enabled(grad), pytest.raises(DataError, match=r"set weight\.detach\(\)"):
+        layer(graph, feat)
+    data["weight"] = data["weight"].detach()
+    torch.testing.assert_close(layer(graph, feat), by_matrices(layer, graph, feat), **EXACT)
+
+
 def test_batches_of_graphs() -> None:
     one, two = ConcentricGrid(levels=(0, 1)).graph(), ConcentricGrid(levels=(1, 0, 1)).graph()
     layer, both = make(), dgl.batch([one, two])

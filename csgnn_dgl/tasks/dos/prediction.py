@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
 from ase import Atoms
 
+from csgnn_dgl._pairs import element_problem, formula_of
 from csgnn_dgl.errors import ConfigError, DataError, StructureError
 from csgnn_dgl.physics import EnergyGrid, find_levels
 from csgnn_dgl.tasks.dos.averages import average_curves
@@ -25,6 +27,7 @@ from csgnn_dgl.tasks.use_config import VoteSet
 __all__ = [
     "SHOWN_LEVEL",
     "DOSPrediction",
+    "check_votes",
     "predict_structures",
 ]
 
@@ -193,19 +196,27 @@ def predict_structures(
     Raises
     ------
     ConfigError
-        Electrons were given for a model of phonons.
+        Electrons were given for a model of phonons, or are no number; or the votes are no whole
+        number of at least 1.
     DataError
-        The model does not know an element; the energy window holds fewer states than electrons; or
-        a structure has no neighbourhoods.
+        An atom is of no known element, or of one that the model does not know; the energy window
+        holds fewer states than electrons; or a structure has no neighbourhoods.
     """
     if electrons is not None and trained.quantity != "electronic":
         raise ConfigError(
             f"electrons were given, but {trained.path} predicts a {trained.quantity} density of "
             f"states, which holds none; leave them out"
         )
+    if electrons is not None and (isinstance(electrons, bool) or not isinstance(electrons, Real)):
+        raise ConfigError(
+            f"electrons is {electrons!r}, but it must be a number: the electrons per atom"
+        )
+    check_votes(votes)
     for index, atoms in enumerate(structures):
-        if problem := unknown_elements(trained.model.model, atoms, str(trained.path)):
-            raise StructureError(index, problem, atoms.get_chemical_formula())
+        problem = element_problem(atoms)
+        problem = problem or unknown_elements(trained.model.model, atoms, str(trained.path))
+        if problem:
+            raise StructureError(index, problem, formula_of(atoms))
     curves = average_curves(trained, structures, votes=votes, seed=seed, vote_set=vote_set)
     found = []
     for atoms, curve, scores in zip(
@@ -220,6 +231,22 @@ def predict_structures(
         known = {name: value for name, value in known.items() if name not in prediction.at_least}
         found.append(replace(prediction, scores=scores, uncertainty=known))
     return found
+
+
+def check_votes(votes: int) -> None:
+    """Refuse a number of orientations that is no whole number.
+
+    Raises
+    ------
+    ConfigError
+        It is not.
+
+    Examples
+    --------
+    >>> check_votes(8)
+    """
+    if isinstance(votes, bool) or not isinstance(votes, (int, np.integer)):
+        raise ConfigError(f"votes is {votes!r}, but it must be a whole number, 1 or greater")
 
 
 def _analysed(
@@ -289,6 +316,13 @@ def _reference(atoms: Atoms, grid: EnergyGrid, notes: list[str]) -> Floats | Non
         notes.append(
             f"the dos in the file has the shape {values.shape}, but the model's grid has "
             f"{grid.size} energies; it is not compared"
+        )
+        return None
+    # NaN stands for energies without a reference, but infinities would be in the mean.
+    if np.isinf(values).any():
+        notes.append(
+            f"the dos in the file is infinite at {np.isinf(values).sum()} of {grid.size} energies; "
+            f"it is not compared"
         )
         return None
     return None if np.isnan(values).all() else values

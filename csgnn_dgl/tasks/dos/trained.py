@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from csgnn_dgl._foreign import excerpt, quoted
 from csgnn_dgl._progress import working
-from csgnn_dgl.errors import CheckpointError, ConfigError
+from csgnn_dgl.errors import CheckpointError, ConfigError, StructureError
 from csgnn_dgl.mapping.neighbors import Neighbors, find_neighbors
 from csgnn_dgl.mapping.tiles import tiles
 from csgnn_dgl.models import AtomModel, DOSModel, Hypers
@@ -227,13 +228,14 @@ class TrainedDOS(Trained[DOSModel]):
             first, own = structures[group[0]], [wanted[i] for i in group]
             if not local:
                 # Atoms see each other, so all atoms of a structure are needed at once.
-                found = find_neighbors([structures[i] for i in group], cutoff)
+                with numbered(group):
+                    found = find_neighbors([structures[i] for i in group], cutoff)
                 pieces = (_by_structures(part, found, len(group)) for part in rows(found, True))
                 for values, others, atoms in zip(*pieces, own, strict=True):
                     yield (values, others) if atoms is None else (values[atoms], others[atoms])
             elif len(first) > _TILE and own[0] is None:
                 parts, origins = [], []
-                with working("atoms", len(first), unit="atom") as done:
+                with working("atoms", len(first), unit="atom") as done, numbered(group):
                     for tile in tiles(first, cutoff, _TILE):
                         found = find_neighbors([tile.atoms], cutoff, centres=[tile.centres])
                         parts.append(rows(found))
@@ -243,9 +245,28 @@ class TrainedDOS(Trained[DOSModel]):
                 mine, other = (np.concatenate(part)[order] for part in zip(*parts, strict=True))
                 yield mine, other
             else:
-                found = find_neighbors([structures[i] for i in group], cutoff, centres=own)
+                with numbered(group):
+                    found = find_neighbors([structures[i] for i in group], cutoff, centres=own)
                 pieces = (_by_structures(part, found, len(group)) for part in rows(found))
                 yield from zip(*pieces, strict=True)
+
+
+@contextmanager
+def numbered(indices: Sequence[int]) -> Iterator[None]:
+    """Errors of some of the structures name them by their indices among all.
+
+    Examples
+    --------
+    >>> with numbered([7, 9]):
+    ...     raise StructureError(1, "it has no atoms")
+    Traceback (most recent call last):
+        ...
+    csgnn_dgl.errors.StructureError: structure 9 (empty): it has no atoms
+    """
+    try:
+        yield
+    except StructureError as error:
+        raise StructureError(indices[error.index], error.problem, error.formula) from error
 
 
 def _by_structures(rows: Floats, found: Neighbors, count: int) -> list[Floats]:

@@ -16,7 +16,7 @@ from ase.build import bulk, molecule
 
 from csgnn_dgl.datasets.atoms.structure import Structure
 from csgnn_dgl.descriptor import AtomDescriptor, UnseenElementWarning, predict_dos
-from csgnn_dgl.errors import CheckpointError, ConfigError, DataError
+from csgnn_dgl.errors import CheckpointError, ConfigError, DataError, StructureError
 from csgnn_dgl.physics import density_of_states
 from csgnn_dgl.tasks import shipped
 from csgnn_dgl.tasks.dos.predict import _plain_structure
@@ -68,6 +68,29 @@ def test_centers(phonon_weights: Path) -> None:
     np.testing.assert_allclose(lists[0], whole[[1]], atol=1e-6)
 
 
+@pytest.mark.parametrize("options", [{}, {"check_domain": False}, {"votes": 2}])
+def test_no_centers_at_all(phonon_weights: Path, options: dict[str, Any]) -> None:
+    descriptor = AtomDescriptor(phonon_weights, dtype="float64", **options)
+    assert descriptor.create(SALT, centers=[]).shape == (0, 16)
+    assert descriptor.create(SALT, centers=[]).dtype == np.float64
+    large = SALT * (5, 5, 5)  # computed by itself
+    shapes = [f.shape for f in descriptor.create([SALT, large, SALT], centers=[[], [], [1]])]
+    assert shapes == [(0, 16), (0, 16), (1, 16)]
+    # Structures are checked as with centers.
+    with pytest.raises(DataError, match="at one place"):
+        descriptor.create([Atoms("Na2", [[0, 0, 0]] * 2)], centers=[[]])
+
+
+def test_atoms_of_no_element_have_no_curves(carbon_weights: Path, phonon_weights: Path) -> None:
+    for weights in (carbon_weights, phonon_weights):
+        for number in (-1, 0, 150):
+            atoms = Atoms([6, number], [[0, 0, 0], [0, 0, 2]])
+            with pytest.raises(DataError, match=r"1 \(CX\): atom 1 is of no known element"):
+                predict_dos([DIAMOND, atoms], weights)
+            with pytest.raises(DataError, match=r"\(CX\): atom 1 is of no known element"):
+                AtomDescriptor(weights).create(atoms)
+
+
 @pytest.mark.parametrize(
     ("system", "centers", "message"),
     [
@@ -84,6 +107,10 @@ def test_centers(phonon_weights: Path) -> None:
         (Atoms("Na2", [[0, 0, 0]] * 2), None, "at one place"),
         (Atoms("Na", [[0, 0, np.nan]]), None, "NaN"),
         (Atoms(), None, "has no atoms"),
+        (Atoms("NaX", [[0, 0, 0], [0, 0, 3]]), None, "(NaX): atom 1 is of no known element"),
+        ([SALT, Atoms([-1])], None, "structure 1 (X): atom 0 is of no known element"),
+        (Atoms([150]), None, "structure 0 (X): atom 0 is of no known element"),
+        (Atoms([150]), [], "structure 0 (X): atom 0 is of no known element"),
     ],
 )
 def test_what_cannot_be_described(
@@ -156,6 +183,12 @@ def test_density_of_states_and_what_follows(carbon_weights: Path) -> None:
     assert more > found.fermi_level
     with pytest.raises(DataError, match=r"energy window of -10 … 10 eV \(per atom of C2\)"):
         predict_dos(DIAMOND, carbon_weights, electrons=50)
+    for electrons in ("4", True, [4.0]):
+        given: Any = electrons
+        with pytest.raises(ConfigError, match=r"electrons is .*, but it must be a number"):
+            predict_dos(DIAMOND, carbon_weights, electrons=given)
+    whole: Any = np.int64(4)
+    assert predict_dos(DIAMOND, carbon_weights, electrons=whole).fermi_level == found.fermi_level
     with pytest.raises(DataError, match="Na cannot be told from C"):
         predict_dos(Atoms("NaC", [[0, 0, 0], [0, 0, 2]]), carbon_weights)
 
@@ -231,6 +264,13 @@ def test_descriptors_are_averaged(phonon_weights: Path, vote_set: Any) -> None:
 def test_votes_that_do_not_exist(phonon_weights: Path) -> None:
     with pytest.raises(ConfigError, match="0 votes"):
         AtomDescriptor(phonon_weights, votes=0)
+    for votes in (2.5, "4", True):
+        given: Any = votes
+        with pytest.raises(ConfigError, match=r"votes is .*, but it must be a whole number"):
+            AtomDescriptor(phonon_weights, votes=given)
+        with pytest.raises(ConfigError, match=r"votes is .*, but it must be a whole number"):
+            predict_dos(SALT, phonon_weights, votes=given)
+    assert predict_dos(SALT, phonon_weights, votes=np.int64(2)).dos.shape
     wrong: Any = "designd"
     with pytest.raises(ConfigError, match="designed"):
         AtomDescriptor(phonon_weights, votes=2, vote_set=wrong)
@@ -245,8 +285,25 @@ def test_references_are_compared(carbon_weights: Path) -> None:
     assert predict_dos(atoms, carbon_weights).error == pytest.approx(
         np.abs(found.dos - 0.5)[20:].mean()
     )
-    for other, note in ((np.ones(7), "shape (7,)"), ("words", "not made of numbers")):
+    infinite = np.where(np.arange(41) < 2, (-1.0) ** np.arange(41) * np.inf, 0.5)
+    for other, note in (
+        (np.ones(7), "shape (7,)"),
+        ("words", "not made of numbers"),
+        (infinite, "the dos in the file is infinite at 2 of 41 energies; it is not compared"),
+    ):
         atoms.info["dos"] = other
         found = predict_dos(atoms, carbon_weights)
         assert found.reference is None
         assert note in found.notes[0]
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_the_structure_of_an_error_is_counted_from_the_first(
+    carbon_weights: Path, check: bool
+) -> None:
+    flat = DIAMOND.copy()
+    flat.positions[1] = flat.positions[0]
+    describe = AtomDescriptor(carbon_weights, check_domain=check).create
+    with pytest.raises(StructureError) as caught:
+        describe([DIAMOND * (3, 3, 3)] * 12 + [flat])
+    assert caught.value.index == 12

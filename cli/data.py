@@ -293,14 +293,15 @@ def _label_structures(
     "--seed",
     default=0,
     show_default=True,
-    help="Random seed for choosing validation structures, where a set has none.",
+    help="Random seed for choosing validation and test structures, where a set has none.",
 )
 def join_command(folders: tuple[Path, ...], destination: Path, seed: int) -> None:
     """Join data sets of densities of states, to train on all of them.
 
     They must have the same energies, units and zero of energy. Their splits are kept. If some of
     them have validation structures and others have none, a part of the training structures of the
-    others is held out.
+    others is held out. Warnings of the sets are repeated, and test structures that were not given
+    but drawn by the seed are counted.
     """
     from csgnn_dgl.datasets.atoms.dos_join import join_dos
     from csgnn_dgl.tasks.dos.config import TrainDOSConfig

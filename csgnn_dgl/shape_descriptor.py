@@ -108,8 +108,9 @@ class ShapeDescriptor:
         ----------
         shapes
             One cloud ``(N, 3)``, several ``(n, N, 3)``, a list of clouds of different sizes, a path
-            of a mesh or a cloud, or a list of paths. Any unit, orientation and position. If there
-            are more points than in training, a random part is used.
+            of a mesh or a cloud, or a list of paths. A cloud may be a table of pandas. Any unit,
+            orientation and position. If there are more points than in training, a random part is
+            used.
 
         Returns
         -------
@@ -128,7 +129,8 @@ class ShapeDescriptor:
         """
         if isinstance(shapes, (str, Path)):
             return self._of_files([shapes])[0]
-        if not isinstance(shapes, np.ndarray) and isinstance(shapes, Iterable):
+        array = _is_array(shapes)
+        if not array and isinstance(shapes, Iterable):
             shapes = list(shapes)
             named = [isinstance(shape, (str, Path)) for shape in shapes]
             if all(named) and named:
@@ -150,7 +152,8 @@ class ShapeDescriptor:
             batch_size=self._options.batch_size,
         )
         found: Array = features.numpy().astype(np.float32)
-        return found[0] if len(shapes) and np.ndim(shapes[0]) == 1 else found
+        single = np.ndim(shapes) == 2 if array else len(shapes) > 0 and np.ndim(shapes[0]) == 1
+        return found[0] if single else found
 
     def scores(self, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Score how far clouds lie from what the model was trained on.
@@ -218,3 +221,10 @@ class ShapeDescriptor:
             seed = self._options.seed
             return torch.cat([clouds_of_arrays(self._trained, each, seed) for each in shapes])
         return clouds_of_arrays(self._trained, shapes, self._options.seed)
+
+
+def _is_array(shapes: Any) -> bool:
+    """Whether these are points in an array, a tensor or a table, and no collection of shapes."""
+    # Iterating over a table of pandas gives the names of its columns. A column of paths is a
+    # collection.
+    return isinstance(shapes, np.ndarray) or (hasattr(shapes, "__array__") and np.ndim(shapes) > 1)

@@ -16,7 +16,16 @@ from typing import Any, Generic, TypeVar
 
 from csgnn_dgl.errors import ConfigError, DataError
 
-__all__ = ["Frame", "Mark", "Piece", "file_marks", "fingerprint", "partitions", "walk"]
+__all__ = [
+    "Frame",
+    "Mark",
+    "Piece",
+    "file_marks",
+    "files_below",
+    "fingerprint",
+    "partitions",
+    "walk",
+]
 
 Item = TypeVar("Item")
 
@@ -124,8 +133,7 @@ def walk(
 ) -> Iterator[tuple[Path, str]]:
     """Yield the files that inputs name, and all known ones in the folders among them.
 
-    Files of a folder come in the order of their names. Hidden files and folders are passed over,
-    and so are those whose name begins with an underscore.
+    Folders are searched as :func:`files_below` says.
 
     Parameters
     ----------
@@ -156,32 +164,93 @@ def walk(
             yield place, str(given)
             continue
         found = False
-        for path, name in _inside(place, Path(given), known, barred):
+        for path, name in files_below(
+            place, known, name=Path(given), refuse=_unlisted, barred=barred
+        ):
             found = True
-            yield path, name
+            yield path, str(name)
         if not found:
             raise DataError(f"the folder {given} holds no file that can be read")
 
 
+def _unlisted(error: OSError, name: Path) -> DataError:
+    return DataError(f"the folder {name} cannot be listed: {error.strerror}")
+
+
+def files_below(
+    folder: Path,
+    known: Callable[[Path], bool],
+    *,
+    refuse: Callable[[OSError, Path], Exception],
+    name: Path | None = None,
+    barred: str | None = None,
+) -> Iterator[tuple[Path, Path]]:
+    """Yield the known files in a folder and in the folders below, in the order of their names.
+
+    Links to folders are followed, but not into a folder that the search is already in. Files and
+    folders whose names begin with a point are passed over, and so is what a command with ``--jobs``
+    wrote about its results.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    known
+        Whether a path is to be yielded; asked for files and folders. A folder may be one source, as
+        a database is, and is not searched then.
+    refuse
+        Makes the error to raise if a folder cannot be listed, from the system's error and the
+        folder's name.
+    name
+        The folder as the user named it; by default its path.
+    barred
+        The real path of a folder that is passed over, too.
+
+    Yields
+    ------
+    tuple
+        Path, and its name with that of the folder in front.
+    """
+    yield from _inside(folder, folder if name is None else name, known, refuse, (barred,))
+
+
 def _inside(
-    folder: Path, name: Path, known: Callable[[Path], bool], barred: str | None
-) -> Iterator[tuple[Path, str]]:
+    folder: Path,
+    name: Path,
+    known: Callable[[Path], bool],
+    refuse: Callable[[OSError, Path], Exception],
+    barred: tuple[str | None, ...],
+) -> Iterator[tuple[Path, Path]]:
+    # A link to a folder above would never end.
+    barred = (*barred, os.path.realpath(folder))
     try:
         with os.scandir(folder) as entries:
             inside = sorted(
-                (entry.name, entry.is_dir()) for entry in entries if entry.name[0] not in "._"
+                (entry.name, _is_folder(entry)) for entry in entries if entry.name[0] != "."
             )
     except OSError as error:
-        raise DataError(f"the folder {name} cannot be listed: {error.strerror}") from error
+        raise refuse(error, name) from error
     for own, is_folder in inside:
         path = folder / own
-        if os.path.realpath(path) == barred:
+        if is_folder and (os.path.realpath(path) in barred or _is_about_results(path)):
             continue
         if known(path):
-            yield path, str(name / own)
-        # A link to a folder above would never end.
-        elif is_folder and not path.is_symlink():
-            yield from _inside(path, name / own, known, barred)
+            yield path, name / own
+        elif is_folder:
+            yield from _inside(path, name / own, known, refuse, barred)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, for instance: whoever reads it says what is wrong
+        return False
+
+
+def _is_about_results(path: Path) -> bool:
+    # Earlier results may lie among the inputs, and ASE takes a .json file for a database. Other
+    # folders of this name are the user's own.
+    return path.name == "_run" and os.path.isfile(path / "run.json")
 
 
 def file_marks(files: Iterable[tuple[Path, str]]) -> Iterator[Mark]:

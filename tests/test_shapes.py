@@ -55,6 +55,13 @@ def absurd(coordinate: float) -> np.ndarray:
     return cloud
 
 
+def masked() -> np.ma.MaskedArray:
+    """A cloud with a masked point, whose masked numbers are sound."""
+    cloud = np.ma.masked_array(absurd(0))
+    cloud[3, :2] = np.ma.masked
+    return cloud
+
+
 @pytest.fixture(scope="module")
 def classifier(clouds: Path, tmp_path_factory: pytest.TempPathFactory) -> ShapeClassifier:
     output = tmp_path_factory.mktemp("api") / "run"
@@ -115,6 +122,9 @@ def test_a_class_of_ones_own(clouds: Path, tmp_path: Path) -> None:
         (np.ones((64, 3)), "all 64 points are equal"),
         (np.full((64, 3), np.nan), "NaN or infinite"),
         (np.eye(3), "cloud 0 has 3 points, but 64 are asked for"),
+        (np.zeros((0, 3)), "cloud 0 has 0 points, but 64 are asked for"),
+        (masked(), "a mask that hides 2 of its 192 numbers; leave these points out"),
+        ([masked(), masked()], "a mask that hides 2 of its 192 numbers"),
         (absurd(1e155), "cloud 0: 1 of 64 points lie more than 1000 times as far"),
         (absurd(1e30), "cloud 0: 1 of 64 points lie more than 1000 times as far"),
         (absurd(0).astype(complex), "type complex128"),
@@ -125,6 +135,14 @@ def test_a_class_of_ones_own(clouds: Path, tmp_path: Path) -> None:
 def test_unusable_clouds(points: np.ndarray, message: str, classifier: ShapeClassifier) -> None:
     with pytest.raises(DataError, match=message):
         classifier.probabilities(points)
+    with pytest.raises(DataError, match=message):
+        classifier.scores(points)
+
+
+def test_a_mask_that_hides_nothing(classifier: ShapeClassifier) -> None:
+    cloud = absurd(0)
+    found = classifier.probabilities(np.ma.masked_array(cloud, mask=False))
+    np.testing.assert_array_equal(found, classifier.probabilities(cloud))
 
 
 def test_clouds_of_any_size(classifier: ShapeClassifier) -> None:

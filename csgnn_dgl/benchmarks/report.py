@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,25 @@ __all__ = ["plot_scaling", "table"]
 
 Lines = list[str]
 
+# Where and with what something was measured, in the order of the table.
+_ORIGIN = {"processor": "{}", "torch": "torch {}", "csgnn_dgl": "csgnn-dgl {}"}
 
-def _settings(section: dict[str, Any]) -> str:
+
+def _origin(found: Mapping[str, Any], but: Mapping[str, Any] | None = None) -> Lines:
+    """Processor and versions, or only those that differ from others."""
+    return [
+        text.format(found[key])
+        for key, text in _ORIGIN.items()
+        if key in found and (but is None or found[key] != but.get(key))
+    ]
+
+
+def _settings(section: dict[str, Any], latest: Mapping[str, Any]) -> str:
+    """Settings of a section, with its processor and versions where ``latest`` has others."""
     s = section["settings"]
     quick = ", QUICK SIZES: no measurement" if s["quick"] else ""
-    return f"{s['threads']} thread(s), median of {s['repeats']}, {s['clock']} time{quick}"
+    origin = "".join(f", {part}" for part in _origin(s, latest))
+    return f"{s['threads']} thread(s), median of {s['repeats']}, {s['clock']} time{origin}{quick}"
 
 
 def _machine(section: dict[str, Any]) -> Lines:
@@ -103,10 +117,14 @@ _FORMATS: dict[str, Callable[[dict[str, Any]], Lines]] = {
 
 
 def table(results: dict[str, Any]) -> str:
-    """Format the results of the suite as text, with ratios before times."""
-    lines = [f"{results['processor']}, torch {results['torch']}"]
+    """Format the results of the suite as text, with ratios before times.
+
+    The first line has the processor and the versions of the latest run. Sections that were measured
+    elsewhere or with others name their own.
+    """
+    lines = [", ".join(_origin(results))]
     for name, section in results["sections"].items():
-        lines += ["", f"{name} ({_settings(section)})", *_FORMATS[name](section)]
+        lines += ["", f"{name} ({_settings(section, results)})", *_FORMATS[name](section)]
     return "\n".join(lines)
 
 

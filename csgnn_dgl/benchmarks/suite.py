@@ -34,13 +34,28 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def _origin() -> dict[str, str]:
+    """Where and with what is measured now."""
+    return {
+        "csgnn_dgl": __version__,
+        "torch": str(torch.__version__),
+        "processor": _processor(),
+    }
+
+
 def _earlier(path: Path) -> dict[str, Any]:
+    """Sections that were measured before, each with its origin in its settings."""
     if not path.is_file():
         return {}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return dict(found["sections"])
-    except (ValueError, KeyError, TypeError) as error:
+        # Earlier versions wrote the origin once, for all sections.
+        origin = {key: found[key] for key in ("csgnn_dgl", "torch", "processor")}
+        return {
+            name: {**section, "settings": {**origin, **section["settings"]}}
+            for name, section in found["sections"].items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} holds no results of this suite ({error}); remove it") from error
 
 
@@ -55,7 +70,8 @@ def run(
     Parameters
     ----------
     output
-        Folder for the results. Its results of sections that are not measured again are kept.
+        Folder for the results. Its results of sections that are not measured again are kept, with
+        the processor and the versions that they were measured with.
     settings
         Settings of the measurement.
     sections
@@ -73,17 +89,17 @@ def run(
             raise ConfigError(f"unknown section {name!r}: {suggest(name, SECTIONS)}")
     output.mkdir(parents=True, exist_ok=True)
     path = output / RESULTS
-    kept = _earlier(path)
+    kept, origin = _earlier(path), _origin()
     torch.set_num_threads(settings.threads)
     keep_freed_memory()
     results: dict[str, Any] = {}
     for name in sections or list(SECTIONS):
         echo(f"— {name}")
-        kept[name] = {"settings": asdict(settings), **SECTIONS[name](settings, echo)}
+        measured = SECTIONS[name](settings, echo)
+        kept[name] = {"settings": {**asdict(settings), **origin}, **measured}
         results = {
-            "csgnn_dgl": __version__,
-            "torch": torch.__version__,
-            "processor": _processor(),
+            # Of this run. Each section has its own.
+            **origin,
             # In the order of the suite, not in the order of measuring.
             "sections": {key: kept[key] for key in SECTIONS if key in kept},
         }

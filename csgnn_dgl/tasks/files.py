@@ -13,7 +13,8 @@ from csgnn_dgl._files import resource_error
 from csgnn_dgl._foreign import excerpt
 from csgnn_dgl._progress import each
 from csgnn_dgl.datasets.isolation import read_each
-from csgnn_dgl.errors import ConfigError, DataError
+from csgnn_dgl.datasets.pieces import files_below
+from csgnn_dgl.errors import ConfigError, DataError, ResourceError
 
 __all__ = ["FileResult", "files_in", "work_on_files", "worked"]
 
@@ -52,12 +53,14 @@ def files_in(
 ) -> tuple[Path, ...]:
     """Replace folders by the files in them and below, sorted; files stay what they are.
 
+    Folders are searched as with ``--jobs``; see :func:`~csgnn_dgl.datasets.pieces.files_below`.
+
     Parameters
     ----------
     paths
         Files and folders.
     known
-        Whether a file of a folder can be read, by its name. Hidden files and folders are left out.
+        Whether a file of a folder can be read, by its name.
     formats
         What can be read, for the message.
 
@@ -73,28 +76,24 @@ def files_in(
     >>> [path.name for path in files_in([Path("b.off"), Path("a.off")], bool, ".off")]
     ['b.off', 'a.off']
     """
+
+    def is_known_file(path: Path) -> bool:
+        return not os.path.isdir(path) and known(path)
+
     found: list[Path] = []
     for path in paths:
         if not path.is_dir():
             found.append(path)
             continue
-        below = sorted(_below(path, known))
+        below = [name for _, name in files_below(path, is_known_file, refuse=_refuse)]
         if not below:
             raise DataError(f"{path} holds no file that can be read; suffixes: {formats}")
         found += below
     return tuple(found)
 
 
-def _below(folder: Path, known: Callable[[Path], bool]) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise resource_error(error, error.filename or folder, "read")
-
-    for place, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            path = Path(place) / name
-            if not name.startswith(".") and known(path):
-                yield path
+def _refuse(error: OSError, folder: Path) -> ResourceError:
+    return resource_error(error, folder, "read")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

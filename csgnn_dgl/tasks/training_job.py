@@ -184,10 +184,12 @@ class TrainingJob(ABC, Generic[Config, Data]):
         trained.model.to("cpu")
         save_learned(run.model, trained.header.kind, learned)
         if learned.domain is None:
+            few = len(self.validation) < FEWEST_HELD_OUT
+            why = "are too few" if few else "or the training samples are all alike, or too few,"
             echo(
-                f"warning: {len(self.validation)} held-out samples are too few to learn what the "
-                f"model knows, so its predictions have no scores and no uncertainties; at least "
-                f"{FEWEST_HELD_OUT} are needed"
+                f"warning: {len(self.validation)} held-out samples {why} to learn what the model "
+                f"knows, so its predictions have no scores and no uncertainties; at least "
+                f"{FEWEST_HELD_OUT} of each are needed"
             )
         facts = {} if learned.domain is None else dict(learned.domain.facts)
         return {**facts, "seconds": round(time.perf_counter() - started, 2)}

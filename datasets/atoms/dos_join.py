@@ -21,6 +21,9 @@ __all__ = ["Joined", "join_dos"]
 
 # Largest difference between energies, in steps.
 _SAME = 1e-3
+# Number of warnings that are repeated of each set, and how that of drawn test structures begins.
+_SHOWN = 6
+_DRAWN = "no test structures are given;"
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ class Joined:
     counts
         Number of structures of each split.
     notes
-        What was left out, what was held out, and structures in more than one split.
+        Warnings of the sets, what was left out, what was held out, and structures in more than one
+        split.
     """
 
     folder: Path
@@ -79,6 +83,11 @@ def join_dos(
     for folder, other in zip(folders[1:], sets[1:], strict=True):
         _check_same(folders[0], first, folder, other)
     notes = [
+        f"{folder}: {warning}"
+        for folder, found in zip(folders, sets, strict=True)
+        for warning in _warnings(folder, found)
+    ]
+    notes += [
         f"{folder}: {len(found.rejected)} structures are left out, because they cannot be used "
         f"(csgnn-dgl data info {folder} tells why)"
         for folder, found in zip(folders, sets, strict=True)
@@ -112,6 +121,22 @@ def join_dos(
         }
         write_grid_file(folder / GRID_FILE, about)
     return Joined(destination, counts, tuple(notes))
+
+
+def _warnings(folder: Path, found: DOSDataset) -> list[str]:
+    """The warnings of a set, but not more than a few."""
+    # In the joined set, test structures that were drawn look as if they were given.
+    drawn = [
+        f"{warning}; in the joined set they count as given ones"
+        for warning in found.warnings
+        if warning.startswith(_DRAWN)
+    ]
+    listed = drawn + [warning for warning in found.warnings if not warning.startswith(_DRAWN)]
+    more = len(listed) - _SHOWN
+    if more > 0:
+        rest = f"{more} more warnings (csgnn-dgl data info {folder} prints all)"
+        return [*listed[:_SHOWN], rest]
+    return listed
 
 
 def _named(record: DOSRecord, found: DOSDataset) -> DOSRecord:

@@ -44,6 +44,9 @@ _MEANINGS = {
     "name": "name",
     "source": "source",
 }
+# Stand for what a file does not say. Files that are written for such data have them, and say it no
+# more than the first.
+_UNKNOWN, _UNKNOWN_DOS = "unspecified", "unspecified, per atom"
 _PER_CELL = ("/cell", "/unit cell", "/structure", " per cell", " per unit cell", " per structure")
 
 
@@ -137,16 +140,16 @@ def read_grid_file(path: Path) -> GridFile:
     said = {_SYNONYMS.get(key, key): value for key, value in said.items()}
     unit = _text(said, "unit", path)
     quantity = _quantity(said, unit, path, notes)
-    if unit is None:
+    if unit in (None, _UNKNOWN):
         notes.append(f"{path.name} gives no unit of the energies")
     zero = _text(said, "zero", path)
     if zero is None:
-        zero = "zero frequency" if quantity == "phonon" else "unspecified"
-        if quantity == "electronic":
-            notes.append(f"{path.name} gives no zero of energy")
+        zero = "zero frequency" if quantity == "phonon" else _UNKNOWN
+    if zero == _UNKNOWN and quantity == "electronic":
+        notes.append(f"{path.name} gives no zero of energy")
     dos_unit, per_cell = _dos_unit(said, path, notes)
     return GridFile(
-        _grid(said, path, unit or "unspecified", zero),
+        _grid(said, path, unit or _UNKNOWN, zero),
         quantity,
         dos_unit,
         per_cell,
@@ -249,9 +252,9 @@ def _quantity(said: dict[str, Any], unit: str | None, path: Path, notes: list[st
 
 def _dos_unit(said: dict[str, Any], path: Path, notes: list[str]) -> tuple[str, bool]:
     unit, scale = _text(said, "dos_unit", path), _text(said, "normalisation", path)
-    if unit is None and scale is None:
+    if unit in (None, _UNKNOWN_DOS) and scale is None:
         notes.append(f"{path.name} gives no dos_unit; curves are assumed to be per atom")
-        return "unspecified, per atom", False
+        return _UNKNOWN_DOS, False
     if unit is None:
         return f"arbitrary: {scale}", False
     for ending in _PER_CELL:

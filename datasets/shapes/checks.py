@@ -1,4 +1,4 @@
-"""Check that points show a shape: no NaN, not all equal, no absurd outliers."""
+"""Check that points show a shape: no NaN, not all equal, no absurd outliers, no normals of 0."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from csgnn_dgl.errors import DataError
 
-__all__ = ["check_digits", "check_points", "cloud_notes", "scale_exponent"]
+__all__ = ["check_digits", "check_normals", "check_points", "cloud_notes", "scale_exponent"]
 
 # Share of the points that must lie within a reasonable distance.
 _MOST = 0.95
@@ -16,6 +16,8 @@ _REFUSED = 1000.0
 _DOUBTFUL = 10.0
 # Smallest size of a cloud, in steps of its numbers.
 _STEPS = 64
+# Features of points take a normal without a larger component for one of length 0.
+_NO_NORMAL = float(np.finfo(np.float32).eps)
 # Points in a block, to bound the memory of a check.
 _BLOCK = 1 << 20
 
@@ -95,6 +97,8 @@ def check_digits(points: np.ndarray, where: str) -> None:
     """
     if points.ndim != 2 or points.dtype.kind != "f" or not np.isfinite(points).all():
         return
+    if points.size == 0:  # how many points are needed is checked elsewhere
+        return
     with np.errstate(over="ignore"):
         size = float(np.ptp(points, axis=0).max(initial=0))
     far = float(np.abs(points).max(initial=0))
@@ -103,6 +107,37 @@ def check_digits(points: np.ndarray, where: str) -> None:
         raise DataError(
             f"{where}: the cloud is {size:.3g} wide and {far:.3g} away from the origin, where "
             f"{points.dtype} numbers are steps of {step:.1g}; move it to the origin before saving"
+        )
+
+
+def check_normals(normals: np.ndarray, where: str) -> None:
+    """Refuse normals of length 0, which have no direction. Other lengths are allowed.
+
+    Parameters
+    ----------
+    normals
+        Shape ``(N, 3)``.
+    where
+        Origin of the normals, for the message.
+
+    Raises
+    ------
+    DataError
+        There are such normals.
+
+    Examples
+    --------
+    >>> check_normals(np.array([[0, 0, 2.0], [0, 0, 0]]), "a.ply")
+    Traceback (most recent call last):
+    csgnn_dgl.errors.DataError: a.ply: 1 of 2 normals have the length 0, the first that of point ...
+    """
+    # NaN passes here, and is reported with all other values that are no numbers.
+    without = (np.abs(np.asarray(normals, np.float64)) <= _NO_NORMAL).all(axis=1)
+    if without.any():
+        raise DataError(
+            f"{where}: {int(without.sum())} of {len(normals)} normals have the length 0, the first "
+            f"that of point {int(without.argmax()) + 1}; compute them again, or leave these points "
+            f"out"
         )
 
 

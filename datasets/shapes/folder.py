@@ -16,6 +16,7 @@ from csgnn_dgl._foreign import check_file, reading
 from csgnn_dgl._progress import working
 from csgnn_dgl.datasets.columns import Column, ColumnCount
 from csgnn_dgl.datasets.isolation import read_each
+from csgnn_dgl.datasets.readers import find_reader, readers
 from csgnn_dgl.datasets.shapes.attributes import width
 from csgnn_dgl.datasets.shapes.base import (
     ShapeDataset,
@@ -27,6 +28,7 @@ from csgnn_dgl.datasets.shapes.cache import PointCache
 from csgnn_dgl.datasets.shapes.file_columns import file_columns
 from csgnn_dgl.datasets.shapes.meshes import MESH_SUFFIXES
 from csgnn_dgl.datasets.shapes.shape_files import (
+    SHAPE_FILE_READERS,
     is_shape_file,
     known_shape_files,
     read_shape,
@@ -81,7 +83,8 @@ def load_shape_folder(
     test_fraction
         Share of each class that becomes the test split, if the folders do not define one.
     cache_dir
-        Folder for sampled points; the user's cache by default.
+        Folder for sampled points; the user's cache by default. Points from readers that were
+        registered are not kept.
     attributes
         Attributes of the points to read, too; see
         :func:`~csgnn_dgl.datasets.shapes.shape_files.read_shape`.
@@ -275,8 +278,11 @@ def _pool_of(
     # The suffix decides how the bytes are read, so it is part of the key.
     further = {"attributes": attributes} if attributes else {}
     key = cache.key(content, suffix=file.suffix.lower(), pool=pool, seed=seed, **further)
-    points = cache.read(key, 3 + width(attributes))
+    # A key cannot tell that the code of a user's own reader has changed.
+    cached = find_reader(file, readers("shape file", SHAPE_FILE_READERS)) in SHAPE_FILE_READERS
+    points = cache.read(key, 3 + width(attributes)) if cached else None
     if points is None or len(points) != pool:
         points = shape_points(file, read_shape(file, attributes), pool, seed, attributes)
-        cache.write(key, points)
+        if cached:
+            cache.write(key, points)
     return _Content(points, file_columns(file, content, attributes))

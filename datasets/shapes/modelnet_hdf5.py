@@ -25,6 +25,7 @@ from csgnn_dgl.datasets.shapes.base import (
     split_warnings,
 )
 from csgnn_dgl.datasets.shapes.checks import check_points
+from csgnn_dgl.datasets.shapes.shape_files import center_and_scale
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.mapping import UpAxis
 
@@ -36,6 +37,9 @@ __all__ = ["is_modelnet_hdf5", "load_modelnet_hdf5"]
 _LISTS = {"train": "train_files.txt", "test": "test_files.txt"}
 _NAMES = "shape_names.txt"
 _ARRAYS = {"data": "points", "label": "classes"}
+# A cloud is used as it is if its mean is at most this far from the origin, and its farthest point
+# about at distance 1. Published clouds were centred with more points than the first N.
+_CENTRED, _SCALED = 0.1, (0.8, 1.25)
 
 
 def is_modelnet_hdf5(path: Path) -> bool:
@@ -55,7 +59,8 @@ def load_modelnet_hdf5(
 
     Each HDF5 file holds ``data`` ``(n, P, 3)`` and ``label`` ``(n, 1)`` or ``(n,)``. The lists hold
     paths on the author's machine, so only the file name in each line is used. The first ``pool``
-    rows of each cloud are used, without centring or scaling.
+    rows of each cloud are used, as they are if they are centred and scaled already, as in published
+    sets; other clouds are centred and scaled like those of all other formats, with a warning.
 
     Parameters
     ----------
@@ -83,9 +88,10 @@ def load_modelnet_hdf5(
     if names_file.is_file():
         class_names = tuple(_lines(names_file))
     arrays = ColumnCount()
+    moved: list[str] = []
     splits = {
         which: _read_split(
-            path, path / list_name, points if pool is None else pool, arrays, attributes
+            path, path / list_name, points if pool is None else pool, arrays, attributes, moved
         )
         for which, list_name in _LISTS.items()
     }
@@ -112,7 +118,7 @@ def load_modelnet_hdf5(
         test=splits["test"],
         warnings=(
             *split_warnings(splits["train"], splits["test"], class_names),
-            *_off_centre(splits["train"]),
+            *_moved_warning(moved),
         ),
         columns=(*_files(path), *arrays.columns()),
     )
@@ -127,17 +133,12 @@ def _files(path: Path) -> list[Column]:
     return [Column("files", name, meanings.get(name)) for name in there]
 
 
-def _off_centre(split: ShapeSplit) -> list[str]:
-    """Warn if clouds lie on one side of the origin, from which directions are measured."""
-    points = split.points
-    centre = points.mean(dim=1)
-    radius = (points - centre[:, None]).norm(dim=2).amax(dim=1)
-    aside = (centre.norm(dim=1) > radius).tolist()
-    if not any(aside):
+def _moved_warning(names: Sequence[str]) -> list[str]:
+    if not names:
         return []
     return [
-        f"{sum(aside)} training clouds ({split.names[aside.index(True)]}, …) do not surround the "
-        f"origin; clouds in HDF5 are used without centring, so centre them before"
+        f"{len(names)} clouds ({names[0]}, …) were not centred with their farthest point at "
+        f"distance 1, and are now, as clouds of all other formats"
     ]
 
 
@@ -152,7 +153,12 @@ def _lines(file: Path) -> list[str]:
 
 
 def _read_split(
-    folder: Path, list_file: Path, pool: int, arrays: ColumnCount, attributes: Sequence[str]
+    folder: Path,
+    list_file: Path,
+    pool: int,
+    arrays: ColumnCount,
+    attributes: Sequence[str],
+    moved: list[str],
 ) -> ShapeSplit:
     if not list_file.is_file():
         raise DataError(f"{folder} has no {list_file.name}; both lists of files are needed")
@@ -166,16 +172,18 @@ def _read_split(
                 name = excerpt(file.name)
                 raise DataError(f"{list_file} names {name}, but {folder} has no such file")
             check_file(file)
-            data, label = _read_file(file, pool, arrays, attributes)
+            data, label, others = _read_file(file, pool, arrays, attributes)
         clouds += list(data)
         labels += label.tolist()
         names += [f"{file.name}[{index}]" for index in range(len(data))]
+        moved += [f"{file.name}[{index}]" for index in others]
     return as_split(clouds, labels, names, pool, width(attributes))
 
 
 def _read_file(
     path: Path, pool: int, arrays: ColumnCount, attributes: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """Clouds ``(n, pool, 3 + A)``, their labels, and the numbers of those that were moved."""
     import h5py  # slow to import, and not needed for other layouts
 
     try:
@@ -215,8 +223,24 @@ def _read_file(
         raise DataError(f"{path}: a shape has the label {label.max()}; repair the labels")
     for name, (_, values) in zip(attributes, own, strict=True):
         check_attributes(values.reshape(-1, values.shape[-1]), [name], str(path))
-    clouds = np.concatenate([data, *(values for _, values in own)], axis=-1)
-    return clouds.astype(np.float32), label.astype(np.int64)
+    placed, moved = _placed(data, str(path))
+    clouds = np.concatenate([placed, *(values for _, values in own)], axis=-1)
+    return clouds.astype(np.float32), label.astype(np.int64), moved
+
+
+def _placed(clouds: np.ndarray, where: str) -> tuple[np.ndarray, list[int]]:
+    """Centre and scale the clouds ``(n, N, 3)`` that are not, and give the numbers of these."""
+    found, moved = np.empty(clouds.shape), []
+    for index, cloud in enumerate(clouds):
+        points = cloud.astype(np.float64)
+        with np.errstate(over="ignore"):  # infinity is no distance of 1
+            radius = np.linalg.norm(points, axis=1).max(initial=0)
+            centred = np.linalg.norm(points.mean(axis=0)) <= _CENTRED
+        if not (centred and _SCALED[0] <= radius <= _SCALED[1]):
+            points = center_and_scale(points, f"{where}, cloud {index}")
+            moved.append(index)
+        found[index] = points
+    return found, moved
 
 
 def _attribute(

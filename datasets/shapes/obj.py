@@ -50,7 +50,7 @@ def read_obj(path: Path) -> tuple[np.ndarray, Polygons]:
         if not words or words[0] in _IGNORED:
             continue
         if words[0] == "v":
-            if len(words) - 1 not in _NUMBERS or (len(words) == 5 and words[4].strip("0.") != "1"):
+            if len(words) - 1 not in _NUMBERS or (len(words) == 5 and not _is_one(words[4])):
                 raise DataError(
                     f"{path}, line {number}: {excerpt(line, 60)!r} is no vertex with three "
                     f"coordinates (and perhaps a weight of 1 or a colour)"
@@ -71,6 +71,15 @@ def read_obj(path: Path) -> tuple[np.ndarray, Polygons]:
                 f"known in .obj files of meshes; it may be damaged"
             )
     return first_columns(rows, 3, f"{path}: the vertex"), Polygons.of(sizes, corners, first=1)
+
+
+def _is_one(word: str) -> bool:
+    """Whether a weight is 1, however it is written."""
+    try:
+        # float() also reads 1_0 and digits of other scripts.
+        return word.isascii() and "_" not in word and float(word) == 1
+    except ValueError:
+        return False
 
 
 def _vertex(word: str, latest: int) -> int | None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from csgnn_dgl._foreign import excerpt, parse_integer
 from csgnn_dgl.datasets.shapes.attributes import NORMALS, pick
+from csgnn_dgl.datasets.shapes.checks import check_normals
 from csgnn_dgl.datasets.shapes.polygons import Polygons
 from csgnn_dgl.datasets.shapes.text import first_columns
 from csgnn_dgl.errors import DataError
@@ -81,7 +82,8 @@ def read_ply(path: Path, attributes: Sequence[str] = ()) -> tuple[np.ndarray, Po
     ------
     DataError
         The header cannot be read; rows do not follow it; more or fewer bytes follow than it
-        announces; there are no coordinates or no such attribute; or the faces are triangle strips.
+        announces; there are no coordinates or no such attribute; normals have the length 0; or the
+        faces are triangle strips.
     """
     content = path.read_bytes()
     elements, order, start = _header(path, content)
@@ -102,6 +104,8 @@ def read_ply(path: Path, attributes: Sequence[str] = ()) -> tuple[np.ndarray, Po
             vertices = _vertices(path, element, values)
             if attributes:
                 own = _attributes(element, values)
+                if NORMALS in attributes and NORMALS in own:
+                    check_normals(own[NORMALS], str(path))
                 vertices = np.concatenate([vertices, pick(own, attributes, str(path))], axis=1)
         elif element.name == "face" and element.count:
             faces = _faces(path, element, values)

@@ -126,15 +126,19 @@ def load_cloud(
     points: int,
     seed: int = 0,
     pool: int | None = None,
+    cloud_pool: int | None = None,
     attributes: Sequence[str] = (),
 ) -> Tensor:
     """Like :func:`load_shape`, without its warning.
+
+    ``cloud_pool`` takes the place of ``pool`` for files that hold a cloud.
 
     Callers that report warnings with their results use
     :func:`~csgnn_dgl.datasets.shapes.checks.cloud_notes`.
     """
     shape = read_shape(path, attributes)
-    count = max(points, pool or points)
+    wanted = pool if isinstance(shape, Mesh) or cloud_pool is None else cloud_pool
+    count = max(points, wanted or points)
     if not isinstance(shape, Mesh) and len(shape) < count:
         count = points
     return torch.from_numpy(shape_points(path, shape, count, seed, attributes)[:points])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import csgnn_dgl
 from csgnn_dgl.benchmarks.report import plot_scaling, table
 from csgnn_dgl.benchmarks.sections import SECTIONS, exponent
 from csgnn_dgl.benchmarks.settings import Settings
@@ -31,6 +32,31 @@ def test_sections_add_up(tmp_path: Path) -> None:
     assert step["ratios"]["train"]["toolkit / floor"] > 0
     assert "QUICK SIZES" in lines[-2]
     assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_kept_sections_keep_their_origin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run(tmp_path, QUICK, ["machine"], lambda line: None)
+    path = tmp_path / "results.json"
+    # As earlier versions wrote it: once, for all sections.
+    old = json.loads(path.read_text())
+    origin = {"csgnn_dgl": "0.0.1", "torch": "1.0", "processor": "an older one"}
+    for key, value in origin.items():
+        old[key] = value
+        del old["sections"]["machine"]["settings"][key]
+    path.write_text(json.dumps(old))
+    assert "machine (1 thread(s), median of 1, cpu time, QUICK" in table(old)
+    atoms = {"atoms_per_second": {"train": 1.0}}
+    monkeypatch.setitem(SECTIONS, "atoms", lambda settings, echo: dict(atoms))
+    lines: list[str] = []
+    for _ in range(2):  # an old file, and a new one
+        run(tmp_path, QUICK, ["atoms"], lambda line: lines.append(str(line)))
+        found = json.loads(path.read_text())
+        assert {key: found["sections"]["machine"]["settings"][key] for key in origin} == origin
+        settings = found["sections"]["atoms"]["settings"]
+        assert {key: settings[key] for key in origin} == {key: found[key] for key in origin}
+        assert found["csgnn_dgl"] == csgnn_dgl.__version__
+        assert ", an older one, torch 1.0, csgnn-dgl 0.0.1, QUICK SIZES" in lines[-2]
+        assert "atoms (1 thread(s), median of 1, cpu time, QUICK SIZES" in lines[-2]
 
 
 def test_kernels_and_atoms(tmp_path: Path) -> None:
@@ -85,9 +111,11 @@ def test_unknown_section(tmp_path: Path) -> None:
 
 
 def test_foreign_results(tmp_path: Path) -> None:
-    (tmp_path / "results.json").write_text("[]")
-    with pytest.raises(DataError, match="holds no results of this suite"):
-        run(tmp_path, QUICK, ["machine"])
+    top = {"csgnn_dgl": "0", "torch": "1", "processor": "x"}
+    for content in ([], {**top, "sections": []}, {**top, "sections": {"machine": {}}}):
+        (tmp_path / "results.json").write_text(json.dumps(content))
+        with pytest.raises(DataError, match="holds no results of this suite"):
+            run(tmp_path, QUICK, ["machine"])
 
 
 def test_a_worker_that_cannot_start() -> None:

@@ -48,19 +48,38 @@ def test_folders_are_walked_in_the_order_of_names(tmp_path: Path) -> None:
         "a.txt",
         "notes.md",
         ".hidden/x.txt",
-        "_run/x.txt",
+        "_4.txt",
+        "_run/5.txt",
+        "old.parquet/_run/run.json",
+        "old.parquet/_run/x.txt",
         "c/d/3.txt",
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     found = [name for _, name in walk([tmp_path], text_file, skip=tmp_path / "c")]
-    assert found == [str(tmp_path / name) for name in ("a.txt", "b/1.txt", "b/2.txt")]
+    expected = ("_4.txt", "_run/5.txt", "a.txt", "b/1.txt", "b/2.txt")
+    assert found == [str(tmp_path / name) for name in expected]
+
+
+def test_links_to_folders_are_followed(tmp_path: Path) -> None:
+    for name in ("in/a.txt", "elsewhere/b.txt", "results/c.txt"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("x")
+    for name in ("elsewhere", "results"):
+        (tmp_path / "in" / name).symlink_to(tmp_path / name, target_is_directory=True)
+    found = list(walk([tmp_path / "in"], text_file, skip=tmp_path / "results"))
+    assert [path.relative_to(tmp_path / "in") for path, _ in found] == [
+        Path("a.txt"),
+        Path("elsewhere/b.txt"),
+    ]
+    assert [str(path) for path, _ in found] == [name for _, name in found]
 
 
 def test_a_link_to_a_folder_above_ends(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.txt").write_text("x")
     (tmp_path / "in" / "up").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "in" / "itself").symlink_to(tmp_path / "in" / "itself")
     assert len(list(walk([tmp_path], text_file))) == 1
 
 

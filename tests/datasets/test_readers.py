@@ -131,6 +131,31 @@ def test_own_readers_of_files(add: Add, tmp_path: Path) -> None:
     assert (len(found.train), len(found.test)) == (6, 2)
 
 
+def test_a_reader_that_changes_has_an_effect(add: Add, tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / "shapes" / name).mkdir(parents=True)
+        for index in range(4):
+            cloud = np.random.default_rng([index, ord(name)]).normal(size=(50, 3))
+            np.savetxt(tmp_path / "shapes" / name / f"{index}.mesh", cloud)
+
+    def read(factor: float) -> float:
+        add(Reader("shape file", "mine", ".mesh", _has(".mesh"), lambda p: stretched(p, factor)))
+        points = load_dataset(tmp_path / "shapes", points=50, cache_dir=tmp_path).train.points
+        return float((points[..., 2].std(dim=1) / points[..., 0].std(dim=1)).mean())
+
+    def stretched(path: Path, factor: float) -> np.ndarray:
+        return np.loadtxt(path) * [1, 1, factor]
+
+    first = read(1)
+    assert read(10) == pytest.approx(10 * first, rel=1e-4)
+    # Control: points from the package's own readers are kept.
+    assert not list(tmp_path.rglob("*.points"))
+    for path in (tmp_path / "shapes").rglob("*.mesh"):
+        path.rename(path.with_suffix(".xyz"))
+    load_dataset(tmp_path / "shapes", points=50, cache_dir=tmp_path)
+    assert len(list(tmp_path.rglob("*.points"))) == 8
+
+
 def test_mistakes_are_named() -> None:
     with pytest.raises(ConfigError, match="did you mean 'shapes'"):
         Reader("shape", "mine", "", Path.is_dir, list)  # type: ignore[arg-type]

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from csgnn_dgl.errors import ConfigError, DataError
-from csgnn_dgl.tasks.files import FileResult, work_on_files
+from csgnn_dgl.datasets.shapes.shape_files import is_shape_file
+from csgnn_dgl.errors import ConfigError, DataError, ResourceError
+from csgnn_dgl.tasks.classes.many import shape_sources
+from csgnn_dgl.tasks.files import FileResult, files_in, work_on_files
 
 
 class Reader:
@@ -162,3 +164,30 @@ def test_whatever_a_reader_raises_belongs_to_its_file() -> None:
     assert [result.values for result in found] == [(0,), (), (2,)]
     assert found[1].error is not None
     assert found[1].error.isprintable()
+
+
+def test_folders_hold_the_same_files_with_and_without_jobs(tmp_path: Path) -> None:
+    names = ("b/c.off", "b.off", "b/_d.off", ".hidden/e.off", ".f.off", "b/notes.md", "g.off/h.off")
+    for name in (*names, "old.parquet/_run/run.json", "old.parquet/_run/i.off"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_text("")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "j.off").write_text("")
+    for name, place in (("k", "elsewhere"), ("b/up", "in"), ("b/gone.off", "absent")):
+        (tmp_path / "in" / name).symlink_to(tmp_path / place)
+    found = files_in([tmp_path / "in"], is_shape_file, ".off")
+    expected = ["b/_d.off", "b/c.off", "b/gone.off", "b.off", "g.off/h.off", "k/j.off"]
+    assert [str(path.relative_to(tmp_path / "in")) for path in found] == expected
+    assert list(found) == sorted(found)
+    assert [path for path, _ in shape_sources([tmp_path / "in"])] == list(found)
+
+
+def test_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:  # not by chmod: root may read anything
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("csgnn_dgl.datasets.pieces.os.scandir", refuse)
+    with pytest.raises(ResourceError, match=f"cannot read {tmp_path}"):
+        files_in([tmp_path], is_shape_file, ".off")
+    with pytest.raises(DataError, match=f"the folder {tmp_path} cannot be listed"):
+        list(shape_sources([tmp_path]))

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from csgnn_dgl._foreign import reading
-from csgnn_dgl.datasets.shapes.attributes import width
-from csgnn_dgl.datasets.shapes.checks import cloud_notes
+from csgnn_dgl.datasets.shapes.attributes import NORMALS, width
+from csgnn_dgl.datasets.shapes.checks import check_normals, cloud_notes
 from csgnn_dgl.datasets.shapes.shape_files import load_cloud, shape_points
 from csgnn_dgl.errors import DataError
 from csgnn_dgl.tasks.classes.trained import TrainedClassifier
@@ -30,15 +30,19 @@ def reader_of(trained: TrainedClassifier, seed: int) -> Callable[[Path], tuple[T
         _read,
         points=trained.points,
         pool=trained.pool,
+        cloud_pool=trained.cloud_pool,
         seed=seed,
         attributes=trained.attributes,
     )
 
 
 def _read(
-    file: Path, *, points: int, pool: int, seed: int, attributes: tuple[str, ...]
+    file: Path, *, points: int, pool: int, cloud_pool: int, seed: int, attributes: tuple[str, ...]
 ) -> tuple[Tensor]:
-    return (load_cloud(file, points=points, pool=pool, seed=seed, attributes=attributes),)
+    cloud = load_cloud(
+        file, points=points, pool=pool, cloud_pool=cloud_pool, seed=seed, attributes=attributes
+    )
+    return (cloud,)
 
 
 def clouds_of_arrays(trained: TrainedClassifier, points: npt.ArrayLike, seed: int) -> Tensor:
@@ -57,9 +61,10 @@ def clouds_of_arrays(trained: TrainedClassifier, points: npt.ArrayLike, seed: in
     Raises
     ------
     DataError
-        The points are no numbers, have another shape, NaN, too few rows or absurd outliers, or are
-        all equal.
+        The points are no numbers, have another shape, masked values, NaN, too few rows, absurd
+        outliers or normals of length 0, or are all equal.
     """
+    _refuse_masked(points)
     with reading("the array of points"):
         clouds = np.asarray(points)
         if clouds.dtype.kind not in "fiu":
@@ -74,8 +79,12 @@ def clouds_of_arrays(trained: TrainedClassifier, points: npt.ArrayLike, seed: in
             f"clouds have shape {np.shape(points)}, but (N, {columns}) or (n, N, {columns}) is "
             f"needed{needed}"
         )
+    if NORMALS in trained.attributes:
+        first = 3 + width(trained.attributes[: trained.attributes.index(NORMALS)])
+        for index, cloud in enumerate(clouds):
+            check_normals(cloud[:, first : first + 3], f"cloud {index}")
     # The same points as of a file with this cloud.
-    count = trained.pool if clouds.shape[1] >= trained.pool else trained.points
+    count = trained.cloud_pool if clouds.shape[1] >= trained.cloud_pool else trained.points
     ready = [
         shape_points(Path(f"cloud {index}"), cloud, count, seed, trained.attributes)
         for index, cloud in enumerate(clouds)
@@ -83,6 +92,18 @@ def clouds_of_arrays(trained: TrainedClassifier, points: npt.ArrayLike, seed: in
     if not ready:
         return torch.zeros(0, trained.points, columns)
     return torch.from_numpy(np.stack(ready)[:, : trained.points])
+
+
+def _refuse_masked(points: npt.ArrayLike) -> None:
+    """Refuse masked values, which NumPy's functions would take for values that are given."""
+    # A list of masked arrays becomes an array without a mask.
+    for part in points if isinstance(points, (list, tuple)) else (points,):
+        if np.ma.is_masked(part):
+            hidden = np.ma.getmaskarray(part)
+            raise DataError(
+                f"the array of points has a mask that hides {int(hidden.sum())} of its "
+                f"{hidden.size} numbers; leave these points out, and give an array without a mask"
+            )
 
 
 def squeezed(clouds: Tensor) -> list[str]:

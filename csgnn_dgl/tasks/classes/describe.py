@@ -65,6 +65,9 @@ class ShapeDescription:
     nearest
         The most similar files with their cosine similarities, the most similar first; empty if
         they were not asked for.
+    nearest_rows
+        Places of these files among all described files that could be used, from 0 on. They tell
+        files apart that are given twice.
     """
 
     file: Path
@@ -73,6 +76,7 @@ class ShapeDescription:
     warnings: tuple[str, ...] = ()
     score: float | None = None
     nearest: tuple[tuple[Path, float], ...] = ()
+    nearest_rows: tuple[int, ...] = ()
 
     @property
     def outside(self) -> bool | None:
@@ -275,13 +279,13 @@ def with_nearest(results: Sequence[ShapeDescription], count: int) -> list[ShapeD
     if not rows:
         return list(results)
     indices, values = most_similar(np.stack(rows), count)
-    found = {
-        id(result): tuple(
-            (usable[i].file, float(value)) for i, value in zip(own, similarity, strict=True)
-        )
-        for result, own, similarity in zip(usable, indices.tolist(), values, strict=True)
-    }
-    return [replace(result, nearest=found.get(id(result), ())) for result in results]
+    found = zip(indices.tolist(), values.tolist(), strict=True)
+    described = []
+    for result in results:
+        others, similarities = next(found) if result.features is not None else ([], [])
+        nearest = zip((usable[row].file for row in others), similarities, strict=True)
+        described.append(replace(result, nearest=tuple(nearest), nearest_rows=tuple(others)))
+    return described
 
 
 def description_metadata(
@@ -335,7 +339,8 @@ def write_descriptions(
     path
         The file.
     results
-        Descriptions, at least one of them without an error.
+        Descriptions, at least one of them without an error; all of those that were compared, if
+        they have similar files.
     metadata
         See :func:`description_metadata`.
 
@@ -346,7 +351,6 @@ def write_descriptions(
     """
     usable = [result for result in results if result.features is not None]
     table = description_table(usable, metadata["weights"])
-    row = {result.file: index for index, result in enumerate(usable)}
     names = feature_names(metadata["features"])
     arrays = {
         "features": table[names].to_numpy(np.float32),
@@ -354,7 +358,7 @@ def write_descriptions(
         "source_file": np.array([str(result.file) for result in usable]),
         "score": np.array([_number(result.score) for result in usable]),
         "warnings": np.array(["; ".join(result.warnings) for result in usable]),
-        "nearest": np.array([[row[file] for file, _ in r.nearest] for r in usable], dtype=np.int64),
+        "nearest": np.array([result.nearest_rows for result in usable], dtype=np.int64),
         "similarity": np.array([[value for _, value in r.nearest] for r in usable], dtype=float),
     }
     write_rows(path, table, arrays, metadata)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from csgnn_dgl.tasks.classes.calibration_report import report_calibration
 from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
 from csgnn_dgl.tasks.classes.domain import calibrated
 from csgnn_dgl.tasks.classes.plots import plot_confusion
-from csgnn_dgl.tasks.classes.train import load_run_data
+from csgnn_dgl.tasks.classes.train import load_run_data, split_run_data
 from csgnn_dgl.tasks.classes.trained import TrainedClassifier, check_classes, load_classifier
 from csgnn_dgl.tasks.classes.vote import vote
 from csgnn_dgl.tasks.device import choose_device
@@ -281,8 +281,7 @@ def choose_shapes(
     split, shapes = config.split or "test", found.data.test
     if split == "validation":
         check_held_out(found)
-        options = found.options
-        _, shapes = found.data.split_validation(options.validation_fraction, options.seed)
+        _, shapes = split_run_data(found.data, found.options)
     return ChosenShapes(found, split, shapes, vote_set)
 
 
@@ -305,7 +304,7 @@ def find_shapes(
     if trained is None:
         path = find_weights(weights)
         trained = load_classifier(path, choose_device(config.device), model=config.model)
-    return find_evaluated(
+    found = find_evaluated(
         weights,
         config,
         load=load_classifier,
@@ -314,10 +313,15 @@ def find_shapes(
         config_class=TrainModelNetConfig,
         data=partial(load_run_data, attributes=trained.attributes),
     )
+    if found.run is None and trained.was_trained_on(found.data):
+        # The axis may have been given to the training. Other data have their own.
+        own = replace(found.data, up_axis=trained.header.data["up_axis"])
+        found = replace(found, data=own)
+    return found
 
 
 def _training_labels(data: ShapeDataset, options: TrainModelNetConfig) -> list[int]:
-    training, _ = data.split_validation(options.validation_fraction, options.seed)
+    training, _ = split_run_data(data, options)
     labels: list[int] = training.labels.tolist()
     return labels
 
@@ -325,9 +329,11 @@ def _training_labels(data: ShapeDataset, options: TrainModelNetConfig) -> list[i
 def options_of(trained: TrainedClassifier) -> TrainModelNetConfig:
     data = trained.header.data
     # Where the data name no splits, they are drawn again.
-    known = ("up_axis", "train_rotation", "seed", "validation_fraction")
+    known = ("train_rotation", "seed", "validation_fraction", "shapes_per_class")
     return TrainModelNetConfig(
-        points=trained.points, **{name: data[name] for name in known if name in data}
+        points=trained.points,
+        pool=data.get("asked_pool"),
+        **{name: data[name] for name in known if name in data},
     )
 
 

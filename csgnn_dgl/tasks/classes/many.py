@@ -14,8 +14,9 @@ from torch import Tensor
 
 from csgnn_dgl._foreign import reading
 from csgnn_dgl.datasets.pieces import Frame, Piece, file_marks, walk
-from csgnn_dgl.datasets.shapes.shape_files import is_shape_file, load_cloud
+from csgnn_dgl.datasets.shapes.shape_files import is_shape_file
 from csgnn_dgl.errors import ConfigError, DataError
+from csgnn_dgl.tasks.classes.clouds import reader_of
 from csgnn_dgl.tasks.classes.describe import (
     describe_clouds,
     description_metadata,
@@ -51,7 +52,7 @@ def shape_sources(
 
 
 def read_clouds(
-    pieces: Sequence[Piece], *, points: int, pool: int, seed: int, attributes: tuple[str, ...] = ()
+    pieces: Sequence[Piece], *, read: Callable[[Path], tuple[Tensor]]
 ) -> Iterator[Frame[Tensor]]:
     """Read clouds one after the other; a file that cannot be used yields its error.
 
@@ -59,14 +60,14 @@ def read_clouds(
     ----------
     pieces
         Files.
-    points, pool, seed, attributes
-        See :func:`~csgnn_dgl.datasets.shapes.shape_files.load_cloud`.
+    read
+        Reads the cloud of a file (:func:`~csgnn_dgl.tasks.classes.clouds.reader_of`).
     """
     for piece in pieces:
         path, name = Path(piece.first.path), piece.first.name
         try:
             with reading(name):
-                cloud = load_cloud(path, points=points, pool=pool, seed=seed, attributes=attributes)
+                (cloud,) = read(path)
         except DataError as error:
             # Messages name the file as the user did.
             yield Frame(name, 0, error=str(error).replace(str(path), name))
@@ -159,13 +160,7 @@ def _job(
         _votes(config),
         partial(shape_sources, inputs, skip=output),
         marks=file_marks,
-        read=partial(
-            read_clouds,
-            points=trained.points,
-            pool=trained.pool,
-            seed=config.seed,
-            attributes=trained.attributes,
-        ),
+        read=partial(read_clouds, read=reader_of(trained, config.seed)),
         work=work,
         sample=partial(_sample, trained.points, len(trained.attributes)),
         enough=_SHAPES,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from csgnn_dgl.tasks.classes.domain import learn_shapes
 from csgnn_dgl.tasks.classes.evaluate import find_shapes
+from csgnn_dgl.tasks.classes.train import split_run_data
 from csgnn_dgl.tasks.classes.trained import check_classes
 from csgnn_dgl.tasks.learned import Relearned
 from csgnn_dgl.tasks.use_config import EvaluateConfig
@@ -18,7 +19,7 @@ def relearn(weights: str | Path, config: EvaluateConfig) -> Relearned:
     found = find_shapes(weights, config)
     options, data = found.options, found.data
     check_classes(found.trained, data.class_names, data.source)
-    training, held_out = data.split_validation(options.validation_fraction, options.seed)
+    training, held_out = split_run_data(data, options)
     rotation = options.train_rotation
     learned = learn_shapes(found.trained, training, held_out, rotation=rotation, seed=options.seed)
     return Relearned(learned, found.trained, data, len(held_out))

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from csgnn_dgl._progress import working
 from csgnn_dgl.datasets.shapes import ShapeDataset, ShapeSplit, load_dataset
 from csgnn_dgl.datasets.shapes.loading import is_built_in
 from csgnn_dgl.errors import DataError
@@ -42,7 +43,14 @@ from csgnn_dgl.tasks.training_job import Split, TrainingJob, resume_job, train_j
 from csgnn_dgl.tasks.votes import vote_rotations
 from csgnn_dgl.tasks.weights import Header
 
-__all__ = ["ClassifierJob", "closing_lines", "load_run_data", "resume", "train"]
+__all__ = [
+    "ClassifierJob",
+    "closing_lines",
+    "load_run_data",
+    "resume",
+    "split_run_data",
+    "train",
+]
 
 
 # Fewer training shapes per class than this get a warning. A cautious choice, not a measured limit.
@@ -88,6 +96,16 @@ def load_run_data(
     )
 
 
+def split_run_data(
+    data: ShapeDataset, config: TrainModelNetConfig
+) -> tuple[ShapeSplit, ShapeSplit]:
+    """The shapes that a run is trained on, and those that it holds out for validation."""
+    training, validation = data.split_validation(config.validation_fraction, config.seed)
+    if config.shapes_per_class is not None:
+        training = fewer_shapes(training, config.shapes_per_class, config.seed)
+    return training, validation
+
+
 def fewer_shapes(split: ShapeSplit, most: int, seed: int) -> ShapeSplit:
     """Keep at most ``most`` shapes of each class, chosen at random, in their order.
 
@@ -130,11 +148,9 @@ class ClassifierJob(TrainingJob[TrainModelNetConfig, ShapeDataset]):
         )
 
     def load(self) -> None:
-        super().load()
-        if self.config.shapes_per_class is not None:
-            self.training = fewer_shapes(
-                self.training, self.config.shapes_per_class, self.config.seed
-            )
+        with working("reading data"):
+            self.data = self.load_data()
+        self.training, self.validation = split_run_data(self.data, self.config)
 
     def load_data(self) -> ShapeDataset:
         wanted = self.model.wanted_attributes(self.config.hypers)
@@ -172,9 +188,11 @@ class ClassifierJob(TrainingJob[TrainModelNetConfig, ShapeDataset]):
                 "up_axis": data.up_axis,
                 "points": config.points,
                 "pool": data.train.points.shape[1],
+                "asked_pool": config.pool,
                 "train_rotation": config.train_rotation,
                 "seed": config.seed,
                 "validation_fraction": config.validation_fraction,
+                "shapes_per_class": config.shapes_per_class,
                 BASELINE: count_classes(self.training.labels.tolist(), data.class_names),
             },
         )

@@ -53,6 +53,12 @@ class TrainedClassifier(Trained[Classifier]):
         return int(self.header.data.get("pool", self.points))
 
     @property
+    def cloud_pool(self) -> int:
+        """Points read of a cloud, as in evaluation; of surfaces, :attr:`pool` are drawn."""
+        data = self.header.data
+        return int(data["asked_pool"] or self.points) if "asked_pool" in data else self.pool
+
+    @property
     def attributes(self) -> tuple[str, ...]:
         """Attributes of points that the model needs beside coordinates."""
         return self.model.model.attributes
@@ -140,7 +146,10 @@ def load_classifier(
     def build(found: type[ShapeModel], hypers: Hypers, header: Header) -> Classifier:
         points, up_axis = int(header.data["points"]), header.data["up_axis"]
         pool = int(header.data.get("pool", points))
-        if not 1 <= points <= pool <= _MOST_POINTS or up_axis not in get_args(UpAxis):
+        asked = int(header.data.get("asked_pool") or pool)
+        if not 1 <= points <= min(pool, asked) <= max(
+            pool, asked
+        ) <= _MOST_POINTS or up_axis not in get_args(UpAxis):
             raise ValueError(
                 f"its data have {points} of {pool} points and the up axis {quoted(up_axis)}"
             )

@@ -67,7 +67,11 @@ def test_structures_and_curves_are_those_of_the_sets(tmp_path: Path) -> None:
     second = folder(tmp_path, "second", train=[record(4, projected=False)], test=[record(5)])
     result = join_dos([first, second], tmp_path / "both")
     assert result.counts == {"train": 3, "validation": 0, "test": 2}
-    assert result.notes == ()
+    for path, note in zip((first, second), result.notes, strict=True):
+        structures = 3 if path == first else 2
+        assert note.startswith(
+            f"{path}: 1 of {structures} structures have no curves of their atoms"
+        )
     sets = [load_dos_dataset(first), load_dos_dataset(second)]
     joined = load_dos_dataset(tmp_path / "both")
     assert joined.grid == GRID
@@ -95,7 +99,11 @@ def test_validation_sees_every_set(tmp_path: Path) -> None:
     )
     result = join_dos([first, second], tmp_path / "both", validation_fraction=0.3)
     assert result.counts == {"train": 10, "validation": 4, "test": 1}
-    (note,) = result.notes
+    drawn, note = result.notes
+    assert drawn == (
+        f"{first}: no test structures are given; 1 were held out by seed 0; in the joined set they "
+        f"count as given ones"
+    )
     assert note.startswith(f"{first}: 3 of 9 training structures are held out for validation")
     joined = load_dos_dataset(tmp_path / "both")
     assert {r.group for r in joined.validation} == {"first", "second"}
@@ -111,12 +119,50 @@ def test_structures_in_two_splits_are_named(tmp_path: Path) -> None:
     other = DOSRecord(record(1).atoms, record(1).dos * 1.01, "again", electrons=2.0)
     first = folder(tmp_path, "first", train=[record(1)], test=[record(2)])
     second = folder(tmp_path, "second", train=[record(3)], test=[other, record(4)])
-    (note,) = join_dos([first, second], tmp_path / "both").notes
+    # The set's own warning, that this structure lacks curves of atoms, precedes it.
+    _, note = join_dos([first, second], tmp_path / "both").notes
     assert note.startswith("1 validation or test structures are also training structures")
     third = folder(tmp_path, "third", train=[record(1), record(5)], test=[record(6)])
     assert join_dos([first, third], tmp_path / "again").notes == (
         "1 structures repeat others of their split, and count again",
     )
+
+
+def test_warnings_of_the_sets_are_repeated(tmp_path: Path) -> None:
+    """What a set does not say, the joined one does not say either."""
+    sets = [
+        folder(tmp_path, name, train=[record(n)], test=[record(n + 1)])
+        for n, name in ((1, "first"), (3, "second"))
+    ]
+    about = {"quantity": "electronic", "start": -2.0, "step": 0.5, "size": GRID.size}
+    for path in sets:
+        (path / "grid.json").write_text(json.dumps(about))
+    missing = (
+        "grid.json gives no unit of the energies",
+        "grid.json gives no zero of energy",
+        "grid.json gives no dos_unit; curves are assumed to be per atom",
+    )
+    result = join_dos(sets, tmp_path / "both")
+    assert result.notes == tuple(f"{path}: {warning}" for path in sets for warning in missing)
+    joined = load_dos_dataset(tmp_path / "both")
+    assert joined.warnings == missing
+    assert (joined.grid, joined.dos_unit) == (
+        load_dos_dataset(sets[0]).grid,
+        "unspecified, per atom",
+    )
+
+
+def test_many_warnings_are_counted(tmp_path: Path) -> None:
+    first = folder(tmp_path, "first", train=[record(n) for n in range(10)])
+    second = folder(tmp_path, "second", train=[record(20)], test=[record(21)])
+    said = json.loads((first / "grid.json").read_text())
+    said |= {f"remark {number}": number for number in range(9)}
+    (first / "grid.json").write_text(json.dumps(said))
+    notes = join_dos([first, second], tmp_path / "both").notes
+    assert len(notes) == 7
+    assert "no test structures are given; 1 were held out by seed 0" in notes[0]
+    assert "'remark 0'" in notes[1]
+    assert notes[-1] == f"{first}: 4 more warnings (csgnn-dgl data info {first} prints all)"
 
 
 def test_curves_of_atoms_that_are_all_nan_are_named(tmp_path: Path) -> None:

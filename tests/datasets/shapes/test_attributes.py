@@ -77,6 +77,22 @@ def test_properties_of_ply(tmp_path: Path, binary: bool) -> None:
     assert plain.shape == (40, 3)
 
 
+@pytest.mark.parametrize("binary", [False, True])
+def test_normals_of_length_0(tmp_path: Path, binary: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    normals = NORMALS * 2
+    monkeypatch.setitem(globals(), "NORMALS", normals)
+    path = ply(tmp_path / "a.ply", binary=binary)
+    found = read_shape(path, ("normals",))  # other lengths are allowed
+    assert isinstance(found, np.ndarray)
+    np.testing.assert_allclose(found[:, 3:], normals)
+    normals[[6, 9]] = 0
+    ply(path, binary=binary)
+    message = r"a\.ply: 2 of 40 normals have the length 0, the first that of point 7; compute"
+    with pytest.raises(DataError, match=message):
+        read_shape(path, ("shade", "normals"))
+    read_shape(path, ("shade", "nx"))  # where nobody asks for normals, they do not matter
+
+
 @pytest.mark.parametrize("suffix", [".txt", ".npy"])
 def test_columns_of_tables(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"

@@ -86,6 +86,7 @@ def test_digits_lost_far_from_the_origin(cloud: np.ndarray) -> None:
     far = (cloud + 5e7).astype(np.float32)
     with pytest.raises(DataError, match=r"8 wide and 5e\+07 away from the origin, where flo"):
         check_digits(far, "a")
+    check_digits(cloud[:0], "a")
     check_digits(cloud + 5e7, "a")
     check_digits((cloud + 5e3).astype(np.float32), "a")
     with pytest.raises(DataError, match="where float64 numbers are steps"):

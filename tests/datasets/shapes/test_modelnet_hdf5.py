@@ -11,13 +11,20 @@ import numpy as np
 import pytest
 
 from csgnn_dgl.datasets.shapes import load_dataset, load_modelnet_hdf5
+from csgnn_dgl.datasets.shapes.shape_files import center_and_scale
 from csgnn_dgl.errors import DataError
 
 
+def clouds(n: int, seed: int) -> np.ndarray:
+    """Points at distance 1, each followed by its opposite, so that an even number is centred."""
+    points = np.random.default_rng(seed).normal(size=(n, 20, 1, 3))
+    points /= np.linalg.norm(points, axis=3, keepdims=True)
+    return np.concatenate([points, -points], axis=2).reshape(n, 40, 3).astype(np.float32)
+
+
 def write(path: Path, n: int, seed: int, **replaced: np.ndarray | None) -> None:
-    rng = np.random.default_rng(seed)
     arrays: dict[str, np.ndarray | None] = {
-        "data": rng.normal(size=(n, 40, 3)).astype(np.float32),
+        "data": clouds(n, seed),
         "label": np.arange(n).astype(np.uint8)[:, None] % 3,
         **replaced,
     }
@@ -281,12 +288,28 @@ def test_damaged_anywhere_is_still_one_line(folder: Path) -> None:
     assert max(map(len, messages)) < 600
 
 
-def test_clouds_beside_the_origin_are_said(folder: Path) -> None:
-    points = np.random.default_rng(0).normal(size=(6, 40, 3))
-    assert not load_dataset(folder, points=32).warnings
-    write(folder / "ply_data_train0.h5", 6, 0, data=points + 10)
-    (warning,) = load_dataset(folder, points=32).warnings
-    assert warning.startswith("6 training clouds (ply_data_train0.h5[0], …) do not surround")
+@pytest.mark.parametrize(("scale", "shift"), [(1, 0.6), (1e-3, 0), (1e-60, 0), (1e40, 0)])
+def test_other_places_and_units_make_no_difference(
+    folder: Path, scale: float, shift: float
+) -> None:
+    given = load_dataset(folder, points=32)
+    assert not given.warnings
+    for name, seed in (("train0", 0), ("train1", 1), ("test0", 2)):
+        odd = (clouds(6, seed).astype(np.float64) + shift) * scale
+        write(folder / f"ply_data_{name}.h5", 6, seed, data=odd)
+    found = load_dataset(folder, points=32)
+    np.testing.assert_allclose(found.train.points, given.train.points, atol=1e-6)
+    np.testing.assert_allclose(found.test.points, given.test.points, atol=1e-6)
+    [warning] = found.warnings
+    assert "18 clouds (ply_data_train0.h5[0], …) were not centred" in warning
+
+
+def test_they_are_placed_like_clouds_of_other_formats(folder: Path) -> None:
+    with h5py.File(folder / "ply_data_test0.h5", "r+") as file:
+        file["data"][:] = 3 * file["data"][:] + [1, 2, 0.5]
+        expected = [center_and_scale(cloud[:32].astype(np.float64)) for cloud in file["data"]]
+    found = load_dataset(folder, points=32)
+    np.testing.assert_allclose(found.test.points, np.array(expected), atol=1e-6)
 
 
 def test_outliers_and_mixed_classes_are_said(folder: Path) -> None:

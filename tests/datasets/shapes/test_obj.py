@@ -35,7 +35,7 @@ def corners(mesh: Mesh) -> list[list[list[float]]]:
         + "vt 0 0\nvn 0 0 1\nf 1/1/1 3/1/1 2/1/1\nf 1//1 2//1 4//1\nf 1/1 4/1 3/1\nf 2 3 4\n",
         VERTICES + FACES.replace("f 1 3 2", "f 1 3 \\\n 2"),
         VERTICES + FACES.replace("f 1 3 2", "f 1 3 \\\r\n 2"),
-        VERTICES.replace("\n", " 1.0\n") + FACES,
+        *(VERTICES.replace("\n", f" {one}\n") + FACES for one in ("1.0", "1", "+1.", "01", "1e0")),
         VERTICES.replace("\n", " 0.5 0.5 0.5\n") + FACES,
         "mtllib none.mtl\no a\ng b\nusemtl c\ns off\n" + VERTICES + "l 1 2\n# f 9 9 9\n" + FACES,
         b"# f\xfcr Gr\xf6\xdfe\ng \xe9\n" + (VERTICES + FACES).encode(),
@@ -76,7 +76,10 @@ def test_a_polygon_becomes_triangles(tmp_path: Path) -> None:
         (VERTICES + FACES.replace("2 3 4", f"2 3 {'9' * 5000}"), "is no face"),
         (VERTICES.replace("v 0 0 1", "v 0 0") + FACES, "line 4: 'v 0 0' is no vertex"),
         (VERTICES.replace("v 0 0 1", "v 0 0 1 1 1") + FACES, "is no vertex"),
-        (VERTICES.replace("v 0 0 1", "v 0 0 1 2.5") + FACES, "a weight of 1"),
+        *(
+            (VERTICES.replace("v 0 0 1", f"v 0 0 1 {weight}") + FACES, "a weight of 1")
+            for weight in ("2.5", "10", "0.1", "100.0", "1_0", "1_", "one", "nan", "１")
+        ),
         (VERTICES.replace("v 0 0 1", "v 0 0 abc") + FACES, "'0 0 abc' cannot be read"),
         (VERTICES.replace("v 0 0 1", "v 0 0 1,5") + FACES, "'0 0 1,5' cannot be read"),
         (VERTICES.replace("v 0 0 1", "v 0 0 1_5") + FACES, "'0 0 1_5' cannot be read"),

@@ -82,6 +82,10 @@ def test_evaluation_and_prediction(with_features: RunDirectory, data: Path, tmp_
     for wrong in (table(0, 0)[:, :3], table(0, 0)[:, :6]):
         with pytest.raises(DataError, match="needed: coordinates and normals, column7"):
             classifier.probabilities(wrong)
+    clouds = np.stack([table(0, 0), table(1, 0)])
+    clouds[1, 4, 3:6] = 0
+    with pytest.raises(DataError, match="cloud 1: 1 of 60 normals have the length 0, the first th"):
+        classifier.probabilities(clouds)
 
 
 def test_files_without_them_are_refused(

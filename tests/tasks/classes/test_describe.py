@@ -14,6 +14,7 @@ import torch
 import csgnn_dgl
 from csgnn_dgl.errors import CheckpointError, ConfigError, DataError, DataWarning
 from csgnn_dgl.shape_descriptor import ShapeDescriptor
+from csgnn_dgl.shapes import ShapeClassifier
 from csgnn_dgl.tasks.classes import describe
 from csgnn_dgl.tasks.classes.describe import describe_each, describe_shapes, load_describer
 from csgnn_dgl.tasks.classes.predict import predict_points
@@ -56,6 +57,30 @@ def test_files_paths_and_arrays_have_the_same_embedding(
     uneven = descriptor.create([clouds[0], clouds[1][:80]])
     np.testing.assert_allclose(uneven[0], found[0], rtol=1e-5, atol=1e-6)
     assert np.isfinite(descriptor.scores(clouds)).all() or np.isnan(descriptor.scores(clouds)).all()
+
+
+def test_tables_and_tensors(
+    descriptor: ShapeDescriptor, small_run: RunDirectory, files: list[Path]
+) -> None:
+    pandas = pytest.importorskip("pandas")
+    clouds = [np.load(file) for file in files[:2]]
+    tables = [pandas.DataFrame(cloud, columns=["x", "y", "z"]) for cloud in clouds]
+    found = descriptor.create(clouds)
+    same: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-6}
+    np.testing.assert_allclose(descriptor.create(tables), found, **same)
+    for single in (tables[0], pandas.DataFrame(clouds[0]), torch.from_numpy(clouds[0])):
+        assert descriptor.create(single).shape == (FEATURES,)
+        np.testing.assert_allclose(descriptor.create(single), found[0], **same)
+    np.testing.assert_array_equal(descriptor.scores(tables[0]), descriptor.scores(clouds[0]))
+    classifier = ShapeClassifier(small_run.path)
+    np.testing.assert_array_equal(
+        classifier.probabilities(tables[0]), classifier.probabilities(clouds[0])
+    )
+    # A column of paths is a list of files.
+    column = pandas.Series([str(file) for file in files[:2]])
+    np.testing.assert_allclose(descriptor.create(column), found, **same)
+    stacked = torch.from_numpy(np.stack(clouds))
+    np.testing.assert_allclose(descriptor.create(stacked), found, **same)
 
 
 def test_the_embedding_is_the_input_of_the_head_averaged_over_votes(
@@ -130,6 +155,25 @@ def test_a_copy_in_another_place_is_the_nearest(
     assert found[0].nearest[0][0] == copy
 
 
+@pytest.mark.parametrize("twice", ["a file", "a folder and a file in it"])
+def test_a_file_that_is_given_twice(
+    twice: str, small_run: RunDirectory, files: list[Path], tmp_path: Path
+) -> None:
+    output, bad = tmp_path / "shapes.npz", tmp_path / "bad.npy"
+    np.save(bad, np.full((64, 3), np.nan))
+    again = files[1]
+    folder = [again.parent] if twice != "a file" else sorted(again.parent.glob("*.npy"))
+    found = describe_shapes([bad, *folder, again], config(small_run, output=output, nearest=2))
+    with np.load(output) as written:
+        names, nearest = written["source_file"].tolist(), written["nearest"]
+    one, other = (row for row, name in enumerate(names) if name == str(again))
+    assert (nearest[one, 0], nearest[other, 0]) == (other, one)
+    assert not (nearest == np.arange(len(names))[:, None]).any()
+    for result, rows in zip(found[1:], nearest.tolist(), strict=True):
+        assert [str(file) for file, _ in result.nearest] == [names[row] for row in rows]
+    assert [result.nearest_rows for result in found] == [(), *map(tuple, nearest.tolist())]
+
+
 def test_folders(small_run: RunDirectory, clouds: Path, tmp_path: Path) -> None:
     found = describe_shapes([clouds], config(small_run))
     assert [result.file for result in found] == sorted(clouds.rglob("*.npy"))
@@ -176,6 +220,11 @@ def test_mistakes_in_python(descriptor: ShapeDescriptor, files: list[Path]) -> N
         ([files[0], np.ones((64, 3))], "shape 0 is a path and shape 1 is not"),
         (files[0].with_name("absent.off"), "absent.off"),
         (np.full((64, 3), "1"), "type <U1"),
+        (np.zeros((0, 3)), "cloud 0 has 0 points"),
+        ([np.zeros((0, 3))], "cloud 0 has 0 points"),
+        (np.ma.masked_array(np.ones((64, 3)), mask=True), "a mask that hides 192 of its 192"),
+        ([np.ma.masked_array(np.ones((64, 3)), mask=True)], "a mask that hides 192 of its 192"),
+        (np.ma.masked_array(np.ones((1, 64, 3)), mask=True), "a mask that hides 192 of its 192"),
     ):
         with pytest.raises(DataError, match=message):
             descriptor.create(shapes)

@@ -148,6 +148,47 @@ def test_files_without_a_domain_say_that_it_is_unknown(
     assert (copy / "model.safetensors").read_bytes() == known_run.model.read_bytes()
 
 
+@pytest.fixture(scope="module")
+def limited_run(small: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """A run that used some of the training shapes only; one class has fewer than the others."""
+    folder = tmp_path_factory.mktemp("limited")
+    data = write_clouds(folder / "clouds")
+    for file in sorted((data / "ball" / "train").iterdir())[20:]:
+        file.unlink()
+    flags = {**small, "data": data, "output": folder / "run", "pool": 64, "shapes_per_class": 10}
+    return train(TrainModelNetConfig.resolve(flags={**flags, "epochs": 1}))
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_what_a_run_never_saw_is_not_learned_again(
+    alone: bool, limited_run: RunDirectory, tmp_path: Path
+) -> None:
+    assert load_classifier(limited_run.path).header.data["baseline"]["disc"] == 10
+    copy = without_domain(limited_run, tmp_path) / "model.safetensors"
+    if alone:
+        (tmp_path / "alone").mkdir()
+        copy = copy.rename(tmp_path / "alone" / "model.safetensors")
+        calibrate(copy, limited_run.path.parent / "clouds")
+    else:
+        calibrate(copy.parent)
+    assert copy.read_bytes() == limited_run.model.read_bytes()
+
+
+def test_the_baseline_of_earlier_weights_counts_the_shapes_that_were_used(
+    limited_run: RunDirectory, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(limited_run.path, tmp_path / "copy"))
+    header, everything = load_weights(limited_run.model, "classifier")
+    data = {key: value for key, value in header.data.items() if key != "baseline"}
+    save_weights(
+        copy / "model.safetensors", everything, type(header)(**{**vars(header), "data": data})
+    )
+    # As many of each class were used, so the first is named. Of all shapes, most are discs.
+    baseline = evaluate(copy, EvaluateConfig()).result.baseline
+    assert baseline is not None
+    assert baseline["what"] == "always ball"
+
+
 def test_few_held_out_shapes_are_said(
     small_run: RunDirectory, small: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -13,10 +13,14 @@ import pytest
 import torch
 
 from csgnn_dgl.errors import CheckpointError, ConfigError, CSGNNError, DataError, ResourceError
+from csgnn_dgl.tasks.classes.clouds import reader_of
 from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
+from csgnn_dgl.tasks.classes.evaluate import find_shapes
 from csgnn_dgl.tasks.classes.train import resume, train
 from csgnn_dgl.tasks.run_directory import RunDirectory
+from csgnn_dgl.tasks.use_config import EvaluateConfig
 from csgnn_dgl.tasks.weights import load_weights
+from tests.conftest import make_clouds
 
 
 def trained(small: dict[str, Any], output: Path, **others: Any) -> RunDirectory:
@@ -242,3 +246,33 @@ def test_data_are_found_from_any_folder(
     monkeypatch.chdir(small["data"].parent)
     run = trained({**small, "epochs": 1, "data": Path(small["data"].name)}, tmp_path / "run")
     assert TrainModelNetConfig.from_yaml(run.config).data == small["data"].resolve()
+
+
+def test_the_axis_of_a_training_is_not_that_of_other_data(
+    small: dict[str, Any], tmp_path: Path
+) -> None:
+    flags = {**small, "epochs": 1, "pool": None, "up_axis": "y", "output": tmp_path / "run"}
+    weights = train(TrainModelNetConfig.resolve(flags=flags)).model
+    other = make_clouds(tmp_path / "other", seed=1)
+    for data, axis in ((small["data"], "y"), (other, "z")):
+        config = EvaluateConfig(data=data, progress=False)
+        assert find_shapes(weights, config).data.up_axis == axis
+
+
+@pytest.mark.parametrize("pool", [None, 80])
+def test_weights_without_their_run_take_the_same_points(
+    small: dict[str, Any], tmp_path: Path, pool: int | None
+) -> None:
+    flags = {**small, "epochs": 1, "pool": pool, "output": tmp_path / "run"}
+    run = train(TrainModelNetConfig.resolve(flags=flags))
+    config = EvaluateConfig(data=small["data"], progress=False)
+    wanted = find_shapes(run.path, config)
+    found = find_shapes(run.model, config)
+    assert torch.equal(found.data.test.points, wanted.data.test.points)
+    assert found.trained.was_trained_on(found.data)
+    # Files of clouds are read by the same rule.
+    read = reader_of(found.trained, found.options.seed)
+    (cloud,) = read(Path(small["data"]) / "ball" / "test" / "ball0.npy")
+    names = found.data.test.names
+    index = next(i for i, name in enumerate(names) if name.endswith("ball0.npy"))
+    assert torch.equal(cloud, wanted.data.test.points[index, : found.trained.points])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from csgnn_dgl._progress import shown, write
 from csgnn_dgl.cli.compare_pictures import curve_command, figures_command
@@ -70,7 +71,11 @@ _OTHERS: dict[str, click.Command] = {str(c.name): c for c in (figures_command, c
     type=click.Choice(SIZES),
     help="Size of the networks: the preset of this name of each system. Default: quick.",
 )
-@click.option("--models", help="Systems, separated by commas. Default: all of the table.")
+@click.option(
+    "--models",
+    help="Systems, separated by commas, as the table or the folders of cells name them: "
+    "csgnn improved, csgnn-c-1. Default: all of the table.",
+)
 @click.option("--protocols", help="Trainings: z, so3, none. Default: z,so3.")
 @click.option(
     "--recipes",
@@ -120,15 +125,16 @@ def compare_command(
     csgnn-dgl compare curve      turn test shapes, and measure how the answers change
     """
     if report is not None:
-        if table is not None or output is not None or only is not None:
-            raise ConfigError("--report FOLDER takes no TABLE, --output or --only")
+        _refuse_beside_report()
         _report(Store.open(report))
         return 0
     if table is None:
         raise ConfigError(f"name a table: {', '.join(TABLES)}; or --report FOLDER")
     if table not in TABLES:
         raise ConfigError(f"there is no table {table!r}: {suggest(table, [*TABLES, *_OTHERS])}")
-    given["models"], given["protocols"] = _names(given["models"]), _names(given["protocols"])
+    if given["models"] is not None:
+        given["models"] = TABLES[table].names(given["models"])
+    given["protocols"] = _names(given["protocols"])
     given["recipes"], given["seeds"] = _names(given["recipes"]), _seeds(given["seeds"])
     given["data"] = None if data is None else str(data)
     chosen = {key: value for key, value in given.items() if value is not None}
@@ -138,27 +144,50 @@ def compare_command(
     settings = Store.open(folder).settings if known else Settings(table, **chosen)
     if settings.table != table:
         raise ConfigError(f"{folder} holds {settings.table}, not {table}; choose another --output")
+    planned = Store.planned(folder, settings)
     if listed:
-        _list(Store(folder, settings))
+        _list(planned)
         return 0
     cell = None if only is None else settings.cell(only)
     from csgnn_dgl.compare.runner import do_cell, do_missing
 
-    store = Store.create(folder, settings)
     if cell is not None:
         from csgnn_dgl.tasks import allocator
 
         allocator.keep_freed_memory()
-        return 0 if do_cell(store, cell, _note) else 1
-    from csgnn_dgl.compare.cells import check_data
+        return 0 if do_cell(Store.create(folder, settings), cell, _note) else 1
+    if any(planned.result(cell) is None for cell in settings.cells()):
+        from csgnn_dgl.compare.check import check_data
 
-    check_data(settings)
+        # Before the folder is made, so that its settings can still be corrected.
+        check_data(settings)
+    store = Store.create(folder, settings)
     with shown(True):
         failures = do_missing(store, _note)
-    _report(store)
-    if failures:
-        click.echo("\n  ".join([f"error: {len(failures)} cells failed:", *failures]), err=True)
+    try:
+        _report(store)
+    finally:
+        # Without any result there is no report, and the reason is then in these lines.
+        if failures:
+            count = f"{len(failures)} of {len(settings.cells())} cells"
+            click.echo("\n  ".join([f"error: {count} failed:", *failures]), err=True)
     return 1 if failures else 0
+
+
+def _refuse_beside_report() -> None:
+    """Refuse what says how to train and test, where only results are shown."""
+    context = click.get_current_context()
+    others = [
+        parameter.opts[0] if isinstance(parameter, click.Option) else parameter.human_readable_name
+        for parameter in context.command.params
+        if parameter.name != "report"
+        and context.get_parameter_source(str(parameter.name)) is not ParameterSource.DEFAULT
+    ]
+    if others:
+        raise ConfigError(
+            f"--report FOLDER shows what is there, under the settings of the folder, so it takes "
+            f"no {', '.join(others)}"
+        )
 
 
 def _note(line: str) -> None:

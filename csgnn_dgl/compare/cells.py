@@ -6,21 +6,21 @@ import platform
 import shutil
 import statistics
 import sys
-import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch.nn import functional as F
 
 from csgnn_dgl.benchmarks.timing import measure
+from csgnn_dgl.compare.check import check_data
 from csgnn_dgl.compare.recipes import training_values
 from csgnn_dgl.compare.settings import Cell, Settings
 from csgnn_dgl.compare.store import Store
-from csgnn_dgl.datasets.shapes.modelnet_hdf5 import is_modelnet_hdf5
-from csgnn_dgl.errors import ConfigError
+from csgnn_dgl.errors import DataError
 from csgnn_dgl.models import Classifier
 from csgnn_dgl.models.registry import find_class
 from csgnn_dgl.tasks.classes.config import TrainModelNetConfig
@@ -29,7 +29,7 @@ from csgnn_dgl.tasks.run_directory import RunDirectory
 from csgnn_dgl.tasks.targets import TARGETS
 from csgnn_dgl.tasks.use_config import EvaluateConfig
 
-__all__ = ["check_data", "run_cell"]
+__all__ = ["run_cell"]
 
 Echo = Callable[[str], object]
 
@@ -38,25 +38,6 @@ _CLOUDS = 9840
 _BATCH = 32
 _MODELNET40_CLASSES = 40
 _LEVELS = {"quick": 2, "compact": 3, "paper": 4}
-
-
-def check_data(settings: Settings) -> None:
-    """Refuse data for which a protocol means nothing.
-
-    Raises
-    ------
-    ConfigError
-        Rotations about the up axis are asked for, but it is not known which axis that is.
-    """
-    if settings.found.kind != "shapes" or settings.data is None or settings.up_axis is not None:
-        return
-    turned = settings.protocols is None or "z" in settings.protocols
-    about_z = turned and any(cell.protocol == "z" for cell in settings.cells())
-    if about_z and not is_modelnet_hdf5(Path(settings.data)):
-        raise ConfigError(
-            f"{settings.data} does not say which axis of its shapes points up, but the protocol z "
-            f"rotates about it: give --up-axis, or leave z out with --protocols so3"
-        )
 
 
 def run_cell(store: Store, cell: Cell, echo: Echo) -> dict[str, Any]:
@@ -96,7 +77,6 @@ def run_cell(store: Store, cell: Cell, echo: Echo) -> dict[str, Any]:
 
 def _trained(store: Store, cell: Cell, echo: Echo) -> dict[str, Any]:
     settings = store.settings
-    check_data(settings)
     shapes = settings.found.kind == "shapes"
     kind = "classifier" if shapes else "dos"
     config_class: Any = TrainModelNetConfig if shapes else TrainDOSConfig
@@ -121,6 +101,7 @@ def _trained(store: Store, cell: Cell, echo: Echo) -> dict[str, Any]:
         return config_class.resolve(flags={**values, **common, "output": output})
 
     if not _resumable(path):
+        check_data(settings, cell.seed)
         shutil.rmtree(path, ignore_errors=True)
         epochs = settings.epochs
         if settings.budget is not None:
@@ -191,7 +172,7 @@ def _tests(
     tests: dict[str, float] = {}
     further: dict[str, Any] = {}
     for test in cell.tests:
-        options: dict[str, Any] = {"votes": test.votes, "progress": False}
+        options: dict[str, Any] = {"split": "test", "votes": test.votes, "progress": False}
         if shapes:
             shown = evaluate_shapes(path, EvaluateConfig(rotation=test.rotation, **options))
             tests[test.column] = 100 * shown.result.accuracy
@@ -201,16 +182,29 @@ def _tests(
         if test.votes > 1 and find_class("atoms", cell.row.model).invariant:
             tests[test.column] = tests[cell.tests[0].column]  # votes change nothing
             continue
-        start = time.perf_counter()
-        table = evaluate_atoms(path, EvaluateConfig(**options)).table
-        seconds = time.perf_counter() - start
-        errors = dict(zip(table["type"], table["band_energy_mae"], strict=True))
-        tests[test.column] = float(errors.pop("all"))
+        found = evaluate_atoms(path, EvaluateConfig(**options))
+        errors = _band_energies(cell, found.table)
+        tests[test.column] = errors.pop("all")
         if test.votes == 1:
-            further["by_type"] = {str(name): float(value) for name, value in errors.items()}
-            count = int(table["structures"].iloc[-1])
-            further["milliseconds_per_item"] = 1000 * seconds / count
+            further["by_type"] = errors
+            further["milliseconds_per_item"] = found.milliseconds_per_structure
     return tests, further
+
+
+def _band_energies(cell: Cell, table: pd.DataFrame) -> dict[str, float]:
+    """Mean errors by type of structure, and of all; without types of which none is known."""
+    column = table.get("band_energy_mae")
+    # Curves with fewer states than electrons have no band energy.
+    if column is None or column.iloc[-1] != column.iloc[-1]:
+        raise DataError(
+            f"{cell.name}: no curve that it predicts for the test structures holds as many states "
+            f"as they have electrons, so there is no band energy; train longer"
+        )
+    return {
+        str(name): float(value)
+        for name, value in zip(table["type"], column, strict=True)
+        if value == value
+    }
 
 
 def _speed(store: Store, cell: Cell) -> dict[str, Any]:

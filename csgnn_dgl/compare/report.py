@@ -131,10 +131,7 @@ def write_report(store: Store) -> list[Path]:
     found = collect(store)
     cells = store.settings.cells()
     if found.empty:
-        raise ConfigError(
-            f"none of the {len(cells)} cells in {store.path} is done; do them: csgnn-dgl compare "
-            f"{store.settings.table} --output {store.path}"
-        )
+        raise ConfigError(_nothing_done(store, cells))
     table = summarise(store, found)
     paths = {suffix: store.path / f"report.{suffix}" for suffix in ("md", "csv", "tex", "json")}
     atomic_write_text(paths["csv"], found.to_csv(index=False))
@@ -154,6 +151,25 @@ def write_report(store: Store) -> list[Path]:
         draw_learning(store, store.path / "learning.png"),
     )
     return [*listed, *(picture for picture in pictures if picture is not None)]
+
+
+def _nothing_done(store: Store, cells: list[Cell]) -> str:
+    """Say why there is no table yet, and what to do."""
+    command = f"csgnn-dgl compare {store.settings.table} --output {store.path}"
+    none = f"none of the {len(cells)} cells in {store.path} is done"
+    # To look for a claim makes the folder of a cell.
+    begun = [cell for cell in cells if store.folder(cell).is_dir()]
+    if claimed := [cell.name for cell in begun if store.is_claimed(cell)]:
+        return (
+            f"{none} yet; another process is at {', '.join(claimed)}: wait for it, and show the "
+            f"table then: csgnn-dgl compare --report {store.path}"
+        )
+    if failed := [cell for cell in begun if store.failure(cell) is not None]:
+        return (
+            f"{none}, and {len(failed)} failed; why: {command} --list. When that is mended, do "
+            f"them again: {command}"
+        )
+    return f"{none}; do them: {command}"
 
 
 def _text(column: str, value: Any) -> str:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from csgnn_dgl.compare.tables import Row, Table, Test, find_table
+from csgnn_dgl.compare.tables import Row, Table, Test, find_table, short_name
 from csgnn_dgl.errors import ConfigError, suggest
 
 __all__ = ["RECIPES", "SIZES", "Cell", "Settings"]
@@ -54,7 +54,7 @@ class Cell:
         'csgnn-c-1-so3-ours-0'
         """
         text = f"{self.row.name} {self.protocol} {self.recipe} {self.seed}"
-        return re.sub("[^a-z0-9]+", "-", text.lower())
+        return short_name(text)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ class Settings:
     size
         One of :data:`SIZES`.
     models
-        Systems, by name; None for all.
+        Systems, by name: of a row, in full or in short, or of a model; see
+        :meth:`~csgnn_dgl.compare.tables.Table.select`. None for all.
     protocols
         Ways of training; None for those of the paper.
     recipes

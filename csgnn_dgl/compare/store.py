@@ -76,24 +76,46 @@ class Store:
         """
         try:
             path.mkdir(parents=True, exist_ok=True)
-            others = sorted(p.name for p in path.iterdir() if not p.name.startswith("."))
         except OSError as error:
             raise resource_error(error, path, "make") from error
+        store = cls.planned(path, settings)
         if not (path / _SETTINGS).exists():
-            if others:
-                raise ConfigError(
-                    f"{path} holds other files ({', '.join(others[:3])}); choose another --output"
-                )
             with FileLock(str(path / ".lock")):
                 if not (path / _SETTINGS).exists():
                     atomic_write_json(path / _SETTINGS, settings.to_json())
-        store = cls.open(path)
-        if different := store.settings.differences(settings):
-            raise ConfigError(
-                f"{path} holds a comparison with other settings: {different}; choose another "
-                f"--output, or leave these options out to continue that one"
-            )
+            # Another process may have been faster, with other settings.
+            store = cls.planned(path, settings)
         return store
+
+    @classmethod
+    def planned(cls, path: Path, settings: Settings) -> Store:
+        """The comparison that :meth:`create` would give, or refuse; nothing is made.
+
+        Raises
+        ------
+        ConfigError
+            The folder holds something else, or a comparison with other settings.
+        ResourceError
+            The folder cannot be read.
+        """
+        if (path / _SETTINGS).exists():
+            store = cls.open(path)
+            if different := store.settings.differences(settings):
+                raise ConfigError(
+                    f"{path} holds a comparison with other settings: {different}; choose another "
+                    f"--output, or leave these options out to continue that one"
+                )
+            return store
+        try:
+            others = [p.name for p in path.iterdir()] if path.exists() else []
+        except OSError as error:
+            raise resource_error(error, path, "read") from error
+        others = sorted(name for name in others if not name.startswith("."))
+        if others:
+            raise ConfigError(
+                f"{path} holds other files ({', '.join(others[:3])}); choose another --output"
+            )
+        return cls(path, settings)
 
     def folder(self, cell: Cell) -> Path:
         """The folder of a cell."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,9 +11,20 @@ from csgnn_dgl.compare import published
 from csgnn_dgl.errors import ConfigError, suggest
 from csgnn_dgl.tasks.use_config import Rotation
 
-__all__ = ["TABLES", "Kind", "Row", "Table", "Test", "find_table"]
+__all__ = ["TABLES", "Kind", "Row", "Table", "Test", "find_table", "short_name"]
 
 Kind = Literal["shapes", "atoms", "speed"]
+
+
+def short_name(text: str) -> str:
+    """A name as the names of folders have it.
+
+    Examples
+    --------
+    >>> short_name("R = 16, K = 3")
+    'r-16-k-3'
+    """
+    return re.sub("[^a-z0-9]+", "-", text.lower())
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,17 @@ class Row:
     name: str
     model: str
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def short(self) -> str:
+        """The name without blanks and commas, as in the names of folders.
+
+        Examples
+        --------
+        >>> Row("csgnn, C = 1", "csgnn").short
+        'csgnn-c-1'
+        """
+        return short_name(self.name)
 
 
 @dataclass(frozen=True)
@@ -85,20 +108,74 @@ class Table:
     quick: Mapping[str, Any] = field(default_factory=dict)
 
     def select(self, models: Sequence[str] | None) -> Sequence[Row]:
-        """The rows of some models, by the names of rows or of models.
+        """The rows of some systems, in the order of the table.
+
+        Parameters
+        ----------
+        models
+            Names of rows, in full or as :attr:`Row.short`, each for that row alone; or names of
+            models that are no row's name, for all rows of the model. None for all rows.
 
         Raises
         ------
         ConfigError
             The table has no such system.
+
+        Examples
+        --------
+        >>> [row.name for row in TABLES["table2"].select(["csgnn", "csgnn-c-1"])]
+        ['csgnn, C = 1', 'csgnn']
+        >>> len(TABLES["table3"].select(["csgnn"]))
+        11
         """
         if models is None:
             return self.rows
-        for name in models:
-            if not any(name in (row.name, row.model) for row in self.rows):
-                known = {row.name for row in self.rows} | {row.model for row in self.rows}
-                raise ConfigError(f"{self.name} has no system {name!r}: {suggest(name, known)}")
-        return [row for row in self.rows if row.name in models or row.model in models]
+        chosen = {row.name for name in models for row in self._rows_of(name)}
+        return [row for row in self.rows if row.name in chosen]
+
+    def _rows_of(self, name: str) -> Sequence[Row]:
+        found = (
+            [row for row in self.rows if row.name == name]
+            or [row for row in self.rows if row.short == name]
+            or [row for row in self.rows if row.model == name]
+        )
+        if not found:
+            # Names with commas would run into each other in the list.
+            known = {row.short if "," in row.name else row.name for row in self.rows}
+            known |= {row.model for row in self.rows}
+            raise ConfigError(f"{self.name} has no system {name!r}: {suggest(name, known)}")
+        return found
+
+    def names(self, text: str) -> tuple[str, ...]:
+        """Split a list of systems at its commas, except at those within the name of a row.
+
+        Of names that begin alike, the longest is taken. Rows are named in full in the result, so
+        that one choice is always written in one way. A name that is not known stays as it is.
+
+        Examples
+        --------
+        >>> TABLES["table2"].names("csgnn, C = 1, csgnn,csgnn-c-1")
+        ('csgnn, C = 1', 'csgnn', 'csgnn, C = 1')
+        """
+        known = {form: row.name for row in self.rows for form in (row.short, _joined(row.name))}
+        parts = [part.strip() for part in text.split(",")]
+        found, start = [], 0
+        while start < len(parts):
+            for end in range(len(parts), start, -1):
+                row = known.get(_joined(",".join(parts[start:end])))
+                if row is not None:
+                    found.append(row)
+                    break
+            else:
+                end = start + 1
+                found.append(parts[start])
+            start = end
+        return tuple(name for name in found if name)
+
+
+def _joined(name: str) -> str:
+    """A name without its blanks."""
+    return "".join(name.split())
 
 
 _SYSTEMS = (

@@ -17,7 +17,7 @@ from csgnn_dgl.compare.settings import Cell, Settings
 from csgnn_dgl.compare.store import Store
 from csgnn_dgl.errors import ConfigError, DataError
 from csgnn_dgl.testing.commands import run_python
-from csgnn_dgl.testing.samples import write_shape_folder
+from csgnn_dgl.testing.samples import write_dos_folder, write_shape_folder
 
 TINY = ("--models", "pointnet", "--protocols", "so3", "--epochs", "1")
 
@@ -75,6 +75,9 @@ def test_what_is_done_is_not_done_again(done: tuple[Path, str, str], shapes: Pat
     assert weights.stat().st_mtime_ns == before
     listed = compare("table1", "--output", folder, "--list")
     assert listed.stdout == "1/1 pointnet-so3-ours-0: done\n"
+    other = compare("table1", *TINY, "--output", folder, "--list")  # of other data
+    assert other.returncode == 2
+    assert "other settings: data is" in other.stderr
 
 
 def test_other_settings_are_refused(done: tuple[Path, str, str], shapes: Path) -> None:
@@ -253,6 +256,12 @@ def test_random_and_designed_votes_are_not_compared_in_silence(store: Store) -> 
         (("tabel1",), "did you mean 'table1'"),
         ((), "name a table: table1"),
         (("--report", "absent"), "is not there"),
+        (("--report", "absent", "--seeds", "1", "--epochs", "2"), "takes no --seeds, --epochs"),
+        (("--report", "absent", "--models", "x", "--list"), "takes no --models, --list"),
+        (("table1", "--report", "absent", "--preset", "quick"), "takes no TABLE, --preset"),
+        (("table2", "--models", "csgnn, C = 2"), "no system 'C = 2'"),
+        (("table2", "--data", "{phonons}"), "but table2 compares band energies"),
+        (("table1", "--list", "--output", "{shapes}"), "holds other files"),
         (("table1", "--models", "dgccn"), "did you mean 'dgcnn'"),
         (("table1", "--seeds", "0,²"), "whole numbers"),
         (("table1", "--only", "7/3"), "1/22 to 22/22"),
@@ -264,11 +273,53 @@ def test_bad_input(
 ) -> None:
     from csgnn_dgl.cli.main import main
 
+    phonons = write_dos_folder(tmp_path / "phonons", [6])
+    grid = json.loads((phonons / "grid.json").read_text())
+    grid["quantity"] = "phonon density of states"
+    (phonons / "grid.json").write_text(json.dumps(grid))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:
-        main(["compare", *(word.format(shapes=shapes) for word in words)])
+        main(["compare", *(word.format(shapes=shapes, phonons=phonons) for word in words)])
     assert stop.value.code == 2
     assert what in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()  # so the command can be corrected
+
+
+def test_nothing_is_made_by_listing(tmp_path: Path, capsys: Any) -> None:
+    from csgnn_dgl.cli.main import main
+
+    with pytest.raises(SystemExit) as stop:
+        main(["compare", "table4", "--list", "--output", str(tmp_path / "new")])
+    assert stop.value.code == 0
+    assert "1/5 r-1-random-clouds-ours-0: missing" in capsys.readouterr().out
+    assert not (tmp_path / "new").exists()
+
+
+def test_why_there_is_no_table_yet(store: Store) -> None:
+    with pytest.raises(ConfigError, match=r"none of the 4 cells in .* is done; do them: csgnn-dgl"):
+        write_report(store)
+    first, second = store.settings.cells()[:2]
+    store.write_failure(first, "no such data")
+    with pytest.raises(ConfigError, match=r"is done, and 1 failed; why: .* --list"):
+        write_report(store)
+    with (
+        store.claimed(second),
+        pytest.raises(ConfigError, match=f"another process is at {second.name}: wait for it"),
+    ):
+        write_report(store)
+
+
+def test_failures_are_shown_when_there_is_no_table(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    from csgnn_dgl.cli.main import main
+
+    monkeypatch.setattr(runner, "do_missing", lambda store, echo: ["1/4 a: no such data"])
+    with pytest.raises(SystemExit) as stop:
+        main(["compare", "table1", "--output", str(store.path)])
+    assert stop.value.code == 2
+    shown = capsys.readouterr().err
+    assert shown.index("1 of 4 cells failed:\n  1/4 a: no such data") < shown.index("none of the 4")
 
 
 def test_folders_that_are_no_comparison(tmp_path: Path) -> None:

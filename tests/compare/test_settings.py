@@ -23,6 +23,39 @@ def test_cells_have_names_of_their_own(table: str) -> None:
     assert len({cell.name for cell in cells}) == len(cells) > 4
 
 
+@pytest.mark.parametrize(
+    ("table", "text", "rows"),
+    [
+        ("table1", "csgnn", ["csgnn"]),
+        ("table1", "csgnn improved,dgcnn", ["dgcnn", "csgnn improved"]),
+        ("table1", "csgnn-improved, csgnn", ["csgnn", "csgnn improved"]),
+        ("table2", "csgnn, C = 1", ["csgnn, C = 1"]),
+        ("table2", "agni,csgnn,C=1,csgnn", ["agni", "csgnn, C = 1", "csgnn"]),
+        ("table2", "csgnn-c-1,", ["csgnn, C = 1"]),
+        ("table3", "R = 16, K = 3,R = 1, C = 1", ["R = 1, C = 1", "R = 16, K = 3"]),
+        ("table3", "r-16-k-3,r-1-c-8", ["R = 1, C = 8", "R = 16, K = 3"]),
+        ("table3", "csgnn", [row.name for row in TABLES["table3"].rows]),
+        ("table4", "R = 1,R = 16", ["R = 1", "R = 16"]),
+    ],
+)
+def test_systems_are_chosen_by_the_names_of_rows(table: str, text: str, rows: list[str]) -> None:
+    """Also by those with commas, and a row's own name is of that row alone."""
+    found = TABLES[table]
+    names = found.names(text)
+    assert [row.name for row in found.select(names)] == rows
+    # What a folder keeps does not depend on how the names were written.
+    assert set(names) <= {row.name for row in found.rows} | {"csgnn"}
+    short = [row.short for row in found.select(names)]
+    assert [row.name for row in found.select(short)] == rows
+
+
+@pytest.mark.parametrize("text", ["csgnn,improved", "csgnn, C = 2", "module:Class", "r-16-k-3"])
+def test_systems_that_are_no_rows(text: str) -> None:
+    table = TABLES["table2"]
+    with pytest.raises(ConfigError, match=r"table2 has no system.*csgnn improved, csgnn-c-1"):
+        table.select(table.names(text))
+
+
 def test_every_registered_system_is_in_a_table() -> None:
     """A model that is added is compared, too."""
     listed = {row.model for name in ("table1", "table2") for row in TABLES[name].rows}

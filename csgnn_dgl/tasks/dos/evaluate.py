@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,8 @@ class DOSEvaluation:
         :func:`~csgnn_dgl.tasks.dos.errors.summarize`.
     pictures
         Files of the plots.
+    milliseconds_per_structure
+        Wall time per structure, for all votes together: of finding neighbours and of the model.
     units
         Unit of energies, and unit of curves.
     comparison
@@ -74,6 +77,7 @@ class DOSEvaluation:
     structures: pd.DataFrame
     table: pd.DataFrame
     pictures: tuple[Path, ...]
+    milliseconds_per_structure: float
     units: tuple[str, str]
     comparison: Comparison | None
     content: dict[str, Any]
@@ -138,6 +142,9 @@ def _evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
     for record in records:
         if problem := unknown_elements(trained.model.model, record.atoms, str(trained.path)):
             raise DataError(f"{record.name}: {problem}")
+    # What is loaded and set up at the first use of a model would else dominate the time.
+    average_curves(trained, [record.atoms for record in records[:1]])
+    started = time.perf_counter()
     curves = average_curves(
         trained,
         [record.atoms for record in records],
@@ -145,6 +152,7 @@ def _evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
         seed=config.seed,
         vote_set=config.vote_set,
     )
+    milliseconds = 1000 * (time.perf_counter() - started) / len(records)
     predicted = np.array([curve.mean(axis=0) for curve in curves])
     structures = compare_curves(records, predicted, dataset.grid)
     table = summarize(structures)
@@ -164,6 +172,7 @@ def _evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
         "votes": config.votes,
         "vote_set": vote_set,
         "seed": config.seed,
+        "milliseconds_per_structure": milliseconds,
         "data": dataset.source,
         "fingerprint": dataset.fingerprint,
         "figures": plain_rows(table),
@@ -189,7 +198,8 @@ def _evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
     lines = [
         shown_table.to_string(index=False, float_format=lambda value: f"{value:.4f}", na_rep="–"),
         f"mean absolute errors on {which} structures, "
-        f"{votes_text(config.votes, vote_set)}: dos in {dos}{levels}",
+        f"{votes_text(config.votes, vote_set)}: dos in {dos}{levels}; "
+        f"{milliseconds:.1f} ms per structure",
         *_partly_known(table),
         *([missing] if comparison is None else comparison.lines()),
         *(f"warning: {warning}" for warning in dataset.warnings),
@@ -208,6 +218,7 @@ def _evaluate(weights: str | Path, config: EvaluateConfig) -> DOSEvaluation:
         structures,
         table,
         pictures,
+        milliseconds,
         (energy, dos),
         comparison,
         {**entry, "units": {"energy": energy, "dos": dos}, "messages": lines[1:]},

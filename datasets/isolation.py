@@ -42,7 +42,7 @@ _PRELOADED = ("csgnn_dgl.datasets.isolation", "csgnn_dgl.datasets.shapes", "torc
 # Not fork: this process may have threads of torch, and a copy would wait for their locks for ever.
 _METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
-# Set while the process starts from which workers are forked.
+# Set while the process starts from which workers are forked: the process that it ends with, if any.
 _SERVER = "CSGNN_READING_SERVER"
 
 _chosen: ContextVar[bool | None] = ContextVar("isolation", default=False)
@@ -162,11 +162,9 @@ def _start_server() -> None:
     from multiprocessing import forkserver
 
     multiprocessing.get_context(_METHOD).set_forkserver_preload(list(_PRELOADED))
-    if threading.current_thread() is not threading.main_thread():
-        # Linux would end the server with the thread.
-        forkserver.ensure_running()
-        return
-    os.environ[_SERVER] = "1"
+    # Otherwise Linux would end the server with the thread.
+    in_main = threading.current_thread() is threading.main_thread()
+    os.environ[_SERVER] = str(os.getpid()) if in_main else ""
     try:
         forkserver.ensure_running()
     finally:
@@ -290,9 +288,7 @@ def _unpacked(file: Any, answer: Any) -> Any:
     return value
 
 
-# What follows runs in the workers.
-
-# The function that reads, or why it could not be loaded.
+# What follows runs in the workers. The function that reads, or why it could not be loaded:
 _job: Callable[[Any], Any] | str
 
 
@@ -309,7 +305,7 @@ def _prepare(
     sys.path[:] = path
     with contextlib.suppress(OSError):
         os.chdir(folder)
-    _end_with_parent()
+    _end_with_parent(os.getppid())
     _be_quiet()
     try:
         read, others = pickle.loads(job)
@@ -355,7 +351,7 @@ def _limit_memory(memory: int) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(parent: int) -> None:
     """Ask Linux to kill this process when its parent ends, however that happens."""
     if sys.platform != "linux":
         return
@@ -363,6 +359,8 @@ def _end_with_parent() -> None:
 
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, int(signal.SIGKILL))  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os._exit(1)  # it ended before Linux knew
 
 
 def _be_quiet() -> None:
@@ -374,9 +372,8 @@ def _be_quiet() -> None:
 
 
 def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    every = os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else every
 
 
 def _fair_share(workers: int) -> int:
@@ -385,7 +382,19 @@ def _fair_share(workers: int) -> int:
     return max(_LEAST_MEMORY, int(psutil.virtual_memory().available) // (2 * workers))
 
 
-if os.environ.pop(_SERVER, None):
-    # This is the server. If the command is killed, it ends, and with it the workers, even those
-    # that hang in a library.
-    _end_with_parent()
+def _begin_worker() -> None:
+    """What a process that is forked from the server does first."""
+    global _server
+    server, _server = _server, None  # processes of workers are their own matter
+    if server is not None:
+        _end_with_parent(server)
+
+
+_server: int | None = None
+if (_owner := os.environ.pop(_SERVER, None)) is not None:
+    # This is the server. It ends with the command, and all workers with it, also if they hang.
+    if _owner:
+        _end_with_parent(int(_owner))
+    _server = os.getpid()
+    if sys.platform != "win32":
+        os.register_at_fork(after_in_child=_begin_worker)

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 from collections.abc import Callable
@@ -271,28 +270,53 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_workers_end_with_the_command(how: signal.Signals, tmp_path: Path) -> None:
-    """Also if it is killed."""
+# The workers never come to what they do first.
+SLOW = """
+import os, time
+from csgnn_dgl.datasets import isolation as module
+
+def prepare(*arguments):
+    print(os.getpid(), flush=True)
+    time.sleep(100)
+
+if __name__ == "__main__":
+    module._prepare = prepare
+    with module.isolation(True):
+        list(module.read_each(str, range(5)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "text"),
+    [
+        (signal.SIGINT, SCRIPT),
+        (signal.SIGTERM, SCRIPT),
+        (signal.SIGKILL, SCRIPT),
+        (signal.SIGKILL, SLOW),
+    ],
+)
+def test_workers_end_with_the_command(how: signal.Signals, text: str, tmp_path: Path) -> None:
+    """Also if it is killed, even while they start."""
     if how is not signal.SIGINT and sys.platform != "linux":
         pytest.skip("only Linux ends processes with their parent")
     script = tmp_path / "script.py"
-    script.write_text(textwrap.dedent(SCRIPT))
-    command = subprocess.Popen(
+    script.write_text(text)
+    with subprocess.Popen(
         [sys.executable, str(script)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
-    )
-    assert command.stdout is not None
-    worker = int(command.stdout.readline())
-    family = psutil.Process(command.pid).children(recursive=True)
-    assert worker in [process.pid for process in family]
-    # As a terminal does: to all processes of the group.
-    os.killpg(command.pid, how) if how is signal.SIGINT else command.send_signal(how)
-    command.wait(20)
-    _, alive = psutil.wait_procs(family, timeout=20)
+    ) as command:
+        assert command.stdout is not None
+        worker = int(command.stdout.readline())
+        family = psutil.Process(command.pid).children(recursive=True)
+        assert worker in [process.pid for process in family]
+        # As a terminal does: to all processes of the group.
+        os.killpg(command.pid, how) if how is signal.SIGINT else command.send_signal(how)
+        command.wait(20)
+        _, alive = psutil.wait_procs(family, timeout=20)
+        for process in alive:
+            process.kill()
     assert not alive
     assert command.returncode != 0
-    command.stdout.close()

@@ -24,11 +24,11 @@ from csgnn_dgl.tasks.dos.averages import average_descriptors, describe_and_score
 from csgnn_dgl.tasks.dos.domain import AtomScores, score_atoms
 from csgnn_dgl.tasks.dos.outside import OutOfDomainWarning, outside_note, warn_outside
 from csgnn_dgl.tasks.dos.pooling import Pool, check_pool, pool_descriptors, pooled_names
-from csgnn_dgl.tasks.dos.prediction import DOSPrediction, check_votes
+from csgnn_dgl.tasks.dos.prediction import DOSPrediction
 from csgnn_dgl.tasks.dos.trained import load_dos_model, numbered
 from csgnn_dgl.tasks.dos.unseen import UnseenElements, UnseenElementWarning, unknown_elements
 from csgnn_dgl.tasks.use_config import VoteSet
-from csgnn_dgl.tasks.votes import vote_rotations
+from csgnn_dgl.tasks.votes import check_votes, vote_rotations
 
 __all__ = [
     "AtomDescriptor",

@@ -98,7 +98,7 @@ def run(
         measured = SECTIONS[name](settings, echo)
         kept[name] = {"settings": {**asdict(settings), **origin}, **measured}
         results = {
-            # Of this run. Each section has its own.
+            # The processor and the versions of this run. Sections hold those of their own runs.
             **origin,
             # In the order of the suite, not in the order of measuring.
             "sections": {key: kept[key] for key in SECTIONS if key in kept},

@@ -185,12 +185,14 @@ class TrainingJob(ABC, Generic[Config, Data]):
         save_learned(run.model, trained.header.kind, learned)
         if learned.domain is None:
             few = len(self.validation) < FEWEST_HELD_OUT
-            why = "are too few" if few else "or the training samples are all alike, or too few,"
-            echo(
-                f"warning: {len(self.validation)} held-out samples {why} to learn what the model "
-                f"knows, so its predictions have no scores and no uncertainties; at least "
-                f"{FEWEST_HELD_OUT} of each are needed"
+            why = (
+                f"{len(self.validation)} held-out samples are too few to learn what the model "
+                f"knows, and at least {FEWEST_HELD_OUT} are needed"
+                if few
+                else "what the model knows cannot be learned, since the samples are all alike or "
+                f"fewer than {FEWEST_HELD_OUT} were trained on"
             )
+            echo(f"warning: {why}; its predictions have no scores and no uncertainties")
         facts = {} if learned.domain is None else dict(learned.domain.facts)
         return {**facts, "seconds": round(time.perf_counter() - started, 2)}
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,9 +23,25 @@ from csgnn_dgl.mapping.rotations import rotations_about
 from csgnn_dgl.tasks.seeds import generator
 from csgnn_dgl.tasks.use_config import VoteSet
 
-__all__ = ["average_over_votes", "has_design", "vote_rotations"]
+__all__ = ["average_over_votes", "check_votes", "has_design", "vote_rotations"]
 
 Answer = TypeVar("Answer")
+
+
+def check_votes(votes: int) -> None:
+    """Refuse a number of orientations that is no whole number.
+
+    Raises
+    ------
+    ConfigError
+        It is not.
+
+    Examples
+    --------
+    >>> check_votes(8)
+    """
+    if isinstance(votes, bool) or not isinstance(votes, (int, np.integer)):
+        raise ConfigError(f"votes is {votes!r}, but it must be a whole number, 1 or greater")
 
 
 def vote_rotations(
@@ -80,6 +97,7 @@ def vote_rotations(
     >>> [vote.shape for vote in vote_rotations(2, seed=0, samples=4)]
     [torch.Size([4, 3, 3]), torch.Size([4, 3, 3])]
     """
+    check_votes(votes)
     if votes < 1:
         raise ConfigError(f"{votes} votes give no answer; at least 1 is needed")
     if vote_set not in get_args(VoteSet):

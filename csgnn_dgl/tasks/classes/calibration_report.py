@@ -31,6 +31,7 @@ def report_calibration(
     probabilities: Tensor,
     *,
     votes: int,
+    split: str,
     name: str,
     run: RunDirectory | None = None,
 ) -> tuple[list[str], dict[str, Any]]:
@@ -46,8 +47,10 @@ def report_calibration(
         The network's own probabilities ``(n, classes)``, without calibration.
     votes
         Orientations that they are averaged over.
+    split
+        Name of the split, for the title of the plot.
     name
-        Part of the name of the plot. It begins with the name of the split and a hyphen.
+        Part of the name of the plot's file.
     run
         Where to draw it; None draws nothing.
 
@@ -85,7 +88,7 @@ def report_calibration(
         )
     if run is not None:
         path = run.figure(f"calibration-{name}")
-        _draw(before, after if known else None, truth, name.partition("-")[0], path)
+        _draw(before, after if known else None, truth, split, path)
         lines.append(f"calibration: {path}")
     return lines, figures
 

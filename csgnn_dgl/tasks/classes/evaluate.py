@@ -237,6 +237,7 @@ def _evaluate(
         labels,
         probabilities,
         votes=config.votes,
+        split=split,
         name=f"{split}-{config.rotation}-{config.votes}-votes",
         run=found.run,
     )

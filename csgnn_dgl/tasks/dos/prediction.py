@@ -23,11 +23,11 @@ from csgnn_dgl.tasks.dos.domain import (
 from csgnn_dgl.tasks.dos.trained import TrainedDOS
 from csgnn_dgl.tasks.dos.unseen import unknown_elements
 from csgnn_dgl.tasks.use_config import VoteSet
+from csgnn_dgl.tasks.votes import check_votes
 
 __all__ = [
     "SHOWN_LEVEL",
     "DOSPrediction",
-    "check_votes",
     "predict_structures",
 ]
 
@@ -231,22 +231,6 @@ def predict_structures(
         known = {name: value for name, value in known.items() if name not in prediction.at_least}
         found.append(replace(prediction, scores=scores, uncertainty=known))
     return found
-
-
-def check_votes(votes: int) -> None:
-    """Refuse a number of orientations that is no whole number.
-
-    Raises
-    ------
-    ConfigError
-        It is not.
-
-    Examples
-    --------
-    >>> check_votes(8)
-    """
-    if isinstance(votes, bool) or not isinstance(votes, (int, np.integer)):
-        raise ConfigError(f"votes is {votes!r}, but it must be a whole number, 1 or greater")
 
 
 def _analysed(
